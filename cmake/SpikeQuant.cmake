@@ -1,0 +1,56 @@
+# Helpers on top of upstream's: what every SpikeQuant library has in common.
+
+# One precompiled header serves every MLIR library of the project.
+if(SPIKEQUANT_PRECOMPILED_HEADERS)
+  file(WRITE ${PROJECT_BINARY_DIR}/pch/anchor.cpp "")
+  add_library(SpikeQuantPCH OBJECT ${PROJECT_BINARY_DIR}/pch/anchor.cpp)
+  target_precompile_headers(SpikeQuantPCH PRIVATE
+    "<mlir/Dialect/Arith/IR/Arith.h>"
+    "<mlir/Dialect/Func/IR/FuncOps.h>"
+    "<mlir/Dialect/Linalg/IR/Linalg.h>"
+    "<mlir/Dialect/MemRef/IR/MemRef.h>"
+    "<mlir/Dialect/SCF/IR/SCF.h>"
+    "<mlir/Dialect/Tensor/IR/Tensor.h>"
+    "<mlir/Dialect/Vector/IR/VectorOps.h>"
+    "<mlir/IR/Builders.h>"
+    "<mlir/IR/BuiltinTypes.h>"
+    "<mlir/IR/PatternMatch.h>"
+    "<mlir/Pass/Pass.h>")
+endif()
+
+# Plain C++ library: LLVM's Support at most, no MLIR.
+function(add_spikequant_library name)
+  cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS} LLVM)
+endfunction()
+
+# MLIR library: LINK_LIBS are SpikeQuant libraries; MLIR itself is libMLIR.so.
+function(add_spikequant_mlir_library name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK_LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  add_dependencies(${name} spikequant-headers ${ARG_DEPENDS})
+  target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS} MLIR LLVM)
+  if(SPIKEQUANT_PRECOMPILED_HEADERS)
+    target_precompile_headers(${name} REUSE_FROM SpikeQuantPCH)
+  endif()
+endfunction()
+
+function(add_spikequant_tool name)
+  cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} MLIR LLVM)
+  if(TARGET spikequant-headers)
+    add_dependencies(${name} spikequant-headers)
+  endif()
+endfunction()
+
+# GoogleTest program; all of them are found by lit under build/test/unit.
+function(add_spikequant_unittest name)
+  cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
+  add_executable(${name} EXCLUDE_FROM_ALL ${ARG_UNPARSED_ARGUMENTS})
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/test/unit)
+  target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} LLVM GTest::gtest GTest::gtest_main)
+  add_dependencies(SpikeQuantUnitTests ${name})
+endfunction()

@@ -1,0 +1,317 @@
+//===- SpikeQuantOps.td - spikequant operations -----------------*- tablegen -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_OPS
+#define SPIKEQUANT_OPS
+
+include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantAttrs.td"
+include "mlir/IR/BuiltinAttributes.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+class SpikeQuant_Op<string opMnemonic, list<Trait> traits = []>
+    : Op<SpikeQuant_Dialect, opMnemonic, traits>;
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+def SpikeQuant_WeightsOp : SpikeQuant_Op<"weights", [Symbol]> {
+  let summary = "declares a weight array that lives in the packed weights file";
+  let description = [{
+    A symbol for constant data. `type` is the logical shape as its users see it;
+    for `codes` it is [output channels N, input channels K] of element type f32
+    (the real weight that the codes stand for). `source` names the array in the
+    safetensors file and `permutation` maps it to the logical shape as
+    `linalg.transpose` does; the packer applies it once, at compile time. A
+    literal `value` serves tests and small data that passes produce.
+
+    ```mlir
+    spikequant.weights @up : tensor<1536x576xf32>
+        format(#spikequant.codes<bits = 4, group = 32>) source("blk.0.ffn_up", [1, 0])
+    spikequant.weights @up.in.bits : tensor<4xi8> format(#spikequant.real)
+        value(dense<[4, 4, 8, 0]> : tensor<4xi8>)
+    ```
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
+                       AnyAttr:$format, OptionalAttr<StrAttr>:$source,
+                       OptionalAttr<DenseI64ArrayAttr>:$permutation,
+                       OptionalAttr<ElementsAttr>:$value);
+  let assemblyFormat = [{
+    $sym_name `:` $type `format` `(` $format `)`
+    (`source` `(` $source^ (`,` $permutation^)? `)`)? (`value` `(` $value^ `)`)? attr-dict
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::RankedTensorType getArrayType() {
+      return ::llvm::cast<::mlir::RankedTensorType>(getType());
+    }
+  }];
+}
+
+def SpikeQuant_LoadWeightsOp : SpikeQuant_Op<"load_weights", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "the array behind a weights symbol, as a read-only tensor";
+  let description = [{
+    The real array of a `#spikequant.real` symbol. Becomes a constant offset
+    into the mapped file; nothing is copied.
+
+    ```mlir
+    %w = spikequant.load_weights @norm : tensor<576xf32>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$weights);
+  let results = (outs AnyRankedTensor:$result);
+  let assemblyFormat = "$weights attr-dict `:` type($result)";
+}
+
+def SpikeQuant_LookupOp : SpikeQuant_Op<"lookup", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "rows of packed weights as real numbers";
+  let description = [{
+    `y[i][j] = f32(W[id_i][j]) * s_w[id_i]`, one rounding, with `id_i` clamped
+    to [0, N-1]. A named island: the embedding enters the program here without a
+    real-valued copy of the table.
+
+    ```mlir
+    %y = spikequant.lookup @embedding[%ids] : tensor<128xi32> -> tensor<128x576xf32>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$weights, RankedTensorOf<[I32, I64]>:$ids);
+  let results = (outs RankedTensorOf<[F32]>:$result);
+  let assemblyFormat = "$weights `[` $ids `]` attr-dict `:` type($ids) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+//===----------------------------------------------------------------------===//
+// Neurons
+//===----------------------------------------------------------------------===//
+
+def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "real activations to spike counts";
+  let description = [{
+    `v = (x * row_scale) * r_j + h_j` with `r_j = f32(a_j / step)` and
+    `h_j = f32(1/2 - z_j r_j)`, each operation one f32 rounding;
+    `n = clamp(floor(v), -32767, 32767)`, NaN gives 0. The last dimension is the
+    channel. `bits` names an i8 array with the channel's bits b_j (0..8): counts
+    beyond the window `L_j = 2^(b_j-1) - 1` (0 for b_j < 2) by at most
+    `tolerance` saturate to +-L_j; farther ones are salient and kept exactly.
+    Without `bits` every count is kept. `gains` (a_j) and `centres` (z_j) are
+    f32 arrays, 1 and 0 by default.
+
+    ```mlir
+    %n = spikequant.encode %x {step = 0.125 : f32, site = "up.in", bits = @up.in.bits,
+                               tolerance = 1 : i32}
+        : tensor<128x576xf32> -> tensor<128x576xi16>
+    %m = spikequant.encode %x row_scale(%r : tensor<128xf32>) {step = 1.0 : f32, site = "y"}
+        : tensor<128x576xf32> -> tensor<128x576xi16>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[F32]>:$input,
+                       Optional<RankedTensorOf<[F32]>>:$row_scale,
+                       F32Attr:$step, StrAttr:$site,
+                       OptionalAttr<FlatSymbolRefAttr>:$bits,
+                       OptionalAttr<FlatSymbolRefAttr>:$gains,
+                       OptionalAttr<FlatSymbolRefAttr>:$centres,
+                       DefaultValuedAttr<I32Attr, "0">:$tolerance);
+  let results = (outs RankedTensorOf<[I16]>:$counts);
+  let assemblyFormat = [{
+    $input (`row_scale` `(` $row_scale^ `:` type($row_scale) `)`)? attr-dict
+    `:` type($input) `->` type($counts)
+  }];
+  let hasVerifier = 1;
+}
+
+def SpikeQuant_IntegrateOp : SpikeQuant_Op<"integrate", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "accumulates counts over integer weights into membranes";
+  let description = [{
+    `acc[..][o] = sum_j W[o][j] n[..][j]`, exact. The accumulator is i64 until
+    a proof narrows it to i32; `bound` then states the proved limit of |acc|.
+
+    ```mlir
+    %acc = spikequant.integrate %n, @up : tensor<128x576xi16> -> tensor<128x1536xi64>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[I16]>:$counts, FlatSymbolRefAttr:$weights,
+                       OptionalAttr<I64Attr>:$bound);
+  let results = (outs RankedTensorOf<[I32, I64]>:$membrane);
+  let assemblyFormat = "$counts `,` $weights attr-dict `:` type($counts) `->` type($membrane)";
+  let hasVerifier = 1;
+}
+
+def SpikeQuant_FireOp : SpikeQuant_Op<"fire", [Pure]> {
+  let summary = "membranes to spike counts, integers only";
+  let description = [{
+    `n' = clamp((clamp(acc, T(lo+1) - 1, T(hi)) * M + B) >> shift, lo, hi)` with
+    the ladder `T(k) = ceil((k 2^shift - B) / M)`: `n' >= k` iff `acc >= T(k)`.
+    `multipliers` (M, 1..2^31-1) and `biases` (B) hold one value per channel or
+    a single one for all.
+
+    ```mlir
+    %n = spikequant.fire %acc {multipliers = array<i64: 3>, biases = array<i64: 512>,
+                               shift = 10 : i32, lo = -7 : i32, hi = 7 : i32}
+        : tensor<128x1536xi64> -> tensor<128x1536xi16>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[I32, I64]>:$membrane,
+                       DenseI64ArrayAttr:$multipliers, DenseI64ArrayAttr:$biases,
+                       I32Attr:$shift, I32Attr:$lo, I32Attr:$hi);
+  let results = (outs RankedTensorOf<[I16]>:$counts);
+  let assemblyFormat = "$membrane attr-dict `:` type($membrane) `->` type($counts)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def SpikeQuant_DecodeOp : SpikeQuant_Op<"decode", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "membranes to real numbers: the border of the integer program";
+  let description = [{
+    `y = f32(acc) * d_o`, `d_o = f32(step * s_w[o])`: conversion to nearest even,
+    one rounding per multiplication. Every decode is an island boundary.
+
+    ```mlir
+    %y = spikequant.decode %acc, @up {step = 0.125 : f32}
+        : tensor<128x1536xi64> -> tensor<128x1536xf32>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[I32, I64]>:$membrane, FlatSymbolRefAttr:$weights,
+                       F32Attr:$step);
+  let results = (outs RankedTensorOf<[F32]>:$result);
+  let assemblyFormat = "$membrane `,` $weights attr-dict `:` type($membrane) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def SpikeQuant_ObserveOp : SpikeQuant_Op<"observe", [
+    MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "hands an array to the host while the program runs";
+  let description = [{
+    Calls the host's observer with the array, flattened to [rows, last
+    dimension], under the index of `site` in the graph's table of sites. The
+    memory write keeps it from being dropped or merged.
+
+    ```mlir
+    spikequant.observe %x {site = "up.in"} : tensor<128x576xf32>
+    ```
+  }];
+  let arguments = (ins AnyTypeOf<[AnyRankedTensor, AnyStridedMemRef]>:$input, StrAttr:$site);
+  let assemblyFormat = "$input attr-dict `:` type($input)";
+}
+
+//===----------------------------------------------------------------------===//
+// Processor form: destination style, on tensors before and buffers after
+// bufferisation
+//===----------------------------------------------------------------------===//
+
+class SpikeQuant_DestinationOp<string opMnemonic, list<Trait> traits = []>
+    : SpikeQuant_Op<opMnemonic, traits # [
+        DestinationStyleOpInterface, AttrSizedOperandSegments,
+        DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let assemblyFormat = [{
+    attr-dict `ins` `(` $inputs `:` type($inputs) `)`
+    `outs` `(` $outputs `:` type($outputs) `)` (`->` type($results)^)?
+  }];
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() { return getOutputsMutable(); }
+  }];
+}
+
+def SpikeQuant_EncodeSplitOp : SpikeQuant_DestinationOp<"encode_split"> {
+  let summary = "encode into the processor's containers";
+  let description = [{
+    Same counts as `encode`, split for an int8 dot product. Inputs: x [M, K] f32,
+    optionally row_scale [M] f32. Outputs:
+    - dense [M, Kpad] i8, Kpad = K rounded up to 8: the count, or 0 where
+      |n| > 127 (and in the padding);
+    - sums [M, G] i32: sums of the dense counts per group of `group` channels,
+      G = ceil(K / group);
+    - overflow [M, 2 + 2K] i32: entry 0 is the number of counts with |n| > 127,
+      entry 1 the number of salient ones, then (channel, count) pairs;
+    - optionally counts [M, K] i16, all of them, for taps.
+
+    ```mlir
+    %d, %s, %o = spikequant.encode_split {step = 0.125 : f32, site = "up.in", group = 32 : i64}
+        ins(%x : tensor<128x576xf32>)
+        outs(%0, %1, %2 : tensor<128x576xi8>, tensor<128x18xi32>, tensor<128x1154xi32>)
+        -> tensor<128x576xi8>, tensor<128x18xi32>, tensor<128x1154xi32>
+    ```
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs,
+                       F32Attr:$step, StrAttr:$site, I64Attr:$group,
+                       OptionalAttr<FlatSymbolRefAttr>:$bits,
+                       OptionalAttr<FlatSymbolRefAttr>:$gains,
+                       OptionalAttr<FlatSymbolRefAttr>:$centres,
+                       DefaultValuedAttr<I32Attr, "0">:$tolerance);
+}
+
+def SpikeQuant_IntegrateDecodeOp : SpikeQuant_DestinationOp<"integrate_decode"> {
+  let summary = "integrate and decode on the processor's containers";
+  let description = [{
+    Inputs: dense, sums, overflow as `encode_split` gives them. Outputs: y [M, N]
+    f32 = f32(acc) * f32(step * s_w[o]), and optionally acc [M, N] i64 for taps.
+
+    ```mlir
+    %y = spikequant.integrate_decode {weights = @up, step = 0.125 : f32}
+        ins(%d, %s, %o : tensor<128x576xi8>, tensor<128x18xi32>, tensor<128x1154xi32>)
+        outs(%0 : tensor<128x1536xf32>) -> tensor<128x1536xf32>
+    ```
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs,
+                       FlatSymbolRefAttr:$weights, F32Attr:$step);
+}
+
+def SpikeQuant_LookupRowsOp : SpikeQuant_DestinationOp<"lookup_rows"> {
+  let summary = "lookup in destination style";
+  let description = [{
+    Inputs: ids [M] i32 or i64. Outputs: y [M, K] f32.
+
+    ```mlir
+    %y = spikequant.lookup_rows {weights = @embedding} ins(%ids : tensor<128xi32>)
+        outs(%0 : tensor<128x576xf32>) -> tensor<128x576xf32>
+    ```
+  }];
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs,
+                       FlatSymbolRefAttr:$weights);
+}
+
+def SpikeQuant_TallyOp : SpikeQuant_Op<"tally", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "adds the salient counts of an encode to the site's counter";
+  let description = [{
+    Adds the sum of column 1 of `overflow` to the graph's salience counter of
+    `site`.
+
+    ```mlir
+    spikequant.tally %o {site = "up.in"} : tensor<128x1154xi32>
+    ```
+  }];
+  let arguments = (ins AnyTypeOf<[AnyRankedTensor, AnyStridedMemRef]>:$overflow, StrAttr:$site);
+  let assemblyFormat = "$overflow attr-dict `:` type($overflow)";
+}
+
+def SpikeQuant_Dot4Op : SpikeQuant_Op<"dot4", [
+    Pure, AllTypesMatch<["acc", "result"]>, AllTypesMatch<["codes", "counts"]>]> {
+  let summary = "sixteen lanes of four products of unsigned codes and signed counts";
+  let description = [{
+    `acc[i] + sum_{j<4} u8(codes[4i+j]) * s8(counts[4i+j])`, i32, wrapping. One
+    instruction with AVX-512 VNNI; an expansion in vector operations elsewhere.
+
+    ```mlir
+    %r = spikequant.dot4 %acc, %codes, %counts : vector<16xi32>, vector<64xi8>
+    ```
+  }];
+  let arguments = (ins VectorOfLengthAndType<[16], [I32]>:$acc,
+                       VectorOfLengthAndType<[64], [I8]>:$codes,
+                       VectorOfLengthAndType<[64], [I8]>:$counts);
+  let results = (outs VectorOfLengthAndType<[16], [I32]>:$result);
+  let assemblyFormat =
+      "$acc `,` $codes `,` $counts attr-dict `:` type($acc) `,` type($codes)";
+}
+
+#endif // SPIKEQUANT_OPS
