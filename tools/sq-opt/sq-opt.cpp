@@ -1,4 +1,5 @@
-//===- sq-opt.cpp - the opt driver with SpikeQuant's passes -------------------===//
+//===- sq-opt.cpp - the opt driver with SpikeQuant's passes
+//-------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //

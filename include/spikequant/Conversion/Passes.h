@@ -1,4 +1,5 @@
-//===- Passes.h - conversions and code generation passes ----------------------------===//
+//===- Passes.h - conversions and code generation passes
+//----------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //

@@ -1,13 +1,14 @@
-//===- SpikeQuantDialect.cpp - dialect and attributes ------------------------===//
+//===- SpikeQuantDialect.cpp - dialect and attributes
+//------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/DialectImplementation.h"
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;

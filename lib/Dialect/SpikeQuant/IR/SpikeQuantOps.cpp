@@ -1,4 +1,5 @@
-//===- SpikeQuantOps.cpp - verifiers and effects ------------------------------===//
+//===- SpikeQuantOps.cpp - verifiers and effects
+//------------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //

@@ -1,4 +1,5 @@
-//===- NameSites.cpp - find and name quantisable contractions -----------------===//
+//===- NameSites.cpp - find and name quantisable contractions
+//-----------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //

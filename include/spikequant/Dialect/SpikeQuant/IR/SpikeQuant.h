@@ -1,4 +1,5 @@
-//===- SpikeQuant.h - the spikequant dialect ---------------------------------===//
+//===- SpikeQuant.h - the spikequant dialect
+//---------------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //

@@ -65,7 +65,7 @@ def SpikeQuant_LoadWeightsOp : SpikeQuant_Op<"load_weights", [
     ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$weights);
-  let results = (outs AnyRankedTensor:$result);
+  let results = (outs AnyTypeOf<[AnyRankedTensor, AnyStridedMemRef]>:$result);
   let assemblyFormat = "$weights attr-dict `:` type($result)";
 }
 

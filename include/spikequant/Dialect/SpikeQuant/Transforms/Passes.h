@@ -1,4 +1,5 @@
-//===- Passes.h - passes on the spikequant dialect ----------------------------===//
+//===- Passes.h - passes on the spikequant dialect
+//----------------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //

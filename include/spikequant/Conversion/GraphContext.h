@@ -1,0 +1,59 @@
+//===- GraphContext.h - what a graph function gets beside its arrays
+//----------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// After bufferisation every public graph function ends with four extra
+// arguments, each marked by an attribute of the same name:
+//
+//   spikequant.weights_file : memref<?xi8>   the mapped packed file
+//   spikequant.arena        : memref<?xi8>   scratch memory of the step
+//   spikequant.salient      : memref<?xi64>  one counter per site
+//   spikequant.call         : !llvm.ptr      the host's sq_call
+//
+// `spikequant.sites` on the function is the array of site names (strings); an
+// index into it identifies a site to the host.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_CONVERSION_GRAPHCONTEXT_H
+#define SPIKEQUANT_CONVERSION_GRAPHCONTEXT_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace mlir::spikequant {
+
+inline constexpr llvm::StringLiteral kWeightsFileAttr =
+    "spikequant.weights_file";
+inline constexpr llvm::StringLiteral kArenaAttr = "spikequant.arena";
+inline constexpr llvm::StringLiteral kSalientAttr = "spikequant.salient";
+inline constexpr llvm::StringLiteral kCallAttr = "spikequant.call";
+inline constexpr llvm::StringLiteral kSitesAttr = "spikequant.sites";
+/// Marks a function that holds one kernel of the step.
+inline constexpr llvm::StringLiteral kKernelAttr = "spikequant.kernel";
+/// On a `spikequant.weights` op after packing: dictionary of i64 byte offsets
+/// in the packed file. Codes: `codes`, `multipliers`, `offsets`, `scales`,
+/// `column_max`, and the value `max_row_sum`. Real arrays: `data`.
+inline constexpr llvm::StringLiteral kLayoutAttr = "spikequant.layout";
+
+/// The argument of `function` marked with `attribute`, or null.
+inline Value getContextArgument(func::FuncOp function, StringRef attribute) {
+  for (BlockArgument argument : function.getArguments())
+    if (function.getArgAttr(argument.getArgNumber(), attribute))
+      return argument;
+  return {};
+}
+
+/// Index of `site` in the function's table of sites, or -1.
+inline int64_t getSiteIndex(func::FuncOp function, StringRef site) {
+  auto sites = function->getAttrOfType<ArrayAttr>(kSitesAttr);
+  for (auto [index, name] :
+       llvm::enumerate(sites ? sites.getValue() : ArrayRef<Attribute>()))
+    if (cast<StringAttr>(name).getValue() == site)
+      return index;
+  return -1;
+}
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_CONVERSION_GRAPHCONTEXT_H
