@@ -74,8 +74,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield temporary
-        # mkdtemp folders are private; the result gets what the user's umask gives.
-        temporary.chmod(0o777 & ~_umask())
+        _give_usual_permissions(temporary)
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
@@ -101,7 +100,9 @@ def _replaceable(target: Path) -> bool:
     return (target / MODEL).is_file() or not any(target.iterdir())
 
 
-def _umask() -> int:
+def _give_usual_permissions(folder: Path) -> None:
+    """Temporary folders and safetensors files are private; the result follows the umask."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    for path in (folder, *folder.rglob("*")):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jaxlib.mlir import ir, passmanager
@@ -13,22 +15,34 @@ from . import bundle
 from .errors import SpikeQuantError
 from .stablehlo_rewrites import rewrite_concatenate
 
-_PREPARE = "builtin.module(inline,symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
+_PREPARE = (
+    "builtin.module(inline,symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
+)
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
+_FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
 _BYTECODE_MAGIC = b"ML\xefR"
 
 Attributes = Mapping[str, str | int]
 
 
-class UnsupportedOperationsError(SpikeQuantError):
-    """The graph has operations that cannot become linalg. `operations`: (name, location) pairs."""
+@dataclass(frozen=True)
+class UnsupportedOperation:
+    """`form` is the operation in generic form, without its regions."""
 
-    def __init__(self, source: str, operations: list[tuple[str, str]]):
-        self.operations = operations
-        lines = "\n".join(f"  {name} at {location}" for name, location in operations)
+    name: str
+    location: str
+    form: str
+
+
+class UnsupportedOperationsError(SpikeQuantError):
+    """The graph has operations that cannot become linalg."""
+
+    def __init__(self, source: str, operations: Sequence[UnsupportedOperation]):
+        self.operations = list(operations)
+        lines = "\n".join(f"  {op.name} at {op.location}\n    {op.form}" for op in operations)
         super().__init__(
-            f"{source}: {len(operations)} operations are not supported; export the model without "
-            f"them:\n{lines}"
+            f"{source}: {len(self.operations)} operation(s) cannot be compiled yet; export the "
+            f"model without them:\n{lines}"
         )
 
 
@@ -73,6 +87,7 @@ def import_text(
     with context, ir.Location.unknown(context):
         module = parse(data, source, context)
         function = _entry(module, source)
+        attributes = argument_attributes or _donated_arguments(function)
         _run(_PREPARE, module, source)
         rewrite_concatenate(module)
         if name:
@@ -80,7 +95,7 @@ def import_text(
         _run(_LEGALISE, module, source)
         _check_supported(module, source)
         _strip_foreign_attributes(module, function)
-        _set_attributes(function, argument_attributes or [], source)
+        _set_attributes(function, attributes, source)
         return module.operation.get_asm(enable_debug_info=True)
 
 
@@ -99,12 +114,14 @@ def make_context() -> ir.Context:
 
 
 def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
-    """Portable artifact, MLIR bytecode or text -> module."""
-    try:
-        if data.startswith(_BYTECODE_MAGIC):
+    """Portable artifact, MLIR bytecode or text -> verified module."""
+    if data.startswith(_BYTECODE_MAGIC):
+        # Fails for bytecode that is not a portable artifact: the general parser is next.
+        with contextlib.suppress(ir.MLIRError, ValueError):
             return stablehlo.deserialize_portable_artifact(context, data)
+    try:
         return ir.Module.parse(data, context)
-    except (ir.MLIRError, ValueError, UnicodeDecodeError) as error:
+    except (ir.MLIRError, ValueError) as error:
         raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
 
 
@@ -124,12 +141,16 @@ def _entry(module: ir.Module, source: str) -> ir.Operation:
         attributes = operation.attributes
         if "sym_visibility" not in attributes or _text(attributes["sym_visibility"]) == "public":
             public.append(operation)
+    named_main = [op for op in public if _text(op.attributes["sym_name"]) == "main"]
+    entries = named_main or public
+    if len(entries) != 1:
+        raise SpikeQuantError(
+            f"{source}: has {len(public)} public functions and none is called 'main'"
+        )
     for operation in public:
-        if _text(operation.attributes["sym_name"]) == "main":
-            return operation
-    if len(public) == 1:
-        return public[0]
-    raise SpikeQuantError(f"{source}: has {len(public)} public functions and none is called 'main'")
+        if operation != entries[0]:
+            operation.attributes["sym_visibility"] = ir.StringAttr.get("private")
+    return entries[0]
 
 
 def _text(attribute: ir.Attribute) -> str:
@@ -139,6 +160,17 @@ def _text(attribute: ir.Attribute) -> str:
 def _rename(function: ir.Operation, name: str) -> None:
     function.attributes["sym_name"] = ir.StringAttr.get(name)
     function.attributes["sym_visibility"] = ir.StringAttr.get("public")
+
+
+def _donated_arguments(function: ir.Operation) -> list[Attributes]:
+    """JAX marks donated arguments with the result that takes their place: that is state."""
+    if "arg_attrs" not in function.attributes:
+        return []
+    rows = [ir.DictAttr(row) for row in ir.ArrayAttr(function.attributes["arg_attrs"])]
+    key = "tf.aliasing_output"
+    return [
+        {"spikequant.state": ir.IntegerAttr(row[key]).value} if key in row else {} for row in rows
+    ]
 
 
 def _strip_foreign_attributes(module: ir.Module, function: ir.Operation) -> None:
@@ -152,24 +184,36 @@ def _strip_foreign_attributes(module: ir.Module, function: ir.Operation) -> None
 def _set_attributes(function: ir.Operation, attributes: Sequence[Attributes], source: str) -> None:
     count = len(function.regions[0].blocks[0].arguments)
     if attributes and len(attributes) != count:
-        raise SpikeQuantError(f"{source}: {len(attributes)} arguments described, but it has {count}")
+        raise SpikeQuantError(
+            f"{source}: {len(attributes)} arguments described, but it has {count}"
+        )
     i64 = ir.IntegerType.get_signless(64)
 
     def convert(value: str | int) -> ir.Attribute:
-        return ir.StringAttr.get(value) if isinstance(value, str) else ir.IntegerAttr.get(i64, value)
+        return (
+            ir.StringAttr.get(value) if isinstance(value, str) else ir.IntegerAttr.get(i64, value)
+        )
 
     rows = [{k: convert(v) for k, v in row.items()} for row in attributes or [{}] * count]
     function.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
 
 
 def _check_supported(module: ir.Module, source: str) -> None:
-    left: list[tuple[str, str]] = []
+    left: list[UnsupportedOperation] = []
 
     def visit(operation: ir.Operation) -> ir.WalkResult:
-        if operation.name.split(".")[0] in ("stablehlo", "chlo", "mhlo", "vhlo", "sdy"):
-            left.append((operation.name, str(operation.location)))
+        is_foreign = operation.name.split(".")[0] in _FOREIGN_DIALECTS
+        if is_foreign and operation.name != "stablehlo.return":
+            left.append(_describe(operation))
         return ir.WalkResult.ADVANCE
 
-    module.operation.walk(visit)
+    # Pre-order: an operation comes before those inside it.
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
     if left:
         raise UnsupportedOperationsError(source, left)
+
+
+def _describe(operation: ir.Operation) -> UnsupportedOperation:
+    location = str(operation.location).removeprefix("loc(").removesuffix(")")
+    form = operation.get_asm(print_generic_op_form=True, skip_regions=True)
+    return UnsupportedOperation(operation.name, location, form)
