@@ -13,11 +13,9 @@ from jaxlib.mlir.dialects import chlo, stablehlo
 
 from . import bundle
 from .errors import SpikeQuantError
-from .stablehlo_rewrites import rewrite_concatenate
+from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 
-_PREPARE = (
-    "builtin.module(inline,symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
-)
+_PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
 _FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
 _BYTECODE_MAGIC = b"ML\xefR"
@@ -96,6 +94,7 @@ def import_text(
         module = parse(data, source, context)
         function = _entry(module, source)
         attributes = argument_attributes or _donated_arguments(function)
+        _inline(module, function, source)
         _run(_PREPARE, module, source)
         rewrite_concatenate(module)
         if name:
@@ -134,6 +133,15 @@ def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
         return ir.Module.parse(data, context)
     except (ir.MLIRError, ValueError) as error:
         raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
+
+
+def _inline(module: ir.Module, function: ir.Operation, source: str) -> None:
+    try:
+        inline_calls(module, function)
+    except RecursiveCallError as error:
+        raise SpikeQuantError(
+            f"{source}: function '{error}' calls itself, which cannot be compiled"
+        ) from error
 
 
 def _run(pipeline: str, module: ir.Module, source: str) -> None:
@@ -203,13 +211,15 @@ def _set_attributes(
     given = list(attributes or [])
     if len(given) > count:
         what = "arguments" if key == "arg_attrs" else "results"
-        raise SpikeQuantError(f"{source}: {len(given)} {what} described, but it has {count}")
+        raise SpikeQuantError(
+            f"{source}: the function has {count} {what}, not {len(given)} as described"
+        )
     i64 = ir.IntegerType.get_signless(64)
 
     def convert(value: str | int) -> ir.Attribute:
-        return (
-            ir.StringAttr.get(value) if isinstance(value, str) else ir.IntegerAttr.get(i64, value)
-        )
+        if isinstance(value, str):
+            return ir.StringAttr.get(value)
+        return ir.IntegerAttr.get(i64, value)
 
     rows = [{k: convert(v) for k, v in row.items()} for row in given]
     rows += [{}] * (count - len(given))
