@@ -132,7 +132,7 @@ int main(int argc, char **argv) {
   call.results = results;
   call.arena = allocate(graph->arena_bytes);
   call.salient = allocate(8 * (graph->site_count + 1));
-  int32_t *token = argument(graph, arguments, "token");
+  int32_t *token = argument(graph, arguments, "tokens");
   int32_t *start = argument(graph, arguments, "start");
   int64_t vocabulary = graph->results[0].bytes / (int64_t)sizeof(float);
   long count = strtol(argv[3], NULL, 10);
