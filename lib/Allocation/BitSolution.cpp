@@ -7,6 +7,7 @@
 #include "spikequant/Allocation/BitProblem.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <array>
@@ -182,12 +183,13 @@ std::string spikequant::describe(const BitProblem &problem,
       histogram +=
           formatv("{0}{1}:{2}", histogram.empty() ? "" : " ", bits, channels);
   double total = site.cost.getActivationBits(problem.options.eventBits);
-  return formatv("step {0:g6}; channels per bits {1}; {2:f2} bits per value "
+  return formatv("step {0}; channels per bits {1}; {2:f2} bits per value "
                  "({3:f2} window + {4:f2} events); {5:f2} % salient, {6:f2} % "
                  "saturated; {7}",
-                 site.step, histogram, total, site.cost.windowBits,
-                 total - site.cost.windowBits, 100 * site.cost.salient,
-                 100 * site.cost.saturated, site.reason);
+                 format("%.6g", double(site.step)), histogram, total,
+                 site.cost.windowBits, total - site.cost.windowBits,
+                 100 * site.cost.salient, 100 * site.cost.saturated,
+                 site.reason);
 }
 
 static json::Value siteToJSON(const SiteSolution &site) {
