@@ -117,6 +117,11 @@ static Error verifySite(const SiteProblem &site, const SiteSolution &answer,
     return createStringError("site '%s': the step %g is not a positive, finite "
                              "and normal number",
                              name, double(answer.step));
+  if (site.maxAbs / answer.step > countLimit)
+    return createStringError("site '%s': with step %g the largest value, %g, "
+                             "would clip at %d counts",
+                             name, double(answer.step), site.maxAbs,
+                             countLimit);
   for (uint32_t c = 0; c < site.getChannels(); ++c) {
     int bits = answer.bits[c];
     if (bits < 0 || bits > options.maxBits)

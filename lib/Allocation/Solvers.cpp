@@ -95,16 +95,19 @@ static Scale baseScale(const SiteProblem &site,
   return scale;
 }
 
-/// Far inside the normal numbers, so that only a_j can make r_j anything else.
-static float toStep(double value) {
-  return float(std::clamp(value, 0x1p-100, 0x1p100));
+/// The step keeps the site's largest value unclipped, and stays far inside the
+/// normal numbers, so that only a_j can make r_j anything else. A site of zeros
+/// keeps step 1 or more: a finer one would clip what other text brings.
+static float toStep(const SiteProblem &site, double value) {
+  double least = site.maxAbs > 0.0 ? site.maxAbs / plannedCountLimit : 1.0;
+  return float(std::clamp(std::max(value, least), 0x1p-100, 0x1p104));
 }
 
 static void setFactor(const BitProblem &problem, BitSolution &solution,
                       double factor) {
   solution.factor = factor;
   for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites)) {
-    answer.step = toStep(answer.scale * factor);
+    answer.step = toStep(site, answer.scale * factor);
     answer.bits = chooseBits(site, problem.options, answer.step);
     answer.cost = computeCost(site, problem.options, answer.step, answer.bits);
   }
@@ -119,7 +122,7 @@ static void meetBudget(const BitProblem &problem, BitSolution &solution) {
   double low = 0x1p-24, high = 0x1p24;
   setFactor(problem, solution, low);
   if (solution.activationBits <= options.meanBits)
-    high = 1.0; // Hardly anything ever fires: no step is better than another.
+    return; // So little fires that the finest steps fit the budget.
   while (high > low * 1.0001) {
     double middle = std::sqrt(low * high);
     setFactor(problem, solution, middle);

@@ -91,6 +91,7 @@ TEST(BitProblem, CheckNamesWhatIsWrong) {
        "site 'b' has no name or no channels"},
       {[](BitProblem &p) { p.sites[1].fanOut = 0; }, "site 'b': the fan-out"},
       {[&](BitProblem &p) { p.sites[1].medianAbs = nan; }, "the scales"},
+      {[&](BitProblem &p) { p.sites[1].maxAbs = nan; }, "the scales"},
       {[](BitProblem &p) { p.sites[1].meanSquares.pop_back(); },
        "site 'b': 23 mean squares for 24 channels"},
       {[](BitProblem &p) { p.sites[1].columnEnergies = {1.0}; },

@@ -161,7 +161,22 @@ TEST(Solve, SitesOfZerosAndMostlyZeros) {
     BitSolution solution = cantFail(solve(problem));
     EXPECT_EQ(solution.sites[0].bits, std::vector<int8_t>(4, 0));
     EXPECT_EQ(solution.sites[0].cost.salient, 0.0);
-    EXPECT_GT(solution.sites[1].step, 0.0f);
+    EXPECT_LE(countOf(3.0f, solution.sites[1].step), 24576);
+    EXPECT_GE(solution.sites[2].step, 1.0f);
+  }
+}
+
+// One massive value among small ones: counts end at 32767, so the step grows.
+TEST(Solve, NoValueOfTheTextClips) {
+  auto values = randomValues(400, 8, 0.001f, 5);
+  values[77] = -3000.0f;
+  BitProblem problem;
+  problem.addSite(observe("x", 8, values), 8);
+  for (StepRule rule :
+       {StepRule::Budget, StepRule::Mad, StepRule::Percentile}) {
+    problem.options.rule = rule;
+    BitSolution solution = cantFail(solve(problem));
+    EXPECT_LE(std::abs(countOf(-3000.0f, solution.sites[0].step)), 24576);
   }
 }
 

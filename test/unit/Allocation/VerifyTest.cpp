@@ -37,6 +37,7 @@ TEST(Verify, CatchesCorruptedSolutions) {
       {[&](BitSolution &s) { s.sites[1].step = nan; }, "the step nan"},
       {[&](BitSolution &s) { s.sites[1].step = inf; }, "the step inf"},
       {[](BitSolution &s) { s.sites[1].step = 1e-40f; }, "normal number"},
+      {[](BitSolution &s) { s.sites[1].step = 1e-4f; }, "would clip at 32767"},
       {[](BitSolution &s) { s.sites[1].step *= 1.5f; }, "recorded cost"},
       {[](BitSolution &s) { s.sites[2].cost.salient *= 0.5; }, "recorded cost"},
       {[](BitSolution &s) { s.sites[2].cost.loss = 0.0; }, "recorded cost"},
