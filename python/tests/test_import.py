@@ -125,7 +125,8 @@ def test_llama_graph_form(tiny_bundle, tmp_path, role):
     assert 'tensor<13x24xf32> {spikequant.weight = "blk.0.attn_q"}' in text
     state = '{spikequant.name = "k_cache.0", spikequant.state = 1 : i64}'
     assert f"tensor<2x6x12xf32> {state}" in text
-    assert "tensor<2x12x6xf32> {spikequant.state = 4 : i64}" in text
+    state = '{spikequant.name = "v_cache.1", spikequant.state = 4 : i64}'
+    assert f"tensor<2x12x6xf32> {state}" in text
     assert "blk.1/ffn_down/dot_general" in out.read_text()
 
 
