@@ -29,19 +29,22 @@ def test_error_bad_description(tmp_path, text, message):
         bundle.read_model(tmp_path)
 
 
-def test_argument_attributes():
+def test_attributes_of_arguments_and_results():
     graph = {
         "arguments": [
-            {"kind": "input"},
-            {"kind": "weight", "weight": "blk.0.attn_q"},
-            {"kind": "state", "result": 3},
-        ]
+            {"kind": "input", "name": "start"},
+            {"kind": "weight", "name": "q", "weight": "blk.0.attn_q"},
+            {"kind": "state", "name": "k_cache.0", "result": 1},
+        ],
+        "results": [{"name": "logits"}, {"name": "k_cache.0"}],
     }
     assert bundle.argument_attributes(graph) == [
-        {},
+        {"spikequant.name": "start"},
         {"spikequant.weight": "blk.0.attn_q"},
-        {"spikequant.state": 3},
+        {"spikequant.name": "k_cache.0", "spikequant.state": 1},
     ]
+    names = [{"spikequant.name": "logits"}, {"spikequant.name": "k_cache.0"}]
+    assert bundle.result_attributes(graph) == names
 
 
 def test_interrupted_file_leaves_nothing(tmp_path):
