@@ -280,16 +280,25 @@ TEST(PackedFile, NamesWhatIsWrong) {
   EXPECT_CONTAINS(openProblem(good + "x", false), "truncated");
 }
 
-TEST(PackedFile, OverlappingBlobs) {
+/// The file with the offset `from` in its index replaced by `to`.
+std::string moveBlob(std::string bytes, uint64_t from, uint64_t to) {
+  std::string old = "\"offset\":" + std::to_string(from);
+  std::string replacement = "\"offset\":" + std::to_string(to);
+  EXPECT_EQ(old.size(), replacement.size());
+  return bytes.replace(bytes.find(old), old.size(), replacement);
+}
+
+TEST(PackedFile, BlobsInTheWrongPlace) {
   TemporaryDirectory directory;
-  std::string bad = readBytes(sampleFile(directory));
-  // Give `norm` the place of `bits`: same number of digits, same alignment.
-  PackedFile file = cantFail(PackedFile::fromBuffer(inMemory(bad), true));
-  std::string from = std::to_string(file.find("bits")->raw.offset);
-  std::string to = std::to_string(file.find("norm")->raw.offset);
-  ASSERT_EQ(from.size(), to.size());
-  bad.replace(bad.find("\"offset\":" + from) + 9, to.size(), to);
-  EXPECT_CONTAINS(openProblem(bad, false), "overlap");
+  const std::string good = readBytes(sampleFile(directory));
+  PackedFile file = cantFail(PackedFile::fromBuffer(inMemory(good), true));
+  uint64_t bits = file.find("bits")->raw.offset;
+  uint64_t norm = file.find("norm")->raw.offset;
+  EXPECT_CONTAINS(openProblem(moveBlob(good, bits, norm), false), "overlap");
+  EXPECT_CONTAINS(openProblem(moveBlob(good, bits, good.size()), false),
+                  "'bits' has a blob of the wrong size or place");
+  EXPECT_CONTAINS(openProblem(moveBlob(good, bits, bits + 4), false),
+                  "wrong size or place");
 }
 
 /// Reads everything that a file offers.
