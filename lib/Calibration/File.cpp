@@ -128,6 +128,7 @@ private:
   Error readBins(StringRef text, SiteStatistics &site, uint32_t channel);
   Error readSum(const json::Object &object, StringRef key, Int128 &result);
   Error checkChannel(const SiteStatistics &site, uint32_t channel);
+  Error checkSums(const SiteStatistics &site, uint32_t channel);
 
   StringRef source;
   std::string where;
@@ -277,6 +278,11 @@ Error StatisticsReader::checkChannel(const SiteStatistics &site,
                 Twine(site.rows) + " rows");
   if (binOf(site.maxAbs[channel]) != highest)
     return fail("\"max\" is not in the highest bin that is used");
+  return checkSums(site, channel);
+}
+
+Error StatisticsReader::checkSums(const SiteStatistics &site,
+                                  uint32_t channel) {
   Int128 finite = Int128(site.getFiniteCount(channel));
   Int128 sum = site.sums[channel], squares = site.squares[channel];
   constexpr int largestBits = maxExponent + sumFractionBits;
