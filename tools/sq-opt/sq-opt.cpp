@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "spikequant/Codegen/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 
@@ -20,6 +21,7 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   registry.insert<mlir::spikequant::SpikeQuantDialect>();
   mlir::spikequant::registerSpikeQuantTransformsPasses();
+  mlir::spikequant::registerSpikeQuantCodegenPasses();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "SpikeQuant optimiser driver\n", registry));
 }
