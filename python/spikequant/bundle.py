@@ -48,13 +48,18 @@ def argument_attributes(graph: dict) -> list[dict[str, str | int]]:
     """Per argument, the attributes that the compiler reads (weights and state)."""
     attributes: list[dict[str, str | int]] = []
     for argument in graph["arguments"]:
+        named: dict[str, str | int] = {"spikequant.name": argument["name"]}
         if argument["kind"] == "weight":
-            attributes.append({"spikequant.weight": argument["weight"]})
+            named = {"spikequant.weight": argument["weight"]}
         elif argument["kind"] == "state":
-            attributes.append({"spikequant.state": argument["result"]})
-        else:
-            attributes.append({})
+            named["spikequant.state"] = argument["result"]
+        attributes.append(named)
     return attributes
+
+
+def result_attributes(graph: dict) -> list[dict[str, str | int]]:
+    """Per result, the attributes that the compiler reads (names)."""
+    return [{"spikequant.name": result["name"]} for result in graph["results"]]
 
 
 def write_json(path: Path, value: dict) -> None:

@@ -13,11 +13,9 @@ from jaxlib.mlir.dialects import chlo, stablehlo
 
 from . import bundle
 from .errors import SpikeQuantError
-from .stablehlo_rewrites import rewrite_concatenate
+from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 
-_PREPARE = (
-    "builtin.module(inline,symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
-)
+_PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
 _FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
 _BYTECODE_MAGIC = b"ML\xefR"
@@ -51,11 +49,13 @@ def import_graph(
     out: str | Path,
     name: str | None = None,
     argument_attributes: Sequence[Attributes] | None = None,
+    result_attributes: Sequence[Attributes] | None = None,
 ) -> Path:
     """Reads the StableHLO file `src`, writes linalg text (with locations) to `out`.
 
     The public function `main` (or the only public one) is renamed to `name`. `argument_attributes`
-    holds one mapping per argument; a string becomes a string attribute, an int an i64 one.
+    holds one mapping per argument (trailing ones may be left out), `result_attributes` one per
+    result; a string becomes a string attribute, an int an i64 one.
     Raises SpikeQuantError; then `out` is not touched.
     """
     src, out = Path(src), Path(out)
@@ -63,7 +63,7 @@ def import_graph(
         data = src.read_bytes()
     except OSError as error:
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
-    text = import_text(data, str(src), name, argument_attributes)
+    text = import_text(data, str(src), name, argument_attributes, result_attributes)
     with bundle.replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
@@ -72,8 +72,13 @@ def import_graph(
 def import_bundle_graph(folder: str | Path, graph_name: str, out: str | Path) -> Path:
     """Imports one graph of a bundle, with its weights and state marked."""
     graph = bundle.find_graph(bundle.read_model(folder), graph_name)
-    attributes = bundle.argument_attributes(graph)
-    return import_graph(Path(folder) / graph["file"], out, graph_name, attributes)
+    return import_graph(
+        Path(folder) / graph["file"],
+        out,
+        graph_name,
+        bundle.argument_attributes(graph),
+        bundle.result_attributes(graph),
+    )
 
 
 def import_text(
@@ -81,6 +86,7 @@ def import_text(
     source: str,
     name: str | None = None,
     argument_attributes: Sequence[Attributes] | None = None,
+    result_attributes: Sequence[Attributes] | None = None,
 ) -> str:
     """As `import_graph`, on the file's contents; `source` is what messages call it."""
     context = make_context()
@@ -88,6 +94,7 @@ def import_text(
         module = parse(data, source, context)
         function = _entry(module, source)
         attributes = argument_attributes or _donated_arguments(function)
+        _inline(module, function, source)
         _run(_PREPARE, module, source)
         rewrite_concatenate(module)
         if name:
@@ -95,7 +102,10 @@ def import_text(
         _run(_LEGALISE, module, source)
         _check_supported(module, source)
         _strip_foreign_attributes(module, function)
-        _set_attributes(function, attributes, source)
+        arguments = function.regions[0].blocks[0].arguments
+        results = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value).results
+        _set_attributes(function, "arg_attrs", attributes, len(arguments), source)
+        _set_attributes(function, "res_attrs", result_attributes, len(results), source)
         return module.operation.get_asm(enable_debug_info=True)
 
 
@@ -123,6 +133,15 @@ def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
         return ir.Module.parse(data, context)
     except (ir.MLIRError, ValueError) as error:
         raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
+
+
+def _inline(module: ir.Module, function: ir.Operation, source: str) -> None:
+    try:
+        inline_calls(module, function)
+    except RecursiveCallError as error:
+        raise SpikeQuantError(
+            f"{source}: function '{error}' calls itself, which cannot be compiled"
+        ) from error
 
 
 def _run(pipeline: str, module: ir.Module, source: str) -> None:
@@ -181,21 +200,30 @@ def _strip_foreign_attributes(module: ir.Module, function: ir.Operation) -> None
         del function.attributes["res_attrs"]
 
 
-def _set_attributes(function: ir.Operation, attributes: Sequence[Attributes], source: str) -> None:
-    count = len(function.regions[0].blocks[0].arguments)
-    if attributes and len(attributes) != count:
+def _set_attributes(
+    function: ir.Operation,
+    key: str,
+    attributes: Sequence[Attributes] | None,
+    count: int,
+    source: str,
+) -> None:
+    """Sets the attributes of the arguments ("arg_attrs") or results ("res_attrs")."""
+    given = list(attributes or [])
+    if len(given) > count:
+        what = "arguments" if key == "arg_attrs" else "results"
         raise SpikeQuantError(
-            f"{source}: {len(attributes)} arguments described, but it has {count}"
+            f"{source}: the function has {count} {what}, not {len(given)} as described"
         )
     i64 = ir.IntegerType.get_signless(64)
 
     def convert(value: str | int) -> ir.Attribute:
-        return (
-            ir.StringAttr.get(value) if isinstance(value, str) else ir.IntegerAttr.get(i64, value)
-        )
+        if isinstance(value, str):
+            return ir.StringAttr.get(value)
+        return ir.IntegerAttr.get(i64, value)
 
-    rows = [{k: convert(v) for k, v in row.items()} for row in attributes or [{}] * count]
-    function.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
+    rows = [{k: convert(v) for k, v in row.items()} for row in given]
+    rows += [{}] * (count - len(given))
+    function.attributes[key] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
 
 
 def _check_supported(module: ir.Module, source: str) -> None:

@@ -5,8 +5,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Codegen/Passes.h"
+#include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
+#include "spikequant/Pipelines/Pipelines.h"
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/InitAllPasses.h"
@@ -18,6 +20,8 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   mlir::spikequant::registerSpikeQuantTransformsPasses();
   mlir::spikequant::registerSpikeQuantCodegenPasses();
+  mlir::spikequant::registerExpandMath();
+  mlir::spikequant::registerLoweringPipelines();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "SpikeQuant optimiser driver\n", registry));
 }
