@@ -5,7 +5,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/Compile.h"
+#include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Pipelines/LoadGraphs.h"
 #include "spikequant/Pipelines/ModelTables.h"
@@ -183,8 +185,17 @@ Error Compiler::prepare() {
   module = loadGraphs(options.graphs, context);
   if (!module)
     return createStringError("the graphs could not be read");
-  if (Error failure = runPasses("find weights", [](OpPassManager &pm) {
+  if (Error failure = runPasses("find weights", [&](OpPassManager &pm) {
+        pm.addNestedPass<func::FuncOp>(
+            createSpikeQuantCanonicalizeContractions());
         pm.addPass(createWeightsToSymbols());
+        pm.addPass(createNameSites());
+        if (options.mode == CompileMode::Observe)
+          pm.addPass(createInsertObservers());
+      }))
+    return failure;
+  if (Error failure = runPasses("expand math", [](OpPassManager &pm) {
+        pm.addPass(createExpandMath());
       }))
     return failure;
   return runPasses("fuse", buildFusionPipeline);

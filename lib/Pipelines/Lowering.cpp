@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Codegen/Passes.h"
+#include "spikequant/Conversion/Passes.h"
 #include "spikequant/Pipelines/Pipelines.h"
 
 #include "mlir/Conversion/Passes.h"
@@ -55,8 +56,7 @@ static void addConversions(OpPassManager &pm) {
 }
 
 void buildLLVMPipeline(OpPassManager &pm, const LoweringOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createConvertLinalgToParallelLoopsPass());
-  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToVectorLoops());
   pm.addPass(createWorkshare());
   addConversions(pm);
 }
