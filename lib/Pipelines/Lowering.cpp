@@ -56,9 +56,10 @@ static void addConversions(OpPassManager &pm) {
 }
 
 void buildLLVMPipeline(OpPassManager &pm, const LoweringOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createConvertLinalgToVectorLoops());
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToParallelLoopsPass());
   pm.addPass(createWorkshare());
   addConversions(pm);
+  pm.addPass(createEraseMetadata());
 }
 
 void registerLoweringPipelines() {

@@ -21,8 +21,6 @@ int main(int argc, char **argv) {
   mlir::spikequant::registerSpikeQuantTransformsPasses();
   mlir::spikequant::registerSpikeQuantCodegenPasses();
   mlir::spikequant::registerExpandMath();
-  mlir::spikequant::registerSpikeQuantCanonicalizeContractions();
-  mlir::spikequant::registerConvertLinalgToVectorLoops();
   mlir::spikequant::registerLoweringPipelines();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "SpikeQuant optimiser driver\n", registry));
