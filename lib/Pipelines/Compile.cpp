@@ -186,6 +186,8 @@ Error Compiler::prepare() {
   if (!module)
     return createStringError("the graphs could not be read");
   if (Error failure = runPasses("find weights", [&](OpPassManager &pm) {
+        pm.addNestedPass<func::FuncOp>(
+            createSpikeQuantCanonicalizeContractions());
         pm.addPass(createWeightsToSymbols());
         pm.addPass(createNameSites());
         if (options.mode == CompileMode::Observe)

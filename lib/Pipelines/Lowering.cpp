@@ -56,7 +56,7 @@ static void addConversions(OpPassManager &pm) {
 }
 
 void buildLLVMPipeline(OpPassManager &pm, const LoweringOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createConvertLinalgToParallelLoopsPass());
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToVectorLoops());
   pm.addPass(createWorkshare());
   addConversions(pm);
   pm.addPass(createEraseMetadata());
