@@ -1,0 +1,66 @@
+/*===- Reference.h - C entry points of the reference --------------*- C -*-===//
+ *
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ *
+ *===----------------------------------------------------------------------===//
+ *
+ * The scalar definitions of encode, integrate, decode, fire and lookup, over
+ * contiguous row-major arrays, as called by JIT-compiled reference code. Any
+ * number of rows may be 0. Nothing is aligned beyond its element type. A NULL
+ * pointer is allowed only where said.
+ *
+ *===----------------------------------------------------------------------===*/
+
+#ifndef SPIKEQUANT_KERNEL_REFERENCE_H
+#define SPIKEQUANT_KERNEL_REFERENCE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* counts[rows][channels] from x[rows][channels].
+ * rowScale[rows], a[channels] and z[channels] may be NULL (1, 1 and 0).
+ * bits[channels], 0..8, may be NULL: no window, no tolerance, nothing salient.
+ * *salientCounter, which may be NULL, grows by the number of salient counts.
+ * step must be one that encodeThreshold accepts; if it is not, the channels
+ * concerned give 0. */
+void sq_ref_encode(const float *x, const float *rowScale, int64_t rows,
+                   int64_t channels, float step, const float *a, const float *z,
+                   const int8_t *bits, int32_t tolerance, int16_t *counts,
+                   int64_t *salientCounter);
+
+/* acc[rows][n] from counts[rows][k] and a packed matrix [n][k] whose parts lie
+ * at the given byte offsets from packedFile (see PackedCodes.h: container is 4
+ * or 8, group is the number of input channels that share m and c). */
+void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
+                      const void *packedFile, int64_t codesOffset,
+                      int64_t multipliersOffset, int64_t offsetsOffset,
+                      int32_t container, int64_t group, int64_t n,
+                      int64_t *acc);
+
+/* y[rows][n] from acc[rows][n] and weight scales[n]. */
+void sq_ref_decode(const int64_t *acc, int64_t rows, int64_t n, float stepIn,
+                   const float *scales, float *y);
+
+/* counts[rows][n] from acc[rows][n], multipliers[n] and biases[n]; bounds
+ * -32767 <= lo < hi <= 32767, shift 0..46. */
+void sq_ref_fire(const int64_t *acc, int64_t rows, int64_t n,
+                 const int32_t *multipliers, const int64_t *biases,
+                 int32_t shift, int32_t lo, int32_t hi, int16_t *counts);
+
+/* y[rows][k]: the real weights of output channel ids[row] of a packed matrix
+ * [n][k] (an embedding [vocabulary][width]). An id outside 0..n-1 is clamped,
+ * as StableHLO's gather does. scalesOffset locates f32 s_w[n]. */
+void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
+                   int64_t codesOffset, int64_t multipliersOffset,
+                   int64_t offsetsOffset, int64_t scalesOffset,
+                   int32_t container, int64_t group, int64_t n, int64_t k,
+                   float *y);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SPIKEQUANT_KERNEL_REFERENCE_H */

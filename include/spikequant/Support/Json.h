@@ -1,0 +1,23 @@
+//===- Json.h - reading JSON from files that others wrote -------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_SUPPORT_JSON_H
+#define SPIKEQUANT_SUPPORT_JSON_H
+
+#include "llvm/Support/Error.h"
+#include "llvm/Support/JSON.h"
+
+namespace spikequant {
+
+/// Parses `text`, which must be one JSON object. `what` names the text in
+/// errors ("header of 'x.safetensors'"). LLVM's parser recurses without limit,
+/// so text that nests deeper than 64 levels is refused first.
+llvm::Expected<llvm::json::Object> parseJsonObject(llvm::StringRef text,
+                                                   const llvm::Twine &what);
+
+} // namespace spikequant
+
+#endif // SPIKEQUANT_SUPPORT_JSON_H

@@ -1,0 +1,20 @@
+//===- Integrate.cpp - spike counts to membranes --------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Kernel/Integrate.h"
+
+int64_t spikequant::integrateRow(const int16_t *counts, const int32_t *weights,
+                                 int64_t k) {
+  int64_t acc = 0;
+  for (int64_t j = 0; j < k; ++j)
+    acc += static_cast<int64_t>(weights[j]) * counts[j];
+  return acc;
+}
+
+bool spikequant::denseFitsI32(int64_t maxRowSum) {
+  constexpr int64_t limit = int64_t{1} << 31;
+  return maxRowSum <= (limit - 1) / 127;
+}

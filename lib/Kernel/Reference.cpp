@@ -1,0 +1,104 @@
+//===- Reference.cpp - C entry points of the reference --------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Kernel/Reference.h"
+
+#include "spikequant/Kernel/Decode.h"
+#include "spikequant/Kernel/Encode.h"
+#include "spikequant/Kernel/Fire.h"
+#include "spikequant/Kernel/Integrate.h"
+#include "spikequant/Kernel/PackedCodes.h"
+
+#include <algorithm>
+#include <vector>
+
+using namespace spikequant;
+
+template <typename T> static const T *at(const void *base, int64_t byteOffset) {
+  return reinterpret_cast<const T *>(static_cast<const char *>(base) +
+                                     byteOffset);
+}
+
+static int16_t encodeOne(float x, float rowScale, EncodeThreshold threshold,
+                         const int8_t *bits, int32_t tolerance,
+                         int64_t &salient) {
+  int16_t count = encodeValue(x, rowScale, threshold);
+  if (!bits)
+    return count;
+  WindowedCount windowed = applyWindow(count, *bits, tolerance);
+  salient += windowed.salient;
+  return windowed.count;
+}
+
+void sq_ref_encode(const float *x, const float *rowScale, int64_t rows,
+                   int64_t channels, float step, const float *a, const float *z,
+                   const int8_t *bits, int32_t tolerance, int16_t *counts,
+                   int64_t *salientCounter) {
+  int64_t salient = 0;
+  for (int64_t j = 0; j < channels; ++j) {
+    // A rate and membrane of 0 give a count of 0.
+    EncodeThreshold threshold =
+        encodeThreshold(step, a ? a[j] : 1.0f, z ? z[j] : 0.0f)
+            .value_or(EncodeThreshold{0.0f, 0.0f});
+    for (int64_t row = 0; row < rows; ++row)
+      counts[row * channels + j] =
+          encodeOne(x[row * channels + j], rowScale ? rowScale[row] : 1.0f,
+                    threshold, bits ? bits + j : nullptr, tolerance, salient);
+  }
+  if (salientCounter)
+    *salientCounter += salient;
+}
+
+void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
+                      const void *packedFile, int64_t codesOffset,
+                      int64_t multipliersOffset, int64_t offsetsOffset,
+                      int32_t container, int64_t group, int64_t n,
+                      int64_t *acc) {
+  PackedCodes packed{{n, k, group, container},
+                     at<uint8_t>(packedFile, codesOffset),
+                     at<uint8_t>(packedFile, multipliersOffset),
+                     at<int16_t>(packedFile, offsetsOffset)};
+  std::vector<int32_t> weights(k);
+  for (int64_t o = 0; o < n; ++o) {
+    packed.unpackRow(o, weights.data());
+    for (int64_t row = 0; row < rows; ++row)
+      acc[row * n + o] = integrateRow(counts + row * k, weights.data(), k);
+  }
+}
+
+void sq_ref_decode(const int64_t *acc, int64_t rows, int64_t n, float stepIn,
+                   const float *scales, float *y) {
+  for (int64_t i = 0; i < rows * n; ++i)
+    y[i] = decodeValue(acc[i], stepIn, scales[i % n]);
+}
+
+void sq_ref_fire(const int64_t *acc, int64_t rows, int64_t n,
+                 const int32_t *multipliers, const int64_t *biases,
+                 int32_t shift, int32_t lo, int32_t hi, int16_t *counts) {
+  for (int64_t i = 0; i < rows * n; ++i)
+    counts[i] = fireCount(
+        acc[i], FireThreshold{multipliers[i % n], biases[i % n], shift}, lo,
+        hi);
+}
+
+void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
+                   int64_t codesOffset, int64_t multipliersOffset,
+                   int64_t offsetsOffset, int64_t scalesOffset,
+                   int32_t container, int64_t group, int64_t n, int64_t k,
+                   float *y) {
+  PackedCodes packed{{n, k, group, container},
+                     at<uint8_t>(packedFile, codesOffset),
+                     at<uint8_t>(packedFile, multipliersOffset),
+                     at<int16_t>(packedFile, offsetsOffset)};
+  const float *scales = at<float>(packedFile, scalesOffset);
+  std::vector<int32_t> weights(k);
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t id = std::clamp<int64_t>(ids[row], 0, n - 1);
+    packed.unpackRow(id, weights.data());
+    for (int64_t j = 0; j < k; ++j)
+      y[row * k + j] = lookupValue(weights[j], scales[id]);
+  }
+}
