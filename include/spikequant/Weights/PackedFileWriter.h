@@ -10,25 +10,9 @@
 #include "spikequant/Weights/PackedFile.h"
 #include "spikequant/Weights/Rounding.h"
 
-#include "llvm/Support/raw_ostream.h"
-
 #include <memory>
-#include <optional>
-#include <string>
-
-namespace llvm::sys::fs {
-class TempFile;
-} // namespace llvm::sys::fs
 
 namespace spikequant {
-
-/// Integer bounds of a rounded matrix.
-struct WeightBounds {
-  int64_t maxRowSum = 0;          ///< R = max_o sum_j |W_oj|
-  std::vector<int32_t> columnMax; ///< [k] max_o |W_oj|
-};
-
-WeightBounds computeBounds(const RoundedMatrix &matrix);
 
 /// Writes a packed file entry by entry, so that one matrix at a time is in
 /// memory. Nothing exists under the final name before `finish` renames the

@@ -70,16 +70,14 @@ struct RoundedMatrix {
   int64_t n = 0;
   int64_t k = 0;
   int32_t bits = 4;
-  int64_t group = 0;                 ///< As in RoundingOptions, at most k.
-  std::vector<uint8_t> codes;        ///< u [n][k]
-  std::vector<uint8_t> multipliers;  ///< m [n][groups], 1..255
-  std::vector<int16_t> offsets;      ///< c [n][groups]
-  std::vector<float> scales;         ///< s [n], positive and normal
+  int64_t group = 0;                ///< As in RoundingOptions, at most k.
+  std::vector<uint8_t> codes;       ///< u [n][k]
+  std::vector<uint8_t> multipliers; ///< m [n][groups], 1..255
+  std::vector<int16_t> offsets;     ///< c [n][groups]
+  std::vector<float> scales;        ///< s [n], positive and normal
   RoundingReport report;
 
-  PackedLayout layout() const {
-    return {n, k, group, bits <= 4 ? 4 : 8};
-  }
+  PackedLayout layout() const { return {n, k, group, bits <= 4 ? 4 : 8}; }
   /// W = m u + c.
   int32_t weightAt(int64_t o, int64_t j) const;
 };

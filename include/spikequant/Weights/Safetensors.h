@@ -39,6 +39,10 @@ struct TensorInfo {
 /// A tensor's values as f32: a view of the file, or a converted copy.
 class F32Tensor {
 public:
+  // Moving keeps the view valid; copying would not.
+  F32Tensor(F32Tensor &&) = default;
+  F32Tensor &operator=(F32Tensor &&) = default;
+
   llvm::ArrayRef<float> values() const { return view; }
   llvm::ArrayRef<int64_t> shape() const { return dimensions; }
   /// True if values() points into the file.
@@ -46,6 +50,7 @@ public:
 
 private:
   friend class SafetensorsFile;
+  F32Tensor() = default;
   std::vector<float> storage;
   llvm::ArrayRef<float> view;
   std::vector<int64_t> dimensions;

@@ -1,0 +1,36 @@
+//===- Packing.h - rounded weights in their final layout --------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_WEIGHTS_PACKING_H
+#define SPIKEQUANT_WEIGHTS_PACKING_H
+
+#include "spikequant/Weights/Rounding.h"
+
+namespace spikequant {
+
+/// The blobs of one matrix, byte for byte as in the packed file (see
+/// PackedCodes.h for the order), and its integer bounds.
+struct PackedMatrix {
+  PackedLayout layout;
+  std::vector<uint8_t> codes;       ///< Padding has u = 0,
+  std::vector<uint8_t> multipliers; ///< m = 1,
+  std::vector<int16_t> offsets;     ///< c = 0
+  std::vector<float> scales;        ///< and s = 1. [nPadded]
+  std::vector<int32_t> columnMax;   ///< [k] max_o |W_oj|
+  int64_t maxRowSum = 0;            ///< max_o sum_j |W_oj|
+
+  /// Valid as long as this object.
+  PackedCodes view() const {
+    return {layout, codes.data(), multipliers.data(), offsets.data()};
+  }
+};
+
+/// The bounds are computed from the integer weights themselves.
+PackedMatrix packMatrix(const RoundedMatrix &matrix);
+
+} // namespace spikequant
+
+#endif // SPIKEQUANT_WEIGHTS_PACKING_H

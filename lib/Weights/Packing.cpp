@@ -1,0 +1,80 @@
+//===- Packing.cpp - rounded weights in their final layout ----------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Weights/Packing.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+using namespace spikequant;
+
+static void computeBounds(const RoundedMatrix &matrix, PackedMatrix &bounds) {
+  bounds.columnMax.assign(matrix.k, 0);
+  PackedLayout layout = matrix.layout();
+  for (int64_t o = 0; o < matrix.n; ++o) {
+    int64_t rowSum = 0;
+    for (int64_t g = 0; g < layout.groups(); ++g) {
+      int64_t first = g * layout.group;
+      int64_t last = std::min(matrix.k, first + layout.group);
+      int32_t m = matrix.multipliers[o * layout.groups() + g];
+      int32_t c = matrix.offsets[o * layout.groups() + g];
+      const uint8_t *row = matrix.codes.data() + o * matrix.k;
+      for (int64_t j = first; j < last; ++j) {
+        int32_t magnitude = std::abs(m * row[j] + c);
+        rowSum += magnitude;
+        bounds.columnMax[j] = std::max(bounds.columnMax[j], magnitude);
+      }
+    }
+    bounds.maxRowSum = std::max(bounds.maxRowSum, rowSum);
+  }
+}
+
+/// Places one output channel's codes; everything else stays 0.
+static void packRow(const PackedLayout &layout, int64_t o, const uint8_t *row,
+                    uint8_t *packed) {
+  int64_t perLine = layout.kPerLine();
+  int64_t tile = o / PackedLayout::tileChannels;
+  int64_t lane = o % PackedLayout::tileChannels;
+  for (int64_t line = 0, k0 = 0; k0 < layout.k; ++line, k0 += perLine) {
+    uint8_t *bytes = packed + layout.lineOffset(tile, line) + 4 * lane;
+    int64_t count = std::min(perLine, layout.k - k0);
+    // Container 4: the second four codes of a line are the high nibbles.
+    for (int64_t j = 0; j < count; ++j)
+      bytes[j % 4] |= row[k0 + j] << (j / 4 * 4);
+  }
+}
+
+static std::vector<uint8_t> packCodes(const RoundedMatrix &matrix) {
+  PackedLayout layout = matrix.layout();
+  std::vector<uint8_t> packed(layout.codesBytes(), 0);
+  for (int64_t o = 0; o < matrix.n; ++o)
+    packRow(layout, o, matrix.codes.data() + o * matrix.k, packed.data());
+  return packed;
+}
+
+/// [n][groups] -> [tile][group][16], padded with `padding`.
+template <typename T>
+static std::vector<T> packGroups(const PackedLayout &layout,
+                                 const std::vector<T> &values, T padding) {
+  std::vector<T> packed(layout.nPadded() * layout.groups(), padding);
+  for (int64_t o = 0; o < layout.n; ++o)
+    for (int64_t g = 0; g < layout.groups(); ++g)
+      packed[layout.groupIndex(o, g)] = values[o * layout.groups() + g];
+  return packed;
+}
+
+PackedMatrix spikequant::packMatrix(const RoundedMatrix &matrix) {
+  PackedMatrix packed;
+  packed.layout = matrix.layout();
+  packed.codes = packCodes(matrix);
+  packed.multipliers =
+      packGroups<uint8_t>(packed.layout, matrix.multipliers, 1);
+  packed.offsets = packGroups<int16_t>(packed.layout, matrix.offsets, 0);
+  packed.scales = matrix.scales;
+  packed.scales.resize(packed.layout.nPadded(), 1.0f);
+  computeBounds(matrix, packed);
+  return packed;
+}

@@ -1,0 +1,128 @@
+//===- Rounding.cpp - real weights to integer codes -----------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Weights/Rounding.h"
+
+#include "TileRounding.h"
+
+#include "llvm/Support/FormatVariadic.h"
+
+#include <cmath>
+
+using namespace llvm;
+using namespace spikequant;
+
+/// Larger magnitudes could overflow on the way.
+static constexpr float largestWeight = 0x1p120f;
+
+int32_t RoundedMatrix::weightAt(int64_t o, int64_t j) const {
+  PackedLayout shape = layout();
+  int64_t g = o * shape.groups() + shape.groupOf(j);
+  return multipliers[g] * codes[o * k + j] + offsets[g];
+}
+
+static Error checkArguments(MatrixView weights, const RoundingOptions &options,
+                            StringRef name) {
+  if (options.bits < 2 || options.bits > 8)
+    return createStringError("weight '" + name +
+                             "': codes have 2 to 8 bits, not " +
+                             Twine(options.bits));
+  int64_t group = options.symmetric ? weights.k : options.group;
+  PackedLayout layout{weights.n, weights.k, group, options.bits <= 4 ? 4 : 8};
+  if (layout.isValid())
+    return Error::success();
+  return createStringError(
+      formatv("weight '{0}': cannot pack a {1} x {2} matrix in groups of {3} "
+              "(a group is a multiple of 8, or the whole row)",
+              name, weights.n, weights.k, options.group)
+          .str());
+}
+
+/// Copies one tile to [k][lane]; lanes beyond the matrix are zero.
+static void loadTile(MatrixView source, int64_t first,
+                     std::vector<float> &out) {
+  int64_t present = std::min(lanes, source.n - first);
+  std::fill(out.begin(), out.end(), 0.0f);
+  const float *base = source.data + first * source.strideN;
+  for (int64_t j = 0; j < source.k; ++j)
+    for (int64_t l = 0; l < present; ++l)
+      out[j * lanes + l] = base[l * source.strideN + j * source.strideK];
+}
+
+static Error checkTile(const std::vector<float> &tile, int64_t k, int64_t first,
+                       StringRef name) {
+  bool valid = true;
+  for (float value : tile)
+    valid &= std::fabs(value) <= largestWeight; // false for NaN
+  if (valid)
+    return Error::success();
+  for (int64_t l = 0; l < lanes; ++l)
+    for (int64_t j = 0; j < k; ++j)
+      if (float value = tile[j * lanes + l];
+          !(std::fabs(value) <= largestWeight))
+        return createStringError(
+            formatv("weight '{0}': output channel {1}, input channel {2} is "
+                    "{3}; weights must be finite and at most 2^120",
+                    name, first + l, j, value)
+                .str());
+  return Error::success();
+}
+
+static void storeTile(const TileRounding &tile, int64_t first,
+                      RoundedMatrix &matrix) {
+  int64_t groups = matrix.layout().groups();
+  for (int64_t l = 0, end = std::min(lanes, matrix.n - first); l < end; ++l) {
+    int64_t o = first + l;
+    matrix.scales[o] = tile.scales[l];
+    for (int64_t g = 0; g < groups; ++g) {
+      matrix.multipliers[o * groups + g] = tile.multipliers[g][l];
+      matrix.offsets[o * groups + g] = tile.offsets[g][l];
+    }
+    for (int64_t j = 0; j < matrix.k; ++j)
+      matrix.codes[o * matrix.k + j] = tile.codes[j * lanes + l];
+  }
+}
+
+Expected<RoundedMatrix> spikequant::roundToCodes(MatrixView weights,
+                                                 const RoundingOptions &options,
+                                                 StringRef name) {
+  if (Error failure = checkArguments(weights, options, name))
+    return std::move(failure);
+  RoundedMatrix matrix;
+  matrix.n = weights.n;
+  matrix.k = weights.k;
+  matrix.bits = options.bits;
+  matrix.group =
+      options.symmetric ? weights.k : std::min(options.group, weights.k);
+  int64_t groups = matrix.layout().groups();
+  matrix.codes.resize(matrix.n * matrix.k);
+  matrix.multipliers.resize(matrix.n * groups);
+  matrix.offsets.resize(matrix.n * groups);
+  matrix.scales.resize(matrix.n);
+
+  TileRounding tile(weights.k, options);
+  double squaredError = 0, squaredWeight = 0;
+  for (int64_t first = 0; first < matrix.n; first += lanes) {
+    loadTile(weights, first, tile.weights);
+    if (Error failure = checkTile(tile.weights, weights.k, first, name))
+      return std::move(failure);
+    if (!tile.round())
+      return createStringError("weight '" + name +
+                               "': rows are too long for 32-bit sums");
+    storeTile(tile, first, matrix);
+    for (int64_t l = 0; l < lanes; ++l) {
+      squaredError += tile.squaredError[l];
+      squaredWeight += tile.squaredWeight[l];
+      matrix.report.maxAbsoluteError =
+          std::max(matrix.report.maxAbsoluteError, tile.maxError[l]);
+    }
+  }
+  matrix.report.meanSquareError =
+      squaredError / static_cast<double>(matrix.n * matrix.k);
+  if (squaredWeight > 0)
+    matrix.report.relativeFrobenius = std::sqrt(squaredError / squaredWeight);
+  return std::move(matrix);
+}

@@ -1,0 +1,341 @@
+//===- TileRounding.cpp - rounding sixteen output channels ----------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TileRounding.h"
+
+#include "spikequant/Kernel/Integrate.h"
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <cstdlib>
+
+using namespace spikequant;
+
+/// Offsets stay below this, so that adjusting one never leaves the i16 range.
+static constexpr float offsetLimit = 32000.0f;
+/// Below this range a group counts as constant (its reciprocal must be finite).
+static constexpr float smallestRange = 0x1p-100f;
+
+/// Nearest integer, ties to even, of |x| < 2^22: adding 1.5 * 2^23 leaves no
+/// fraction bits. Unlike std::round it vectorises on every processor.
+static inline float nearest(float x) {
+  constexpr float shift = 12582912.0f;
+  return (x + shift) - shift;
+}
+
+static inline float clampTo(float x, float low, float high) {
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
+TileRounding::TileRounding(int64_t k, const RoundingOptions &options)
+    : k(k), group(options.symmetric ? k : std::min(options.group, k)),
+      groups((k + group - 1) / group), options(options),
+      top(static_cast<float>((1 << options.bits) - 1)),
+      maxMultiplier(options.bits <= 4 ? 255.0f : 63.0f) {
+  weights.resize(k * lanes);
+  codes.resize(k * lanes);
+  multipliers.resize(groups);
+  offsets.resize(groups);
+  grids.resize(groups);
+  normalised.resize(group * lanes);
+}
+
+//===----------------------------------------------------------------------===//
+// The grid of one group, in real numbers
+//===----------------------------------------------------------------------===//
+
+/// Squared error of rounding the values t (0..1, [count][lane]) to the grid
+/// {(q + shift) / levels : q = 0..top}.
+static Lanes<float> gridError(const float *t, int64_t count, float levels,
+                              float shift, float top) {
+  Lanes<float> error{};
+  float spacing = 1.0f / levels;
+  for (int64_t j = 0; j < count; ++j)
+    for (int64_t l = 0; l < lanes; ++l) {
+      float value = t[j * lanes + l];
+      float q = nearest(clampTo(value * levels - shift, 0.0f, top));
+      float e = value - (q + shift) * spacing;
+      error[l] += e * e;
+    }
+  return error;
+}
+
+namespace {
+/// A grid of `levels` steps across a group's range, starting `shift` steps
+/// above its minimum.
+struct GridCandidate {
+  float levels;
+  float shift;
+};
+} // namespace
+
+/// Fewer levels than codes: a group that lies on a grid need not reach both of
+/// its ends, and only its own spacing restores it. More: the ends are clipped,
+/// which pays in long groups.
+static std::vector<GridCandidate> gridCandidates(float top, bool search) {
+  std::vector<GridCandidate> candidates{{top, 0.0f}};
+  if (!search)
+    return candidates;
+  if (top <= 15.0f)
+    for (float levels = top - 1; 2 * levels >= top; --levels)
+      candidates.push_back({levels, 0.0f});
+  for (float ratio : {1.04f, 1.08f, 1.14f, 1.22f, 1.34f})
+    candidates.push_back({top * ratio, top * (ratio - 1.0f) / 2.0f});
+  return candidates;
+}
+
+GroupGrid TileRounding::findGrid(int64_t g) {
+  int64_t begin = groupBegin(g), count = groupEnd(g) - begin;
+  const float *w = weights.data() + begin * lanes;
+  Lanes<float> low, high;
+  std::copy_n(w, lanes, low.begin());
+  std::copy_n(w, lanes, high.begin());
+  for (int64_t j = 1; j < count; ++j)
+    for (int64_t l = 0; l < lanes; ++l) {
+      float value = w[j * lanes + l];
+      low[l] = value < low[l] ? value : low[l];
+      high[l] = value > high[l] ? value : high[l];
+    }
+  Lanes<float> reciprocal;
+  for (int64_t l = 0; l < lanes; ++l) {
+    float range = high[l] - low[l];
+    reciprocal[l] = range > smallestRange ? 1.0f / range : 0.0f;
+  }
+  for (int64_t j = 0; j < count; ++j)
+    for (int64_t l = 0; l < lanes; ++l)
+      normalised[j * lanes + l] = (w[j * lanes + l] - low[l]) * reciprocal[l];
+
+  Lanes<float> best, levels{}, shift{};
+  best.fill(INFINITY);
+  for (GridCandidate candidate : gridCandidates(top, options.searchSteps)) {
+    Lanes<float> error = gridError(normalised.data(), count, candidate.levels,
+                                   candidate.shift, top);
+    for (int64_t l = 0; l < lanes; ++l)
+      if (error[l] < best[l]) {
+        best[l] = error[l];
+        levels[l] = candidate.levels;
+        shift[l] = candidate.shift;
+      }
+  }
+
+  GroupGrid grid;
+  for (int64_t l = 0; l < lanes; ++l) {
+    bool constant = reciprocal[l] == 0.0f;
+    grid.step[l] = constant ? 0.0f : (high[l] - low[l]) / levels[l];
+    grid.low[l] = low[l] + shift[l] * grid.step[l];
+    grid.levels[l] = constant ? 0.0f : std::min(levels[l], top);
+  }
+  return grid;
+}
+
+//===----------------------------------------------------------------------===//
+// Scales
+//===----------------------------------------------------------------------===//
+
+void TileRounding::findMaxima() {
+  maxAbs.fill(0.0f);
+  for (int64_t j = 0; j < k; ++j)
+    for (int64_t l = 0; l < lanes; ++l)
+      maxAbs[l] = std::max(maxAbs[l], std::fabs(weights[j * lanes + l]));
+}
+
+/// The scale of one row: the largest step gets the largest multiplier, and the
+/// largest offset fits. A row whose weights all have one magnitude is exact.
+static float scaleOf(float maxStep, float maxLow, float maxAbs,
+                     bool oneMagnitude, float maxMultiplier) {
+  if (maxStep == 0.0f && oneMagnitude)
+    return std::max(maxAbs, FLT_MIN);
+  return std::max({maxStep / maxMultiplier, maxLow / offsetLimit, FLT_MIN});
+}
+
+void TileRounding::chooseScales() {
+  for (int64_t l = 0; l < lanes; ++l) {
+    float maxStep = 0.0f, maxLow = 0.0f;
+    bool oneMagnitude = true;
+    for (const GroupGrid &grid : grids) {
+      maxStep = std::max(maxStep, grid.step[l]);
+      maxLow = std::max(maxLow, std::fabs(grid.low[l]));
+      oneMagnitude &=
+          grid.low[l] == 0.0f || std::fabs(grid.low[l]) == maxAbs[l];
+    }
+    scales[l] =
+        scaleOf(maxStep, maxLow, maxAbs[l], oneMagnitude, maxMultiplier);
+    if (options.symmetric)
+      scales[l] = std::max(
+          maxAbs[l] / static_cast<float>((1 << (options.bits - 1)) - 1),
+          FLT_MIN);
+    if (maxAbs[l] == 0.0f)
+      scales[l] = 1.0f;
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// The integers of one group
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Integers, held in floats, of one group; and what they leave over.
+struct GroupChoice {
+  Lanes<float> m, c;
+  Lanes<float> squaredError{}; ///< In units of s^2.
+  Lanes<float> residual{};     ///< Sum, in units of s.
+};
+} // namespace
+
+/// Fills in the error and residual sum of nearest codes for (m, c).
+static void evaluate(const float *w, int64_t count, const Lanes<float> &inverse,
+                     float top, GroupChoice &choice) {
+  Lanes<float> reciprocal;
+  for (int64_t l = 0; l < lanes; ++l)
+    reciprocal[l] = 1.0f / choice.m[l];
+  Lanes<float> error{}, sum{};
+  for (int64_t j = 0; j < count; ++j)
+    for (int64_t l = 0; l < lanes; ++l) {
+      float x = w[j * lanes + l] * inverse[l] - choice.c[l];
+      float q = nearest(clampTo(x * reciprocal[l], 0.0f, top));
+      float r = x - q * choice.m[l];
+      error[l] += r * r;
+      sum[l] += r;
+    }
+  choice.squaredError = error;
+  choice.residual = sum;
+}
+
+static void keepBetter(GroupChoice &best, const GroupChoice &candidate) {
+  for (int64_t l = 0; l < lanes; ++l)
+    if (candidate.squaredError[l] < best.squaredError[l]) {
+      best.m[l] = candidate.m[l];
+      best.c[l] = candidate.c[l];
+      best.squaredError[l] = candidate.squaredError[l];
+    }
+}
+
+static Lanes<float> inverseOf(const Lanes<float> &scales) {
+  Lanes<float> inverse;
+  for (int64_t l = 0; l < lanes; ++l)
+    inverse[l] = 1.0f / scales[l];
+  return inverse;
+}
+
+void TileRounding::chooseGroup(int64_t g, const GroupGrid &grid) {
+  const float *w = weights.data() + groupBegin(g) * lanes;
+  int64_t count = groupEnd(g) - groupBegin(g);
+  Lanes<float> inverse = inverseOf(scales);
+  GroupChoice best;
+  best.squaredError.fill(INFINITY);
+  for (float change : {0.0f, 1.0f, -1.0f}) {
+    GroupChoice choice;
+    for (int64_t l = 0; l < lanes; ++l) {
+      float ideal = nearest(grid.step[l] * inverse[l]) + change;
+      choice.m[l] = clampTo(ideal, 1.0f, maxMultiplier);
+      // Keep the grid's middle, whatever rounding did to its step.
+      float half = grid.levels[l] * 0.5f;
+      float middle = (grid.low[l] + half * grid.step[l]) * inverse[l];
+      choice.c[l] =
+          clampTo(nearest(middle - half * choice.m[l]), -32767.0f, 32767.0f);
+    }
+    evaluate(w, count, inverse, top, choice);
+    keepBetter(best, choice);
+    for (int64_t l = 0; l < lanes; ++l)
+      choice.c[l] = clampTo(
+          choice.c[l] + nearest(choice.residual[l] / static_cast<float>(count)),
+          -32767.0f, 32767.0f);
+    evaluate(w, count, inverse, top, choice);
+    keepBetter(best, choice);
+  }
+  for (int64_t l = 0; l < lanes; ++l) {
+    multipliers[g][l] = static_cast<int32_t>(best.m[l]);
+    offsets[g][l] = static_cast<int32_t>(best.c[l]);
+  }
+}
+
+void TileRounding::fixGroup(int64_t g) {
+  multipliers[g].fill(1);
+  offsets[g].fill(-(1 << (options.bits - 1)));
+}
+
+//===----------------------------------------------------------------------===//
+// Codes
+//===----------------------------------------------------------------------===//
+
+/// Writes the nearest codes for the chosen integers, measures the errors and
+/// returns sum_j |W_oj| per lane.
+Lanes<int64_t> TileRounding::writeCodes() {
+  Lanes<int64_t> rowSums{};
+  squaredError.fill(0.0);
+  squaredWeight.fill(0.0);
+  maxError.fill(0.0);
+  Lanes<float> inverse = inverseOf(scales);
+  for (int64_t g = 0; g < groups; ++g) {
+    Lanes<float> m, c, reciprocal, error{}, square{}, largest{};
+    for (int64_t l = 0; l < lanes; ++l) {
+      m[l] = static_cast<float>(multipliers[g][l]);
+      c[l] = static_cast<float>(offsets[g][l]);
+      reciprocal[l] = 1.0f / m[l];
+    }
+    for (int64_t j = groupBegin(g); j < groupEnd(g); ++j) {
+      const float *w = weights.data() + j * lanes;
+      uint8_t *code = codes.data() + j * lanes;
+      for (int64_t l = 0; l < lanes; ++l) {
+        float y = w[l] * inverse[l];
+        float q = nearest(clampTo((y - c[l]) * reciprocal[l], 0.0f, top));
+        float weight = q * m[l] + c[l]; // exact: an integer below 2^24
+        float r = std::fabs(y - weight);
+        error[l] += r * r;
+        square[l] += y * y;
+        largest[l] = r > largest[l] ? r : largest[l];
+        code[l] = static_cast<uint8_t>(static_cast<int32_t>(q));
+        rowSums[l] += static_cast<int32_t>(std::fabs(weight));
+      }
+    }
+    for (int64_t l = 0; l < lanes; ++l) {
+      double s = scales[l];
+      squaredError[l] += error[l] * s * s;
+      squaredWeight[l] += square[l] * s * s;
+      maxError[l] = std::max(maxError[l], largest[l] * s);
+    }
+  }
+  return rowSums;
+}
+
+/// Enlarges the scale of every row whose sum breaks the 32-bit bound.
+bool TileRounding::enlargeScales(const Lanes<int64_t> &rowSums) {
+  constexpr double limit = 16'909'320.0; // (2^31 - 1) / 127
+  bool changed = false;
+  for (int64_t l = 0; l < lanes; ++l) {
+    if (denseFitsI32(rowSums[l]))
+      continue;
+    double factor = static_cast<double>(rowSums[l]) / limit * 1.001;
+    scales[l] = static_cast<float>(scales[l] * factor);
+    changed = true;
+  }
+  return changed;
+}
+
+bool TileRounding::round() {
+  findMaxima();
+  for (int64_t g = 0; g < groups; ++g)
+    grids[g] = findGrid(g);
+  chooseScales();
+  for (int attempt = 0; attempt < 32; ++attempt) {
+    for (int64_t g = 0; g < groups; ++g) {
+      if (options.symmetric)
+        fixGroup(g);
+      else
+        chooseGroup(g, grids[g]);
+      for (int64_t l = 0; l < lanes; ++l)
+        if (maxAbs[l] == 0.0f) {
+          multipliers[g][l] = 1;
+          offsets[g][l] = 0;
+        }
+    }
+    if (!enlargeScales(writeCodes()))
+      return true;
+  }
+  return false;
+}

@@ -1,0 +1,76 @@
+//===- TileRounding.h - rounding sixteen output channels --------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// Rounds 16 output channels (lanes) side by side: every inner loop runs over
+/// the lanes, so that it vectorises on any processor and no sum ever changes
+/// its order.
+///
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_LIB_WEIGHTS_TILEROUNDING_H
+#define SPIKEQUANT_LIB_WEIGHTS_TILEROUNDING_H
+
+#include "spikequant/Weights/Rounding.h"
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace spikequant {
+
+inline constexpr int64_t lanes = PackedLayout::tileChannels;
+template <typename T> using Lanes = std::array<T, lanes>;
+
+/// The real grid that suits one group best: low + step * {0, 1, .., levels}.
+struct GroupGrid {
+  Lanes<float> low;
+  Lanes<float> step;
+  Lanes<float> levels; ///< 0 where the group is constant.
+};
+
+/// One tile on its way from real weights to codes.
+class TileRounding {
+public:
+  TileRounding(int64_t k, const RoundingOptions &options);
+
+  /// Real weights, [k][lane]; the caller fills it before each round().
+  std::vector<float> weights;
+
+  /// Chooses scales, m, c and codes.
+  /// \returns false if a row is so long that its sum cannot be bounded.
+  bool round();
+
+  // Results.
+  std::vector<uint8_t> codes;                       ///< [k][lane]
+  std::vector<Lanes<int32_t>> multipliers, offsets; ///< [group]
+  Lanes<float> scales;
+  Lanes<double> squaredError, squaredWeight, maxError;
+
+private:
+  int64_t groupBegin(int64_t g) const { return g * group; }
+  int64_t groupEnd(int64_t g) const { return std::min(k, (g + 1) * group); }
+
+  void findMaxima();
+  GroupGrid findGrid(int64_t g);
+  void chooseScales();
+  void chooseGroup(int64_t g, const GroupGrid &grid);
+  void fixGroup(int64_t g);
+  Lanes<int64_t> writeCodes();
+  bool enlargeScales(const Lanes<int64_t> &rowSums);
+
+  int64_t k, group, groups;
+  RoundingOptions options;
+  float top; ///< The largest code.
+  float maxMultiplier;
+  Lanes<float> maxAbs;
+  std::vector<GroupGrid> grids;
+  std::vector<float> normalised; ///< Scratch, one group.
+};
+
+} // namespace spikequant
+
+#endif // SPIKEQUANT_LIB_WEIGHTS_TILEROUNDING_H
