@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` and `make test`. Each sets up all that it needs
+# (Debian packages, a Python environment in .venv, the build) and is cheap when
+# nothing has changed.
+
+SHELL := /bin/bash
+VENV := .venv
+BUILD := build
+PYTHON_SOURCES := python/pyproject.toml python/requirements.txt
+
+.PHONY: demo test test-all build setup lint format docs clean
+
+demo: build
+	$(VENV)/bin/python tools/dev/demo.py
+
+test: build
+	$(VENV)/bin/python tools/dev/run_tests.py
+
+# Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs.
+test-all: build
+	$(VENV)/bin/pip install -q -r python/requirements-slow.txt
+	$(VENV)/bin/python tools/dev/run_tests.py --slow
+
+build: setup
+	@test -f $(BUILD)/build.ninja || cmake --preset release
+	ninja -C $(BUILD) all SpikeQuantUnitTests
+
+setup: $(VENV)/.stamp
+
+$(VENV)/.stamp: tools/dev/setup.sh tools/dev/packages.txt $(PYTHON_SOURCES)
+	tools/dev/setup.sh $(VENV)
+	touch $@
+
+lint: setup
+	tools/dev/lint.sh
+
+format: setup
+	tools/dev/lint.sh --fix
+
+# The op and pass references in docs/generated, from the TableGen descriptions.
+docs: build
+	tools/dev/generate_docs.sh docs/generated
+
+clean:
+	rm -rf $(BUILD)

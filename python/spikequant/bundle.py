@@ -1,0 +1,107 @@
+"""The bundle folder: names of its files, reading it, and writing it as a whole (docs/Bundle.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import SpikeQuantError
+
+FORMAT, VERSION = "spikequant-bundle", 1
+MODEL, WEIGHTS, TOKENIZER, GRAPHS = "model.json", "weights.safetensors", "tokenizer.json", "graphs"
+
+
+def read_model(folder: str | Path) -> dict:
+    """model.json of a bundle, checked for format and version."""
+    path = Path(folder) / MODEL
+    try:
+        model = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpikeQuantError(f"{folder}: not a bundle: cannot read {MODEL} ({error})") from error
+    except ValueError as error:
+        raise SpikeQuantError(f"{path}: damaged: {error}") from error
+    if not isinstance(model, dict) or model.get("format") != FORMAT:
+        raise SpikeQuantError(f"{path}: not the description of a bundle")
+    if model.get("version") != VERSION:
+        raise SpikeQuantError(
+            f"{path}: version {model.get('version')}, but this program reads version {VERSION}: "
+            "export the model again"
+        )
+    return model
+
+
+def find_graph(model: dict, name: str) -> dict:
+    """The entry of graph `name`."""
+    for graph in model["graphs"]:
+        if graph["name"] == name:
+            return graph
+    known = ", ".join(graph["name"] for graph in model["graphs"])
+    raise SpikeQuantError(f"the bundle has no graph '{name}': it has {known}")
+
+
+def argument_attributes(graph: dict) -> list[dict[str, str | int]]:
+    """Per argument, the attributes that the compiler reads (weights and state)."""
+    attributes: list[dict[str, str | int]] = []
+    for argument in graph["arguments"]:
+        if argument["kind"] == "weight":
+            attributes.append({"spikequant.weight": argument["weight"]})
+        elif argument["kind"] == "state":
+            attributes.append({"spikequant.state": argument["result"]})
+        else:
+            attributes.append({})
+    return attributes
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Indented, so that two bundles can be compared with diff."""
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder beside `target` that takes its place only if the body succeeds.
+
+    An existing target is replaced only if it is a bundle (or empty): nothing else is deleted.
+    """
+    if target.exists() and not _replaceable(target):
+        raise SpikeQuantError(f"{target}: exists and is not a bundle: choose another output folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield temporary
+        # mkdtemp folders are private; the result gets what the user's umask gives.
+        temporary.chmod(0o777 & ~_umask())
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def replacing_file(target: Path) -> Iterator[Path]:
+    """A temporary path beside `target` that takes its place only if the body succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _replaceable(target: Path) -> bool:
+    if not target.is_dir():
+        return False
+    return (target / MODEL).is_file() or not any(target.iterdir())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,74 @@
+"""Rewrites of StableHLO that must happen before its legalisation to linalg."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jaxlib.mlir import ir
+from jaxlib.mlir.dialects import stablehlo
+
+# Makes the value that the pieces of a concatenation are written into.
+MakeBase = Callable[[ir.RankedTensorType, ir.Location], ir.Value]
+
+
+def empty_base(type_: ir.RankedTensorType, location: ir.Location) -> ir.Value:
+    """tensor.empty: right because the pieces cover all of it."""
+    return ir.Operation.create("tensor.empty", results=[type_], loc=location).result
+
+
+def zero_base(type_: ir.RankedTensorType, location: ir.Location) -> ir.Value:
+    """A constant zero: stays within StableHLO, so that its interpreter can run the result."""
+    zero = _zero_attribute(type_.element_type)
+    return stablehlo.constant(ir.DenseElementsAttr.get_splat(type_, zero), loc=location)
+
+
+def rewrite_concatenate(module: ir.Module, make_base: MakeBase = empty_base) -> int:
+    """concatenate -> one dynamic_update_slice with constant offsets per operand.
+
+    Before: c = concatenate a, b, dim = 1        (legalised: a branch per element, scalar for ever)
+    After:  c0 = base; c1 = dynamic_update_slice c0, a, 0, 0; c = dynamic_update_slice c1, b, 0, n
+            (legalised: two tensor.insert_slice)
+    Concatenations of dynamic shapes are left alone. Returns the number rewritten.
+    """
+    found: list[ir.Operation] = []
+
+    def visit(operation: ir.Operation) -> ir.WalkResult:
+        if operation.name == "stablehlo.concatenate" and _is_static(operation):
+            found.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    module.operation.walk(visit)
+    for operation in found:
+        _rewrite_one(operation, make_base)
+    return len(found)
+
+
+def _is_static(operation: ir.Operation) -> bool:
+    types = [value.type for value in (*operation.operands, *operation.results)]
+    return all(ir.RankedTensorType(type_).has_static_shape for type_ in types)
+
+
+def _rewrite_one(operation: ir.Operation, make_base: MakeBase) -> None:
+    result = operation.results[0]
+    type_ = ir.RankedTensorType(result.type)
+    dimension = ir.IntegerAttr(operation.attributes["dimension"]).value
+    index = ir.RankedTensorType.get([], ir.IntegerType.get_signless(32))
+
+    def constant(value: int) -> ir.Value:
+        attribute = ir.IntegerAttr.get(index.element_type, value)
+        return stablehlo.constant(ir.DenseElementsAttr.get_splat(index, attribute))
+
+    with ir.InsertionPoint(operation), operation.location:
+        value, offset = make_base(type_, operation.location), 0
+        for operand in operation.operands:
+            offsets = [constant(offset if d == dimension else 0) for d in range(type_.rank)]
+            value = stablehlo.dynamic_update_slice(value, operand, offsets)
+            offset += ir.RankedTensorType(operand.type).shape[dimension]
+    result.replace_all_uses_with(value)
+    operation.erase()
+
+
+def _zero_attribute(element: ir.Type) -> ir.Attribute:
+    if isinstance(element, ir.IntegerType):
+        return ir.IntegerAttr.get(element, 0)
+    return ir.FloatAttr.get(element, 0.0)
