@@ -1,0 +1,25 @@
+"""spikequant import: StableHLO to linalg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .arguments import add_output
+
+NAME = "import"
+HELP = "a StableHLO graph (text or portable artifact) to linalg text"
+DESCRIPTION = """\
+Lowers a StableHLO module to linalg on tensors, with locations. Operations that have no
+such form are listed with their locations."""
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("graph", type=Path, metavar="GRAPH")
+    add_output(parser, "the linalg module, a .mlir file")
+    parser.add_argument("--name", default="main", help="name of the function (default: main)")
+
+
+def run(options) -> None:
+    from ..importer import import_graph
+
+    import_graph(options.graph, options.output, options.name)

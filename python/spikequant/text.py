@@ -1,0 +1,45 @@
+"""Text to token windows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from . import bundle
+from .errors import SpikeQuantError
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    path = Path(folder) / bundle.TOKENIZER
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the package raises plain Exception
+        raise SpikeQuantError(f"{path}: cannot be read: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpikeQuantError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def read_windows(
+    folder: Path, text: Path, context: int, windows: int, allow_fewer: bool = False
+) -> np.ndarray:
+    """The first `windows` windows of `context` tokens of a text file, [windows, context] i32."""
+    if windows < 1 or context < 2:
+        raise SpikeQuantError("at least one window of two tokens is needed")
+    # A token has at least one byte; 16 bytes per token is far more than any text needs.
+    head = read_text(text)[: windows * context * 16]
+    ids = load_tokenizer(folder).encode(head, add_special_tokens=False).ids
+    available = len(ids) // context
+    if available < windows and not (allow_fewer and available):
+        raise SpikeQuantError(
+            f"{text}: {len(ids)} tokens, but {windows} windows of {context} need "
+            f"{windows * context}"
+        )
+    windows = min(windows, available)
+    return np.array(ids[: windows * context], np.int32).reshape(windows, context)

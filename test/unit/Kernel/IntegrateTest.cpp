@@ -1,0 +1,240 @@
+//===- IntegrateTest.cpp - packed layout, integrate and lookup ===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Kernel/Integrate.h"
+#include "spikequant/Kernel/PackedCodes.h"
+#include "spikequant/Kernel/Reference.h"
+
+#include "gtest/gtest.h"
+
+#include <algorithm>
+#include <cstring>
+#include <random>
+#include <vector>
+
+using namespace spikequant;
+
+namespace {
+
+/// Each shape is here for a reason.
+struct Shape {
+  int64_t n, k, group;
+};
+const Shape shapes[] = {
+    {1, 1, 32},     // one weight
+    {1, 40, 32},    // N = 1, g does not divide K
+    {16, 8, 8},     // exactly one line
+    {17, 9, 8},     // one more than a tile and than a line
+    {64, 64, 32},   // exactly one panel
+    {65, 31, 64},   // a panel and a tile of one channel; one group per row
+    {112, 100, 24}, // last panel of three tiles; ragged K and groups
+    {33, 77, 1000}, // group longer than the row
+};
+
+/// A packed matrix made of random bytes, placed in one block of memory like a
+/// file. Its integer weights are found by walking over the lines in the
+/// documented order, without address arithmetic.
+struct RandomMatrix {
+  RandomMatrix(Shape shape, int32_t container, uint32_t seed)
+      : layout{shape.n, shape.k, shape.group, container} {
+    std::mt19937 random(seed);
+    multipliersOffset = 64 + layout.codesBytes();
+    offsetsOffset = multipliersOffset + layout.multipliersBytes();
+    scalesOffset = offsetsOffset + layout.offsetsBytes();
+    file.resize(scalesOffset + layout.scalesBytes());
+    for (int64_t i = 0; i < scalesOffset; ++i)
+      file[i] = static_cast<uint8_t>(random());
+    for (int64_t o = 0; o < layout.nPadded(); ++o) {
+      scales.push_back(static_cast<float>(random() % 1000 + 1) / 512.0f);
+      std::memcpy(&file[scalesOffset + 4 * o], &scales[o], 4);
+    }
+    weights.resize(layout.n * layout.k);
+    walkLines();
+  }
+
+  void walkLines() {
+    int64_t perLine = layout.container == 4 ? 8 : 4;
+    int64_t tiles = (layout.n + 15) / 16;
+    const uint8_t *line = file.data() + 64;
+    for (int64_t panel = 0; panel < tiles; panel += 4)
+      for (int64_t k0 = 0; k0 < (layout.k + 7) / 8 * 8; k0 += perLine)
+        for (int64_t tile = panel; tile < std::min(panel + 4, tiles); ++tile) {
+          readLine(line, tile, k0);
+          line += 64;
+        }
+    linesEnd = line - file.data();
+  }
+
+  void readLine(const uint8_t *line, int64_t tile, int64_t k0) {
+    for (int64_t lane = 0; lane < 16; ++lane)
+      for (int64_t j = 0; j < 4; ++j) {
+        int byte = line[4 * lane + j];
+        if (layout.container == 8) {
+          setCode(tile, lane, k0 + j, byte);
+          continue;
+        }
+        setCode(tile, lane, k0 + j, byte % 16);
+        setCode(tile, lane, k0 + 4 + j, byte / 16);
+      }
+  }
+
+  void setCode(int64_t tile, int64_t lane, int64_t k, int u) {
+    int64_t o = 16 * tile + lane;
+    if (o >= layout.n || k >= layout.k)
+      return;
+    int64_t groups = (layout.k + layout.group - 1) / layout.group;
+    int64_t index = (tile * groups + k / layout.group) * 16 + lane;
+    int16_t c;
+    std::memcpy(&c, &file[offsetsOffset + 2 * index], 2);
+    weights[o * layout.k + k] = file[multipliersOffset + index] * u + c;
+  }
+
+  PackedCodes packed() const {
+    return {layout, file.data() + 64, file.data() + multipliersOffset,
+            reinterpret_cast<const int16_t *>(file.data() + offsetsOffset)};
+  }
+
+  PackedLayout layout;
+  int64_t multipliersOffset, offsetsOffset, scalesOffset, linesEnd = 0;
+  std::vector<uint8_t> file;
+  std::vector<float> scales;
+  std::vector<int32_t> weights; ///< [n][k]
+};
+
+template <typename Body> void forEachMatrix(Body body) {
+  uint32_t seed = 0;
+  for (Shape shape : shapes)
+    for (int32_t container : {4, 8}) {
+      SCOPED_TRACE(testing::Message()
+                   << shape.n << " x " << shape.k << " group " << shape.group
+                   << " in " << container);
+      body(RandomMatrix(shape, container, ++seed));
+    }
+}
+
+//===----------------------------------------------------------------------===//
+// Layout
+//===----------------------------------------------------------------------===//
+
+TEST(PackedLayout, LinesFillTheBlob) {
+  forEachMatrix([](const RandomMatrix &matrix) {
+    EXPECT_EQ(matrix.linesEnd, 64 + matrix.layout.codesBytes());
+  });
+}
+
+TEST(PackedLayout, WeightsFollowTheDocumentedOrder) {
+  forEachMatrix([](const RandomMatrix &matrix) {
+    PackedCodes packed = matrix.packed();
+    std::vector<int32_t> row(matrix.layout.k);
+    for (int64_t o = 0; o < matrix.layout.n; ++o) {
+      packed.unpackRow(o, row.data());
+      for (int64_t j = 0; j < matrix.layout.k; ++j) {
+        int32_t expected = matrix.weights[o * matrix.layout.k + j];
+        ASSERT_EQ(packed.weightAt(o, j), expected) << o << ", " << j;
+        ASSERT_EQ(row[j], expected) << o << ", " << j;
+      }
+    }
+  });
+}
+
+TEST(PackedLayout, Validity) {
+  auto valid = [](int64_t n, int64_t k, int64_t group, int32_t container) {
+    return PackedLayout{n, k, group, container}.isValid();
+  };
+  EXPECT_TRUE(valid(1, 1, 1, 4));
+  EXPECT_TRUE(valid(1, 100, 100, 8));
+  EXPECT_TRUE(valid(1, 100, 24, 4));
+  EXPECT_FALSE(valid(1, 100, 20, 4));
+  EXPECT_FALSE(valid(1, 100, 0, 4));
+  EXPECT_FALSE(valid(1, 100, -8, 4));
+  EXPECT_FALSE(valid(0, 100, 32, 4));
+  EXPECT_FALSE(valid(1, 0, 32, 4));
+  EXPECT_FALSE(valid(1, 100, 32, 5));
+  EXPECT_FALSE(valid(int64_t{1} << 31, int64_t{1} << 31, 32, 4));
+}
+
+//===----------------------------------------------------------------------===//
+// Integrate
+//===----------------------------------------------------------------------===//
+
+TEST(Integrate, MatchesNaiveMatmul) {
+  std::mt19937 random(7);
+  forEachMatrix([&](const RandomMatrix &matrix) {
+    int64_t n = matrix.layout.n, k = matrix.layout.k, rows = 3;
+    std::vector<int16_t> counts(rows * k);
+    for (int16_t &count : counts)
+      count = static_cast<int16_t>(static_cast<int>(random() % 65535) - 32767);
+    std::vector<int64_t> acc(rows * n, -1);
+    sq_ref_integrate(counts.data(), rows, k, matrix.file.data(), 64,
+                     matrix.multipliersOffset, matrix.offsetsOffset,
+                     matrix.layout.container, matrix.layout.group, n,
+                     acc.data());
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t o = 0; o < n; ++o) {
+        int64_t expected = 0;
+        for (int64_t j = 0; j < k; ++j)
+          expected += int64_t{counts[row * k + j]} * matrix.weights[o * k + j];
+        ASSERT_EQ(acc[row * n + o], expected) << row << ", " << o;
+      }
+  });
+}
+
+TEST(Integrate, NoRows) {
+  RandomMatrix matrix({17, 9, 8}, 4, 1);
+  sq_ref_integrate(nullptr, 0, 9, matrix.file.data(), 64,
+                   matrix.multipliersOffset, matrix.offsetsOffset, 4, 8, 17,
+                   nullptr);
+}
+
+TEST(Integrate, NegativeAndZeroRows) {
+  const int16_t counts[] = {3, -5, 7};
+  const int32_t negative[] = {-1, -2, -3}, zero[] = {0, 0, 0};
+  EXPECT_EQ(integrateRow(counts, negative, 3), -14);
+  EXPECT_EQ(integrateRow(counts, zero, 3), 0);
+  EXPECT_EQ(integrateRow(counts, negative, 0), 0);
+}
+
+/// The longest rows in use, at the worst weights and counts that exist.
+TEST(Integrate, WorstCaseAtK11008IsExact) {
+  constexpr int64_t k = 11008, worst = 255 * 255 + 32767;
+  std::vector<int16_t> counts(k, -32767);
+  std::vector<int32_t> weights(k, worst);
+  EXPECT_EQ(integrateRow(counts.data(), weights.data(), k), -k * 32767 * worst);
+}
+
+TEST(Integrate, DenseBoundAtK11008) {
+  // 127 * 16909320 = 2147483640; one more unit of weight passes 2^31 - 1.
+  EXPECT_TRUE(denseFitsI32(16909320));
+  EXPECT_FALSE(denseFitsI32(16909321));
+  EXPECT_TRUE(denseFitsI32(int64_t{11008} * 1536));
+  EXPECT_FALSE(denseFitsI32(int64_t{11008} * 1537));
+  EXPECT_FALSE(denseFitsI32(INT64_MAX));
+}
+
+//===----------------------------------------------------------------------===//
+// Lookup
+//===----------------------------------------------------------------------===//
+
+TEST(Lookup, MatchesNaiveAndClampsIds) {
+  forEachMatrix([](const RandomMatrix &matrix) {
+    int64_t n = matrix.layout.n, k = matrix.layout.k;
+    const int32_t last = static_cast<int32_t>(n - 1);
+    const int32_t ids[] = {0, last, last / 2, -3, last + 1, INT32_MAX};
+    const int64_t rows[] = {0, last, last / 2, 0, last, last};
+    std::vector<float> y(6 * k);
+    sq_ref_lookup(ids, 6, matrix.file.data(), 64, matrix.multipliersOffset,
+                  matrix.offsetsOffset, matrix.scalesOffset,
+                  matrix.layout.container, matrix.layout.group, n, k, y.data());
+    for (int64_t i = 0; i < 6; ++i)
+      for (int64_t j = 0; j < k; ++j) {
+        double exact = static_cast<double>(matrix.weights[rows[i] * k + j]) *
+                       matrix.scales[rows[i]];
+        ASSERT_EQ(y[i * k + j], static_cast<float>(exact)) << i << ", " << j;
+      }
+  });
+}
+
+} // namespace
