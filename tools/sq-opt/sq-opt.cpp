@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 
@@ -16,6 +17,7 @@ int main(int argc, char **argv) {
   mlir::spikequant::registerSpikeQuantDialects(registry);
   mlir::registerAllPasses();
   mlir::spikequant::registerSpikeQuantTransformsPasses();
+  mlir::spikequant::registerSpikeQuantConversionPasses();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "SpikeQuant optimiser driver\n", registry));
 }

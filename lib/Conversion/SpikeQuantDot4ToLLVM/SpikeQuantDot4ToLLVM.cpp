@@ -78,7 +78,8 @@ struct Dot4ToVector : OpRewritePattern<Dot4Op> {
   }
 };
 
-struct ConvertDot4ToLLVMPass : impl::ConvertDot4ToLLVMBase<ConvertDot4ToLLVMPass> {
+struct ConvertDot4ToLLVMPass
+    : impl::ConvertDot4ToLLVMBase<ConvertDot4ToLLVMPass> {
   using Base::Base;
 
   void runOnOperation() override {

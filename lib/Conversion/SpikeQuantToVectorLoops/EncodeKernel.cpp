@@ -96,8 +96,8 @@ void EncodeEmitter::emitRow(Value rowIndex) {
 
   Value entries = b.indexCast(state.entries, i32);
   b.storeScalar(entries, arrays.overflow, {row, b.index(0)});
-  Value salient = vector::ReductionOp::create(b, vector::CombiningKind::ADD,
-                                              state.salient);
+  Value salient =
+      vector::ReductionOp::create(b, vector::CombiningKind::ADD, state.salient);
   b.storeScalar(salient, arrays.overflow, {row, b.index(1)});
 }
 
@@ -108,12 +108,11 @@ RowState EncodeEmitter::emitGroup(Value group, Value begin, int64_t length,
   if (whole == lanes) {
     state = emitVector(begin, lanes, state);
   } else if (whole) {
-    state = RowState::unpack(
-        b.loop(begin, b.offset(begin, whole), lanes, state.pack(),
-               [&](Value channel, ValueRange carried) {
-                 return emitVector(channel, lanes, RowState::unpack(carried))
-                     .pack();
-               }));
+    state = RowState::unpack(b.loop(
+        begin, b.offset(begin, whole), lanes, state.pack(),
+        [&](Value channel, ValueRange carried) {
+          return emitVector(channel, lanes, RowState::unpack(carried)).pack();
+        }));
   }
   if (length > whole)
     state = emitVector(b.offset(begin, whole), length - whole, state);
@@ -147,8 +146,8 @@ Value EncodeEmitter::potentials(Value channel, int64_t valid) {
 /// n = clamp(floor(v), -32767, 32767), 0 for NaN, as i32 lanes.
 Value EncodeEmitter::countsOf(Value potential) {
   using arith::CmpFPredicate;
-  Value unordered = arith::CmpFOp::create(b, CmpFPredicate::UNO, potential,
-                                          potential);
+  Value unordered =
+      arith::CmpFOp::create(b, CmpFPredicate::UNO, potential, potential);
   Value v = math::FloorOp::create(b, potential);
   Value lowest = b.real(reals, -32767.0), highest = b.real(reals, 32767.0);
   // A NaN compares false and so becomes a number before the conversion.
@@ -164,8 +163,7 @@ Value EncodeEmitter::countsOf(Value potential) {
 Value EncodeEmitter::applyWindow(Value counts, Value channel, int64_t valid,
                                  Value &salient) {
   using arith::CmpIPredicate;
-  Value bits =
-      b.extendSigned(b.load(arrays.bits, channel, lanes, valid), i32);
+  Value bits = b.extendSigned(b.load(arrays.bits, channel, lanes, valid), i32);
   Value one = b.integer(integers, 1);
   // L = 2^(b-1) - 1, and 0 for 0 or 1 bits.
   Value exponent =
@@ -194,8 +192,8 @@ RowState EncodeEmitter::emitVector(Value channel, int64_t valid,
     // Channels that do not exist count nothing, whatever their membrane.
     SmallVector<int32_t> exists(lanes, 0);
     std::fill_n(exists.begin(), valid, -1);
-    Value mask =
-        arith::ConstantOp::create(b, DenseElementsAttr::get(integers, ArrayRef(exists)));
+    Value mask = arith::ConstantOp::create(
+        b, DenseElementsAttr::get(integers, ArrayRef(exists)));
     counts = arith::AndIOp::create(b, counts, mask);
   }
   if (arrays.bits)
@@ -206,8 +204,8 @@ RowState EncodeEmitter::emitVector(Value channel, int64_t valid,
 
   // |n| > 127 as one unsigned comparison.
   Value shifted = b.add(counts, b.integer(integers, 127));
-  Value over = b.compare(arith::CmpIPredicate::ugt, shifted,
-                         b.integer(integers, 254));
+  Value over =
+      b.compare(arith::CmpIPredicate::ugt, shifted, b.integer(integers, 254));
   Value dense = b.select(over, zeros(), counts);
   state.sum = b.add(state.sum, dense);
   b.store(b.truncate(dense, b.getI8Type()), arrays.dense, {row, channel},
@@ -249,7 +247,6 @@ Value EncodeEmitter::appendOverflow(Value counts, Value over, Value channel,
 
 void mlir::spikequant::emitEncode(KernelBuilder &b, const EncodeShape &shape,
                                   const EncodeArrays &arrays) {
-  b.parallel(shape.rows, [&](Value row) {
-    EncodeEmitter(b, shape, arrays).emitRow(row);
-  });
+  b.parallel(shape.rows,
+             [&](Value row) { EncodeEmitter(b, shape, arrays).emitRow(row); });
 }

@@ -73,11 +73,11 @@ void IntegrateEmitter::emitRows(const Panel &panel, Value begin, Value end,
   });
 }
 
-void IntegrateEmitter::emitBlock(const Block &block) {
+void IntegrateEmitter::emitBlock(const RegisterBlock &block) {
   emitEpilogue(block, emitDense(block));
 }
 
-SmallVector<Value> IntegrateEmitter::emitDense(const Block &block) {
+SmallVector<Value> IntegrateEmitter::emitDense(const RegisterBlock &block) {
   int64_t linesPerGroup = weights.group / weights.kPerLine();
   if (weights.groups() == 1)
     linesPerGroup = weights.linesPerTile();
@@ -88,33 +88,33 @@ SmallVector<Value> IntegrateEmitter::emitDense(const Block &block) {
   if (wholeGroups == 1)
     accumulators = emitGroup(block, b.index(0), linesPerGroup, accumulators);
   else if (wholeGroups > 1)
-    accumulators = b.loop(b.index(0), b.index(wholeGroups), 1, accumulators,
-                          [&](Value group, ValueRange carried) {
-                            return emitGroup(block, group, linesPerGroup,
-                                             carried);
-                          });
+    accumulators =
+        b.loop(b.index(0), b.index(wholeGroups), 1, accumulators,
+               [&](Value group, ValueRange carried) {
+                 return emitGroup(block, group, linesPerGroup, carried);
+               });
   if (restLines)
     accumulators =
         emitGroup(block, b.index(wholeGroups), restLines, accumulators);
   return accumulators;
 }
 
-Value IntegrateEmitter::multipliers(const Block &block, int64_t tile,
+Value IntegrateEmitter::multipliers(const RegisterBlock &block, int64_t tile,
                                     Value group, Type type) {
   Value m = b.load(arrays.weights.multipliers,
                    {tileOf(block, tile), group, b.index(0)}, kLanes);
   return b.extendUnsigned(m, type);
 }
 
-Value IntegrateEmitter::offsets(const Block &block, int64_t tile, Value group,
-                                Type type) {
+Value IntegrateEmitter::offsets(const RegisterBlock &block, int64_t tile,
+                                Value group, Type type) {
   Value c = b.load(arrays.weights.offsets,
                    {tileOf(block, tile), group, b.index(0)}, kLanes);
   return b.extendSigned(c, type);
 }
 
-SmallVector<Value> IntegrateEmitter::emitGroup(const Block &block, Value group,
-                                               int64_t lines,
+SmallVector<Value> IntegrateEmitter::emitGroup(const RegisterBlock &block,
+                                               Value group, int64_t lines,
                                                ValueRange accumulators) {
   int64_t linesPerGroup = weights.group / weights.kPerLine();
   SmallVector<Value> partials =
@@ -148,7 +148,7 @@ static int64_t unrollingOf(int64_t lines) {
   return 1;
 }
 
-SmallVector<Value> IntegrateEmitter::emitDots(const Block &block,
+SmallVector<Value> IntegrateEmitter::emitDots(const RegisterBlock &block,
                                               Value firstLine, int64_t lines) {
   int64_t count = block.rows * block.tiles;
   SmallVector<Value> partials(splitsHalves(block) ? 2 * count : count,
@@ -170,20 +170,21 @@ SmallVector<Value> IntegrateEmitter::emitDots(const Block &block,
   // The high sums are 16 times too large, exactly.
   Value four = b.integer(sums, 4);
   for (int64_t i = 0; i < count; ++i)
-    partials[i] = b.add(
-        partials[i], arith::ShRSIOp::create(b, partials[count + i], four));
+    partials[i] = b.add(partials[i],
+                        arith::ShRSIOp::create(b, partials[count + i], four));
   partials.truncate(count);
   return partials;
 }
 
-Value IntegrateEmitter::loadLine(const Block &block, Value line, int64_t tile) {
-  Value number = b.add(b.scale(line, block.panel.tiles),
-                       b.offset(block.tile, tile));
+Value IntegrateEmitter::loadLine(const RegisterBlock &block, Value line,
+                                 int64_t tile) {
+  Value number =
+      b.add(b.scale(line, block.panel.tiles), b.offset(block.tile, tile));
   Value address = b.add(block.panel.base, b.scale(number, 64));
   return b.load(arrays.weights.codes, address, 64);
 }
 
-Value IntegrateEmitter::broadcastCounts(const Block &block, int64_t row,
+Value IntegrateEmitter::broadcastCounts(const RegisterBlock &block, int64_t row,
                                         Value channel) {
   Value four = b.load(arrays.dense, {rowOf(block, row), channel}, 4);
   Value word =
@@ -193,7 +194,7 @@ Value IntegrateEmitter::broadcastCounts(const Block &block, int64_t row,
 
 /// One line of each tile against its input channels: partials[row][tile] (low
 /// halves) and, where halves are split, as many high ones after them.
-void IntegrateEmitter::emitLine(const Block &block, Value line,
+void IntegrateEmitter::emitLine(const RegisterBlock &block, Value line,
                                 MutableArrayRef<Value> partials) {
   bool halves = weights.container == 4;
   int64_t count = block.rows * block.tiles;
@@ -206,8 +207,7 @@ void IntegrateEmitter::emitLine(const Block &block, Value line,
     if (splitsHalves(block))
       high.push_back(arith::AndIOp::create(b, codes, b.integer(bytes, -16)));
     else if (halves)
-      high.push_back(
-          arith::ShRUIOp::create(b, codes, b.integer(bytes, 4)));
+      high.push_back(arith::ShRUIOp::create(b, codes, b.integer(bytes, 4)));
   }
   for (int64_t half = 0; half < (halves ? 2 : 1); ++half) {
     ArrayRef<Value> codes = half ? high : low;
@@ -257,8 +257,8 @@ void mlir::spikequant::emitIntegrate(KernelBuilder &b,
       return emitter.emitPanel(panel, begin, end);
     if (panels == 1)
       return emitter.emitPanel(last, begin, end);
-    Value isLast = b.compare(arith::CmpIPredicate::eq, number,
-                             b.index(panels - 1));
+    Value isLast =
+        b.compare(arith::CmpIPredicate::eq, number, b.index(panels - 1));
     b.branch(
         isLast, [&] { emitter.emitPanel(last, begin, end); },
         [&] { emitter.emitPanel(panel, begin, end); });

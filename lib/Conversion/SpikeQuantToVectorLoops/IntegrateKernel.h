@@ -20,10 +20,10 @@ struct Panel {
 };
 
 /// Rows x tiles that share registers.
-struct Block {
+struct RegisterBlock {
   Panel panel;
-  Value row;         ///< index: first row
-  Value tile;        ///< index: first tile, counted from the panel's first
+  Value row;  ///< index: first row
+  Value tile; ///< index: first tile, counted from the panel's first
   int64_t rows;
   int64_t tiles;
   int64_t lastLanes; ///< output channels of the block's last tile
@@ -45,41 +45,45 @@ public:
 private:
   // Dense part: IntegrateKernel.cpp. Accumulators are ordered [row][tile].
   void emitRows(const Panel &panel, Value begin, Value end, int64_t rows);
-  void emitBlock(const Block &block);
-  SmallVector<Value> emitDense(const Block &block);
-  SmallVector<Value> emitGroup(const Block &block, Value group, int64_t lines,
-                               ValueRange accumulators);
-  SmallVector<Value> emitDots(const Block &block, Value firstLine,
+  void emitBlock(const RegisterBlock &block);
+  SmallVector<Value> emitDense(const RegisterBlock &block);
+  SmallVector<Value> emitGroup(const RegisterBlock &block, Value group,
+                               int64_t lines, ValueRange accumulators);
+  SmallVector<Value> emitDots(const RegisterBlock &block, Value firstLine,
                               int64_t lines);
-  void emitLine(const Block &block, Value line,
+  void emitLine(const RegisterBlock &block, Value line,
                 MutableArrayRef<Value> partials);
-  Value broadcastCounts(const Block &block, int64_t row, Value channel);
-  Value loadLine(const Block &block, Value line, int64_t tile);
+  Value broadcastCounts(const RegisterBlock &block, int64_t row, Value channel);
+  Value loadLine(const RegisterBlock &block, Value line, int64_t tile);
 
   // Result and overflow: OverflowEpilogue.cpp.
-  void emitEpilogue(const Block &block, ValueRange accumulators);
-  void emitRowResult(const Block &block, int64_t row, ValueRange accumulators);
-  void emitOverflow(const Block &block, int64_t row, Value entries,
+  void emitEpilogue(const RegisterBlock &block, ValueRange accumulators);
+  void emitRowResult(const RegisterBlock &block, int64_t row,
+                     ValueRange accumulators);
+  void emitOverflow(const RegisterBlock &block, int64_t row, Value entries,
                     ValueRange accumulators);
-  SmallVector<Value> addOverflow(const Block &block, int64_t row, Value entries,
-                                 ValueRange accumulators, Type type);
-  Value overflowFits(const Block &block, int64_t row, Value entries);
-  std::pair<Value, Value> loadEntry(const Block &block, int64_t row,
+  SmallVector<Value> addOverflow(const RegisterBlock &block, int64_t row,
+                                 Value entries, ValueRange accumulators,
+                                 Type type);
+  Value overflowFits(const RegisterBlock &block, int64_t row, Value entries);
+  std::pair<Value, Value> loadEntry(const RegisterBlock &block, int64_t row,
                                     Value entry);
-  Value weightColumn(const Block &block, Value channel, int64_t tile);
+  Value weightColumn(const RegisterBlock &block, Value channel, int64_t tile);
 
-  Value rowOf(const Block &block, int64_t row) {
+  Value rowOf(const RegisterBlock &block, int64_t row) {
     return b.offset(block.row, row);
   }
-  Value tileOf(const Block &block, int64_t tile) {
+  Value tileOf(const RegisterBlock &block, int64_t tile) {
     return b.add(block.panel.firstTile, b.offset(block.tile, tile));
   }
   /// m or c of a tile's channels, as lanes of `type`.
-  Value multipliers(const Block &block, int64_t tile, Value group, Type type);
-  Value offsets(const Block &block, int64_t tile, Value group, Type type);
+  Value multipliers(const RegisterBlock &block, int64_t tile, Value group,
+                    Type type);
+  Value offsets(const RegisterBlock &block, int64_t tile, Value group,
+                Type type);
   /// Two sums per dot product: codes in the low and, unshifted, in the high
   /// half of a byte. Saves the shift where a line serves one row only.
-  bool splitsHalves(const Block &block) const {
+  bool splitsHalves(const RegisterBlock &block) const {
     return block.rows == 1 && weights.container == 4;
   }
 

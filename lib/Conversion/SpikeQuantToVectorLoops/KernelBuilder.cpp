@@ -159,9 +159,9 @@ SmallVector<Value> KernelBuilder::loop(Value begin, Value end, int64_t step,
 }
 
 void KernelBuilder::parallel(int64_t count, function_ref<void(Value)> body) {
-  auto loop = scf::ParallelOp::create(*this, ValueRange{index(0)},
-                                      ValueRange{index(count)},
-                                      ValueRange{index(1)});
+  auto loop =
+      scf::ParallelOp::create(*this, ValueRange{index(0)},
+                              ValueRange{index(count)}, ValueRange{index(1)});
   InsertionGuard guard(*this);
   setInsertionPointToStart(loop.getBody());
   body(loop.getInductionVars().front());

@@ -61,8 +61,8 @@ public:
 
   Value loadScalar(Value memref, ValueRange indices);
   void storeScalar(Value value, Value memref, ValueRange indices);
-  /// `lanes` neighbouring elements, of which the first `valid` exist; the others
-  /// read as zero.
+  /// `lanes` neighbouring elements, of which the first `valid` exist; the
+  /// others read as zero.
   Value load(Value memref, ValueRange indices, int64_t lanes,
              int64_t valid = -1);
   /// Stores the first `valid` lanes.

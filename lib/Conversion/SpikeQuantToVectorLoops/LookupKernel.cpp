@@ -84,8 +84,8 @@ void LookupEmitter::emitLine(Value line, int64_t valid) {
   int64_t lanes = shape.kPerLine();
   Value m = b.extendUnsigned(parameter(weights.multipliers, line), i32);
   Value c = b.extendSigned(parameter(weights.offsets, line), i32);
-  Value w = b.add(b.mul(codesOf(line), b.broadcast(m, lanes)),
-                  b.broadcast(c, lanes));
+  Value w =
+      b.add(b.mul(codesOf(line), b.broadcast(m, lanes)), b.broadcast(c, lanes));
   Value y = b.mul(b.toReal(w), b.broadcast(scale, lanes));
   b.store(y, result, {row, b.scale(line, lanes)}, valid);
 }
@@ -115,12 +115,12 @@ void mlir::spikequant::emitTally(KernelBuilder &b, int64_t rows, Value overflow,
                                  Value counters, Value site) {
   Type i64 = b.getI64Type();
   b.parallel(1, [&](Value) {
-    Value total = b.loop(
-        b.index(0), b.index(rows), 1, b.loadScalar(counters, site),
-        [&](Value row, ValueRange carried) -> SmallVector<Value> {
-          Value salient = b.loadScalar(overflow, {row, b.index(1)});
-          return {b.add(carried[0], b.extendSigned(salient, i64))};
-        })[0];
+    Value total =
+        b.loop(b.index(0), b.index(rows), 1, b.loadScalar(counters, site),
+               [&](Value row, ValueRange carried) -> SmallVector<Value> {
+                 Value salient = b.loadScalar(overflow, {row, b.index(1)});
+                 return {b.add(carried[0], b.extendSigned(salient, i64))};
+               })[0];
     b.storeScalar(total, counters, site);
   });
 }

@@ -16,7 +16,7 @@
 using namespace mlir;
 using namespace mlir::spikequant;
 
-void IntegrateEmitter::emitEpilogue(const Block &block,
+void IntegrateEmitter::emitEpilogue(const RegisterBlock &block,
                                     ValueRange accumulators) {
   for (int64_t row = 0; row < block.rows; ++row) {
     ValueRange own = accumulators.slice(row * block.tiles, block.tiles);
@@ -30,14 +30,13 @@ void IntegrateEmitter::emitEpilogue(const Block &block,
 }
 
 /// y = f32(acc) * f32(step * s_w), and acc where it is wanted.
-void IntegrateEmitter::emitRowResult(const Block &block, int64_t row,
+void IntegrateEmitter::emitRowResult(const RegisterBlock &block, int64_t row,
                                      ValueRange accumulators) {
   Value step = b.broadcast(arrays.step, kLanes);
   for (auto [tile, acc] : llvm::enumerate(accumulators)) {
     Value channel = b.scale(tileOf(block, tile), kLanes);
     int64_t lanes = block.lanesOf(tile);
-    Value scale =
-        b.mul(step, b.load(arrays.weights.scales, channel, kLanes));
+    Value scale = b.mul(step, b.load(arrays.weights.scales, channel, kLanes));
     Value y = b.mul(b.toReal(acc), scale);
     b.store(y, arrays.result, {rowOf(block, row), channel}, lanes);
     if (arrays.membrane)
@@ -46,7 +45,7 @@ void IntegrateEmitter::emitRowResult(const Block &block, int64_t row,
   }
 }
 
-void IntegrateEmitter::emitOverflow(const Block &block, int64_t row,
+void IntegrateEmitter::emitOverflow(const RegisterBlock &block, int64_t row,
                                     Value entries, ValueRange accumulators) {
   Value count = b.indexCast(entries, b.getIndexType());
   auto finish = [&](ValueRange from, Type type) {
@@ -66,7 +65,7 @@ void IntegrateEmitter::emitOverflow(const Block &block, int64_t row,
 }
 
 /// Channel (index) and count (i32) of an overflow entry.
-std::pair<Value, Value> IntegrateEmitter::loadEntry(const Block &block,
+std::pair<Value, Value> IntegrateEmitter::loadEntry(const RegisterBlock &block,
                                                     int64_t row, Value entry) {
   Value slot = b.offset(b.scale(entry, 2), 2);
   Value channel = b.loadScalar(arrays.overflow, {rowOf(block, row), slot});
@@ -76,23 +75,23 @@ std::pair<Value, Value> IntegrateEmitter::loadEntry(const Block &block,
 }
 
 /// sum |n_j| C_j <= 2^31 - 1 - 127 R.
-Value IntegrateEmitter::overflowFits(const Block &block, int64_t row,
+Value IntegrateEmitter::overflowFits(const RegisterBlock &block, int64_t row,
                                      Value entries) {
   Type i64 = b.getI64Type();
-  Value total = b.loop(
-      b.index(0), entries, 1, b.integer(i64, 0),
-      [&](Value entry, ValueRange carried) -> SmallVector<Value> {
-        auto [channel, count] = loadEntry(block, row, entry);
-        Value magnitude = arith::MaxSIOp::create(
-            b, count, b.sub(b.integer(i32, 0), count));
-        Value largest = b.loadScalar(arrays.columnMax, channel);
-        return {b.add(carried[0], b.mul(b.extendSigned(magnitude, i64),
-                                        b.extendSigned(largest, i64)))};
-      })[0];
+  Value total =
+      b.loop(b.index(0), entries, 1, b.integer(i64, 0),
+             [&](Value entry, ValueRange carried) -> SmallVector<Value> {
+               auto [channel, count] = loadEntry(block, row, entry);
+               Value magnitude = arith::MaxSIOp::create(
+                   b, count, b.sub(b.integer(i32, 0), count));
+               Value largest = b.loadScalar(arrays.columnMax, channel);
+               return {b.add(carried[0], b.mul(b.extendSigned(magnitude, i64),
+                                               b.extendSigned(largest, i64)))};
+             })[0];
   return b.compare(arith::CmpIPredicate::sle, total, arrays.slack);
 }
 
-SmallVector<Value> IntegrateEmitter::addOverflow(const Block &block,
+SmallVector<Value> IntegrateEmitter::addOverflow(const RegisterBlock &block,
                                                  int64_t row, Value entries,
                                                  ValueRange accumulators,
                                                  Type type) {
@@ -111,15 +110,15 @@ SmallVector<Value> IntegrateEmitter::addOverflow(const Block &block,
 }
 
 /// W[o][channel] of a tile's 16 output channels, as lanes of i32.
-Value IntegrateEmitter::weightColumn(const Block &block, Value channel,
+Value IntegrateEmitter::weightColumn(const RegisterBlock &block, Value channel,
                                      int64_t tile) {
   // The four bytes of an output channel are one lane; the code's place in it is
   // the same for all of them.
   Value line = b.divideIndex(channel, weights.kPerLine());
   Value shift = b.scale(b.remainderIndex(channel, 4), 8);
   if (weights.container == 4)
-    shift = b.add(
-        shift, b.scale(b.divideIndex(b.remainderIndex(channel, 8), 4), 4));
+    shift = b.add(shift,
+                  b.scale(b.divideIndex(b.remainderIndex(channel, 8), 4), 4));
   Value group = weights.groups() == 1 ? b.index(0)
                                       : b.divideIndex(channel, weights.group);
   Value words = b.bitcast(loadLine(block, line, tile), i32, kLanes);

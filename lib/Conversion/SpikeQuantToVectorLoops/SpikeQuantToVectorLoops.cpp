@@ -27,6 +27,7 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 namespace mlir::spikequant {
 #define GEN_PASS_DEF_CONVERTSPIKEQUANTTOVECTORLOOPS
@@ -61,9 +62,8 @@ private:
   LogicalResult addCodes(Operation *op, WeightsOp weights,
                          const CodesShape &shape,
                          SmallVectorImpl<Value> &arguments);
-  LogicalResult addChannelArray(Operation *op,
-                                std::optional<StringRef> symbol, int64_t k,
-                                Type element,
+  LogicalResult addChannelArray(Operation *op, std::optional<StringRef> symbol,
+                                int64_t k, Type element,
                                 SmallVectorImpl<Value> &arguments);
   FailureOr<Value> context(Operation *op, StringRef attribute);
 
@@ -104,8 +104,8 @@ static LogicalResult verifyBuffers(Operation *op) {
 // Kernels and their arguments
 //===----------------------------------------------------------------------===//
 
-func::FuncOp Converter::getKernel(Location loc, StringRef name,
-                                  TypeRange types, Emit emit) {
+func::FuncOp Converter::getKernel(Location loc, StringRef name, TypeRange types,
+                                  Emit emit) {
   auto type = FunctionType::get(module.getContext(), types, {});
   std::string key;
   llvm::raw_string_ostream(key) << name << type;
@@ -134,8 +134,7 @@ void Converter::call(Operation *op, StringRef name, ValueRange arguments,
 
 FailureOr<Value> Converter::context(Operation *op, StringRef attribute) {
   auto function = op->getParentOfType<func::FuncOp>();
-  Value argument =
-      function ? getContextArgument(function, attribute) : Value();
+  Value argument = function ? getContextArgument(function, attribute) : Value();
   if (!argument)
     return op->emitError("is in a function without an argument marked '")
            << attribute << "'; add the graph's context before this pass";
@@ -333,16 +332,16 @@ LogicalResult Converter::convert(IntegrateDecodeOp op) {
       << (shape.wide ? "_wide" : "") << (hasMembrane ? "_tapped" : "");
   call(op, name, arguments, [&](KernelBuilder &b, auto values) {
     unsigned i = hasMembrane ? 5 : 4;
-    IntegrateArrays arrays{values[0],
-                           values[1],
-                           values[2],
-                           values[3],
-                           hasMembrane ? Value(values[4]) : Value(),
-                           {values[i], values[i + 1], values[i + 2],
-                            values[i + 3]},
-                           values[i + 4],
-                           values[i + 5],
-                           values[i + 6]};
+    IntegrateArrays arrays{
+        values[0],
+        values[1],
+        values[2],
+        values[3],
+        hasMembrane ? Value(values[4]) : Value(),
+        {values[i], values[i + 1], values[i + 2], values[i + 3]},
+        values[i + 4],
+        values[i + 5],
+        values[i + 6]};
     emitIntegrate(b, shape, arrays);
   });
   return success();
