@@ -7,6 +7,7 @@
 #include "spikequant/Allocation/BitProblem.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <array>
@@ -116,6 +117,11 @@ static Error verifySite(const SiteProblem &site, const SiteSolution &answer,
     return createStringError("site '%s': the step %g is not a positive, finite "
                              "and normal number",
                              name, double(answer.step));
+  if (site.maxAbs / answer.step > countLimit)
+    return createStringError("site '%s': with step %g the largest value, %g, "
+                             "would clip at %d counts",
+                             name, double(answer.step), site.maxAbs,
+                             countLimit);
   for (uint32_t c = 0; c < site.getChannels(); ++c) {
     int bits = answer.bits[c];
     if (bits < 0 || bits > options.maxBits)
@@ -182,12 +188,13 @@ std::string spikequant::describe(const BitProblem &problem,
       histogram +=
           formatv("{0}{1}:{2}", histogram.empty() ? "" : " ", bits, channels);
   double total = site.cost.getActivationBits(problem.options.eventBits);
-  return formatv("step {0:g6}; channels per bits {1}; {2:f2} bits per value "
+  return formatv("step {0}; channels per bits {1}; {2:f2} bits per value "
                  "({3:f2} window + {4:f2} events); {5:f2} % salient, {6:f2} % "
                  "saturated; {7}",
-                 site.step, histogram, total, site.cost.windowBits,
-                 total - site.cost.windowBits, 100 * site.cost.salient,
-                 100 * site.cost.saturated, site.reason);
+                 format("%.6g", double(site.step)), histogram, total,
+                 site.cost.windowBits, total - site.cost.windowBits,
+                 100 * site.cost.salient, 100 * site.cost.saturated,
+                 site.reason);
 }
 
 static json::Value siteToJSON(const SiteSolution &site) {

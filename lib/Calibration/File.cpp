@@ -230,7 +230,7 @@ Error StatisticsReader::readBins(StringRef text,
     auto [run, rest] = text.split(' ');
     auto [first, list] = run.split(':');
     unsigned bin;
-    if (first.getAsInteger(10, bin) || bin < next)
+    if (first.getAsInteger(10, bin) || bin < next || list.empty())
       return fail("\"bins\": '" + run + "' does not start with a bin above " +
                   "the ones before and a colon");
     for (StringRef item : llvm::split(list, ',')) {

@@ -123,8 +123,10 @@ def test_llama_graph_form(tiny_bundle, tmp_path, role):
     assert count(text, "tensor.insert_slice") == 6 * tiny.layers
     assert "stablehlo" not in text and "mhlo" not in text and "jax." not in text
     assert 'tensor<13x24xf32> {spikequant.weight = "blk.0.attn_q"}' in text
-    assert "tensor<2x6x12xf32> {spikequant.state = 1 : i64}" in text
-    assert "tensor<2x12x6xf32> {spikequant.state = 4 : i64}" in text
+    state = '{spikequant.name = "k_cache.0", spikequant.state = 1 : i64}'
+    assert f"tensor<2x6x12xf32> {state}" in text
+    state = '{spikequant.name = "v_cache.1", spikequant.state = 4 : i64}'
+    assert f"tensor<2x12x6xf32> {state}" in text
     assert "blk.1/ffn_down/dot_general" in out.read_text()
 
 
@@ -208,8 +210,8 @@ def test_given_attributes(tmp_path):
 
 def test_error_wrong_number_of_attributes(tmp_path):
     text = lower(lambda x, y: x + y, (4,), (4,))
-    with pytest.raises(SpikeQuantError, match="2 arguments, not 1"):
-        import_string(tmp_path, text, argument_attributes=[{}])
+    with pytest.raises(SpikeQuantError, match="2 arguments, not 3"):
+        import_string(tmp_path, text, argument_attributes=[{}] * 3)
 
 
 _TWO = """

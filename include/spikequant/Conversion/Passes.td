@@ -87,4 +87,31 @@ def ConvertSpikeQuantToVectorLoops
                            "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
+def ExpandMath : Pass<"spikequant-expand-math"> {
+  let summary = "defines every real operation: the strict float profile";
+  let description = [{
+    Rewrites elementary functions of f32 values to additions, multiplications,
+    fused multiply-adds and comparisons, so that their bits are the same on every
+    processor (docs/FloatProfile.md states their accuracy), and reductions over
+    the innermost dimension to 16 partial results (lane = index mod 16, indices
+    ascending) that a tree of 8, 4, 2 and 1 combines. Works inside linalg bodies
+    and on scalars, vectors and tensors. Fast-math flags are removed.
+    Contractions (a product of two inputs added up) keep their form: they are one
+    chain of fused multiply-adds. Other reductions stay chains in loop order.
+
+    ```mlir
+    %y = math.rsqrt %x : f32
+    ```
+
+    becomes
+
+    ```mlir
+    %0 = math.sqrt %x : f32
+    %y = arith.divf %cst, %0 : f32
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
 #endif // SPIKEQUANT_CONVERSION_PASSES
