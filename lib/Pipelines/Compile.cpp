@@ -78,6 +78,18 @@ private:
   std::vector<std::pair<std::string, double>> stages;
 };
 
+QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
+  QuantizeOptions quantize;
+  quantize.calibration = options.calibration;
+  quantize.method = options.method;
+  quantize.bits = options.bits;
+  quantize.tolerance = options.tolerance;
+  quantize.weightBits = options.weightBits;
+  quantize.group = options.group;
+  quantize.headBits = options.headBits;
+  return quantize;
+}
+
 /// A folder beside the output that vanishes unless it is committed.
 class OutputFolder {
 public:
@@ -185,16 +197,19 @@ Error Compiler::prepare() {
   module = loadGraphs(options.graphs, context);
   if (!module)
     return createStringError("the graphs could not be read");
-  if (Error failure = runPasses("find weights", [&](OpPassManager &pm) {
-        pm.addNestedPass<func::FuncOp>(
-            createSpikeQuantCanonicalizeContractions());
+  if (Error failure = runPasses("find sites", [&](OpPassManager &pm) {
         pm.addPass(createWeightsToSymbols());
         pm.addPass(createNameSites());
         if (options.mode == CompileMode::Observe)
           pm.addPass(createInsertObservers());
+        if (options.mode == CompileMode::Quantized)
+          pm.addPass(createQuantize(getQuantizeOptions(options)));
       }))
     return failure;
-  if (Error failure = runPasses("expand math", [](OpPassManager &pm) {
+  if (Error failure = runPasses("define math", [](OpPassManager &pm) {
+        pm.addNestedPass<func::FuncOp>(
+            createSpikeQuantCanonicalizeContractions());
+        pm.addPass(createWeightsToSymbols());
         pm.addPass(createExpandMath());
       }))
     return failure;
@@ -202,6 +217,10 @@ Error Compiler::prepare() {
 }
 
 Error Compiler::lower(const OutputFolder &folder) {
+  if (Error failure = runPasses("select integer kernels", [](OpPassManager &pm) {
+        pm.addPass(createConvertSpikeQuantToProcessor());
+      }))
+    return failure;
   progress.begin("pack weights");
   Expected<PackedFileInfo> packed =
       packWeights(*module, options.weights, folder.file("weights.sqw"));
