@@ -48,13 +48,18 @@ def argument_attributes(graph: dict) -> list[dict[str, str | int]]:
     """Per argument, the attributes that the compiler reads (weights and state)."""
     attributes: list[dict[str, str | int]] = []
     for argument in graph["arguments"]:
+        named: dict[str, str | int] = {"spikequant.name": argument["name"]}
         if argument["kind"] == "weight":
-            attributes.append({"spikequant.weight": argument["weight"]})
+            named = {"spikequant.weight": argument["weight"]}
         elif argument["kind"] == "state":
-            attributes.append({"spikequant.state": argument["result"]})
-        else:
-            attributes.append({})
+            named["spikequant.state"] = argument["result"]
+        attributes.append(named)
     return attributes
+
+
+def result_attributes(graph: dict) -> list[dict[str, str | int]]:
+    """Per result, the attributes that the compiler reads (names)."""
+    return [{"spikequant.name": result["name"]} for result in graph["results"]]
 
 
 def write_json(path: Path, value: dict) -> None:
@@ -74,8 +79,7 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         yield temporary
-        # mkdtemp folders are private; the result gets what the user's umask gives.
-        temporary.chmod(0o777 & ~_umask())
+        _give_usual_permissions(temporary)
         if target.exists():
             shutil.rmtree(target)
         temporary.rename(target)
@@ -101,7 +105,9 @@ def _replaceable(target: Path) -> bool:
     return (target / MODEL).is_file() or not any(target.iterdir())
 
 
-def _umask() -> int:
+def _give_usual_permissions(folder: Path) -> None:
+    """Temporary folders and safetensors files are private; the result follows the umask."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    for path in (folder, *folder.rglob("*")):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)

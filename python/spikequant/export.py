@@ -134,7 +134,10 @@ def _cache_shapes(config: LlamaConfig, context: int) -> tuple[tuple[int, ...], t
 def _arguments(
     config: LlamaConfig, role: str, context: int, tokens: int, max_context: int
 ) -> list[dict]:
-    rows = [_value("tokens", (tokens,), "i32", kind="input"), _value("start", (), "i32", kind="input")]
+    rows = [
+        _value("tokens", (tokens,), "i32", kind="input"),
+        _value("start", (), "i32", kind="input"),
+    ]
     if role != "decode":
         rows.append(_value("count", (), "i32", kind="input"))
     for key, shape in config.weight_shapes(max_context).items():

@@ -86,9 +86,7 @@ def _undo_rope_permutation(array: np.ndarray, heads: int) -> np.ndarray:
 def read_gguf(path: str | Path) -> GgufModel:
     """Opens `path` and checks that it is a complete llama model that the exporter can build."""
     path = Path(path)
-    reader = _open(path)
-    fields = {key: field.contents() for key, field in reader.fields.items()}
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    fields, tensors = _open(path)
     architecture = fields.get("general.architecture")
     if architecture != "llama":
         raise SpikeQuantError(
@@ -108,7 +106,8 @@ def read_gguf(path: str | Path) -> GgufModel:
     )
 
 
-def _open(path: Path) -> gguf.GGUFReader:
+def _open(path: Path) -> tuple[dict, dict]:
+    """(metadata, tensors by name); the tensors' data stays a view of the file."""
     if not path.is_file():
         raise SpikeQuantError(f"{path}: no such file")
     with path.open("rb") as file:
@@ -116,7 +115,9 @@ def _open(path: Path) -> gguf.GGUFReader:
     if magic != b"GGUF":
         raise SpikeQuantError(f"{path}: not a GGUF file (it starts with {magic!r})")
     try:
-        return gguf.GGUFReader(path)
+        reader = gguf.GGUFReader(path)
+        fields = {key: field.contents() for key, field in reader.fields.items()}
+        return fields, {tensor.name: tensor for tensor in reader.tensors}
     except Exception as error:  # the reader has no error class of its own
         raise SpikeQuantError(f"{path}: truncated or damaged GGUF file ({error})") from error
 
@@ -133,6 +134,8 @@ def _config(path: Path, fields: dict, tensors: dict) -> LlamaConfig:
         value = _field(path, fields, "llama." + key, default)
         if isinstance(value, list):
             raise SpikeQuantError(f"{path}: 'llama.{key}' differs by layer: not supported")
+        if not isinstance(value, (int, float)):
+            raise SpikeQuantError(f"{path}: 'llama.{key}' is {value!r}, not a number")
         return value
 
     if number("expert_count", 0):

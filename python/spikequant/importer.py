@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jaxlib.mlir import ir, passmanager
@@ -11,24 +13,34 @@ from jaxlib.mlir.dialects import chlo, stablehlo
 
 from . import bundle
 from .errors import SpikeQuantError
-from .stablehlo_rewrites import rewrite_concatenate
+from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 
-_PREPARE = "builtin.module(inline,symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
+_PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
+_FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
 _BYTECODE_MAGIC = b"ML\xefR"
 
 Attributes = Mapping[str, str | int]
 
 
-class UnsupportedOperationsError(SpikeQuantError):
-    """The graph has operations that cannot become linalg. `operations`: (name, location) pairs."""
+@dataclass(frozen=True)
+class UnsupportedOperation:
+    """`form` is the operation in generic form, without its regions."""
 
-    def __init__(self, source: str, operations: list[tuple[str, str]]):
-        self.operations = operations
-        lines = "\n".join(f"  {name} at {location}" for name, location in operations)
+    name: str
+    location: str
+    form: str
+
+
+class UnsupportedOperationsError(SpikeQuantError):
+    """The graph has operations that cannot become linalg."""
+
+    def __init__(self, source: str, operations: Sequence[UnsupportedOperation]):
+        self.operations = list(operations)
+        lines = "\n".join(f"  {op.name} at {op.location}\n    {op.form}" for op in operations)
         super().__init__(
-            f"{source}: {len(operations)} operations are not supported; export the model without "
-            f"them:\n{lines}"
+            f"{source}: {len(self.operations)} operation(s) cannot be compiled yet; export the "
+            f"model without them:\n{lines}"
         )
 
 
@@ -37,11 +49,13 @@ def import_graph(
     out: str | Path,
     name: str | None = None,
     argument_attributes: Sequence[Attributes] | None = None,
+    result_attributes: Sequence[Attributes] | None = None,
 ) -> Path:
     """Reads the StableHLO file `src`, writes linalg text (with locations) to `out`.
 
     The public function `main` (or the only public one) is renamed to `name`. `argument_attributes`
-    holds one mapping per argument; a string becomes a string attribute, an int an i64 one.
+    holds one mapping per argument (trailing ones may be left out), `result_attributes` one per
+    result; a string becomes a string attribute, an int an i64 one.
     Raises SpikeQuantError; then `out` is not touched.
     """
     src, out = Path(src), Path(out)
@@ -49,7 +63,7 @@ def import_graph(
         data = src.read_bytes()
     except OSError as error:
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
-    text = import_text(data, str(src), name, argument_attributes)
+    text = import_text(data, str(src), name, argument_attributes, result_attributes)
     with bundle.replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
@@ -58,8 +72,13 @@ def import_graph(
 def import_bundle_graph(folder: str | Path, graph_name: str, out: str | Path) -> Path:
     """Imports one graph of a bundle, with its weights and state marked."""
     graph = bundle.find_graph(bundle.read_model(folder), graph_name)
-    attributes = bundle.argument_attributes(graph)
-    return import_graph(Path(folder) / graph["file"], out, graph_name, attributes)
+    return import_graph(
+        Path(folder) / graph["file"],
+        out,
+        graph_name,
+        bundle.argument_attributes(graph),
+        bundle.result_attributes(graph),
+    )
 
 
 def import_text(
@@ -67,12 +86,15 @@ def import_text(
     source: str,
     name: str | None = None,
     argument_attributes: Sequence[Attributes] | None = None,
+    result_attributes: Sequence[Attributes] | None = None,
 ) -> str:
     """As `import_graph`, on the file's contents; `source` is what messages call it."""
     context = make_context()
     with context, ir.Location.unknown(context):
         module = parse(data, source, context)
         function = _entry(module, source)
+        attributes = argument_attributes or _donated_arguments(function)
+        _inline(module, function, source)
         _run(_PREPARE, module, source)
         rewrite_concatenate(module)
         if name:
@@ -80,7 +102,10 @@ def import_text(
         _run(_LEGALISE, module, source)
         _check_supported(module, source)
         _strip_foreign_attributes(module, function)
-        _set_attributes(function, argument_attributes or [], source)
+        arguments = function.regions[0].blocks[0].arguments
+        results = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value).results
+        _set_attributes(function, "arg_attrs", attributes, len(arguments), source)
+        _set_attributes(function, "res_attrs", result_attributes, len(results), source)
         return module.operation.get_asm(enable_debug_info=True)
 
 
@@ -99,13 +124,24 @@ def make_context() -> ir.Context:
 
 
 def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
-    """Portable artifact, MLIR bytecode or text -> module."""
-    try:
-        if data.startswith(_BYTECODE_MAGIC):
+    """Portable artifact, MLIR bytecode or text -> verified module."""
+    if data.startswith(_BYTECODE_MAGIC):
+        # Fails for bytecode that is not a portable artifact: the general parser is next.
+        with contextlib.suppress(ir.MLIRError, ValueError):
             return stablehlo.deserialize_portable_artifact(context, data)
+    try:
         return ir.Module.parse(data, context)
-    except (ir.MLIRError, ValueError, UnicodeDecodeError) as error:
+    except (ir.MLIRError, ValueError) as error:
         raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
+
+
+def _inline(module: ir.Module, function: ir.Operation, source: str) -> None:
+    try:
+        inline_calls(module, function)
+    except RecursiveCallError as error:
+        raise SpikeQuantError(
+            f"{source}: function '{error}' calls itself, which cannot be compiled"
+        ) from error
 
 
 def _run(pipeline: str, module: ir.Module, source: str) -> None:
@@ -124,12 +160,16 @@ def _entry(module: ir.Module, source: str) -> ir.Operation:
         attributes = operation.attributes
         if "sym_visibility" not in attributes or _text(attributes["sym_visibility"]) == "public":
             public.append(operation)
+    named_main = [op for op in public if _text(op.attributes["sym_name"]) == "main"]
+    entries = named_main or public
+    if len(entries) != 1:
+        raise SpikeQuantError(
+            f"{source}: has {len(public)} public functions and none is called 'main'"
+        )
     for operation in public:
-        if _text(operation.attributes["sym_name"]) == "main":
-            return operation
-    if len(public) == 1:
-        return public[0]
-    raise SpikeQuantError(f"{source}: has {len(public)} public functions and none is called 'main'")
+        if operation != entries[0]:
+            operation.attributes["sym_visibility"] = ir.StringAttr.get("private")
+    return entries[0]
 
 
 def _text(attribute: ir.Attribute) -> str:
@@ -141,6 +181,17 @@ def _rename(function: ir.Operation, name: str) -> None:
     function.attributes["sym_visibility"] = ir.StringAttr.get("public")
 
 
+def _donated_arguments(function: ir.Operation) -> list[Attributes]:
+    """JAX marks donated arguments with the result that takes their place: that is state."""
+    if "arg_attrs" not in function.attributes:
+        return []
+    rows = [ir.DictAttr(row) for row in ir.ArrayAttr(function.attributes["arg_attrs"])]
+    key = "tf.aliasing_output"
+    return [
+        {"spikequant.state": ir.IntegerAttr(row[key]).value} if key in row else {} for row in rows
+    ]
+
+
 def _strip_foreign_attributes(module: ir.Module, function: ir.Operation) -> None:
     """Removes what JAX and StableHLO hang on modules and results: MLIR does not know it."""
     for name in list(module.operation.attributes):
@@ -149,27 +200,48 @@ def _strip_foreign_attributes(module: ir.Module, function: ir.Operation) -> None
         del function.attributes["res_attrs"]
 
 
-def _set_attributes(function: ir.Operation, attributes: Sequence[Attributes], source: str) -> None:
-    count = len(function.regions[0].blocks[0].arguments)
-    if attributes and len(attributes) != count:
-        raise SpikeQuantError(f"{source}: {len(attributes)} arguments described, but it has {count}")
+def _set_attributes(
+    function: ir.Operation,
+    key: str,
+    attributes: Sequence[Attributes] | None,
+    count: int,
+    source: str,
+) -> None:
+    """Sets the attributes of the arguments ("arg_attrs") or results ("res_attrs")."""
+    given = list(attributes or [])
+    if len(given) > count:
+        what = "arguments" if key == "arg_attrs" else "results"
+        raise SpikeQuantError(
+            f"{source}: the function has {count} {what}, not {len(given)} as described"
+        )
     i64 = ir.IntegerType.get_signless(64)
 
     def convert(value: str | int) -> ir.Attribute:
-        return ir.StringAttr.get(value) if isinstance(value, str) else ir.IntegerAttr.get(i64, value)
+        if isinstance(value, str):
+            return ir.StringAttr.get(value)
+        return ir.IntegerAttr.get(i64, value)
 
-    rows = [{k: convert(v) for k, v in row.items()} for row in attributes or [{}] * count]
-    function.attributes["arg_attrs"] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
+    rows = [{k: convert(v) for k, v in row.items()} for row in given]
+    rows += [{}] * (count - len(given))
+    function.attributes[key] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
 
 
 def _check_supported(module: ir.Module, source: str) -> None:
-    left: list[tuple[str, str]] = []
+    left: list[UnsupportedOperation] = []
 
     def visit(operation: ir.Operation) -> ir.WalkResult:
-        if operation.name.split(".")[0] in ("stablehlo", "chlo", "mhlo", "vhlo", "sdy"):
-            left.append((operation.name, str(operation.location)))
+        is_foreign = operation.name.split(".")[0] in _FOREIGN_DIALECTS
+        if is_foreign and operation.name != "stablehlo.return":
+            left.append(_describe(operation))
         return ir.WalkResult.ADVANCE
 
-    module.operation.walk(visit)
+    # Pre-order: an operation comes before those inside it.
+    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
     if left:
         raise UnsupportedOperationsError(source, left)
+
+
+def _describe(operation: ir.Operation) -> UnsupportedOperation:
+    location = str(operation.location).removeprefix("loc(").removesuffix(")")
+    form = operation.get_asm(print_generic_op_form=True, skip_regions=True)
+    return UnsupportedOperation(operation.name, location, form)

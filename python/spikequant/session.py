@@ -91,7 +91,7 @@ class Session:
         return logits, tokens[len(part) :]
 
     def _decode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        inputs = {"token": tokens[:1], "start": np.array(self.position, np.int32)}
+        inputs = {"tokens": tokens[:1], "start": np.array(self.position, np.int32)}
         logits = self._run("decode", inputs)["logits"]
         self.position += 1
         return logits, tokens[1:]

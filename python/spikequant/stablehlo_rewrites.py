@@ -5,10 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jaxlib.mlir import ir
+from jaxlib.mlir._mlir_libs import _jax_mlir_ext
 from jaxlib.mlir.dialects import stablehlo
 
 # Makes the value that the pieces of a concatenation are written into.
 MakeBase = Callable[[ir.RankedTensorType, ir.Location], ir.Value]
+
+
+class RecursiveCallError(Exception):
+    """A function of the module calls itself; the argument is its name."""
+
+
+def inline_calls(module: ir.Module, entry: ir.Operation) -> None:
+    """Replaces every func.call that `entry` reaches by the callee's body.
+
+    (The `inline` pass leaves them: jaxlib does not register the func dialect's inliner.) The
+    callees stay in the module.
+    """
+    _inline_into(entry, ir.SymbolTable(module.operation), [])
+
+
+def _inline_into(function: ir.Operation, symbols: ir.SymbolTable, callers: list[str]) -> None:
+    name = ir.StringAttr(function.attributes["sym_name"]).value
+    if name in callers:
+        raise RecursiveCallError(name)
+    for call in _find(function, "func.call"):
+        callee = symbols[ir.FlatSymbolRefAttr(call.attributes["callee"]).value].operation
+        _inline_into(callee, symbols, [*callers, name])
+        with ir.InsertionPoint(call):
+            results = _jax_mlir_ext.inlined_func_call(callee, list(call.operands), call.location)
+        for old, new in zip(call.results, results, strict=True):
+            old.replace_all_uses_with(new)
+        call.erase()
+
+
+def _find(root: ir.Operation, name: str) -> list[ir.Operation]:
+    found: list[ir.Operation] = []
+
+    def visit(operation: ir.Operation) -> ir.WalkResult:
+        if operation.name == name:
+            found.append(operation)
+        return ir.WalkResult.ADVANCE
+
+    root.walk(visit)
+    return found
 
 
 def empty_base(type_: ir.RankedTensorType, location: ir.Location) -> ir.Value:
@@ -30,14 +70,7 @@ def rewrite_concatenate(module: ir.Module, make_base: MakeBase = empty_base) -> 
             (legalised: two tensor.insert_slice)
     Concatenations of dynamic shapes are left alone. Returns the number rewritten.
     """
-    found: list[ir.Operation] = []
-
-    def visit(operation: ir.Operation) -> ir.WalkResult:
-        if operation.name == "stablehlo.concatenate" and _is_static(operation):
-            found.append(operation)
-        return ir.WalkResult.ADVANCE
-
-    module.operation.walk(visit)
+    found = [op for op in _find(module.operation, "stablehlo.concatenate") if _is_static(op)]
     for operation in found:
         _rewrite_one(operation, make_base)
     return len(found)

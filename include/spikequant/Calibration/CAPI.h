@@ -1,0 +1,81 @@
+/*===- CAPI.h - calibration collector for C and ctypes -------------------===*\
+|*                                                                            *|
+|* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception                    *|
+|*                                                                            *|
+|*===----------------------------------------------------------------------===*|
+|*                                                                            *|
+|* Collects the values that an instrumented program hands to its observer     *|
+|* callback. One collector is used by one thread at a time (the program calls *|
+|* back from `omp.single`). Functions that return int give 0 for success;     *|
+|* otherwise sq_calibration_error tells why.                                  *|
+|*                                                                            *|
+\*===----------------------------------------------------------------------===*/
+
+#ifndef SPIKEQUANT_CALIBRATION_CAPI_H
+#define SPIKEQUANT_CALIBRATION_CAPI_H
+
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define SQ_CALIBRATION_API __declspec(dllexport)
+#else
+#define SQ_CALIBRATION_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sq_calibration sq_calibration;
+
+/* A collector of `count` sites; site i has names[i] and channels[i] channels.
+   Names are copied. Null on bad arguments (duplicate or empty names, zero
+   channels); sq_calibration_error(NULL) then tells why (per thread). */
+SQ_CALIBRATION_API sq_calibration *
+sq_calibration_create(int32_t count, const char *const *names,
+                      const int64_t *channels);
+SQ_CALIBRATION_API void sq_calibration_destroy(sq_calibration *collector);
+
+/* Only the first `rows` entries of axis 0 of what follows are real tokens, the
+   rest is padding; negative: all of them (the initial state). Values of rank 1
+   are one row, real unless `rows` is 0. */
+SQ_CALIBRATION_API void sq_calibration_set_rows(sq_calibration *collector,
+                                                int64_t rows);
+
+/* The observer callback (`sq_observe_fn`): `user` is the collector. The last
+   axis is the channel axis; the data is dense and row-major. Only f32 is taken
+   (elementType 0). An error is remembered, and sq_calibration_save refuses. */
+SQ_CALIBRATION_API void
+sq_calibration_observe(void *user, int32_t site, const void *data,
+                       int32_t elementType, int32_t rank, const int64_t *shape);
+
+/* Vectors seen so far by site `site`, or -1. */
+SQ_CALIBRATION_API int64_t sq_calibration_rows(const sq_calibration *collector,
+                                               int32_t site);
+
+/* Writes the calibration file, atomically. */
+SQ_CALIBRATION_API int32_t sq_calibration_save(sq_calibration *collector,
+                                               const char *path);
+
+/* Adds the statistics of a file to the collector; both must have the same
+   sites. Nothing is changed on failure. */
+SQ_CALIBRATION_API int32_t sq_calibration_load(sq_calibration *collector,
+                                               const char *path);
+
+/* Merges `count` files into `output`; the order of the files does not matter.
+   Errors: sq_calibration_error(NULL). */
+SQ_CALIBRATION_API int32_t sq_calibration_merge_files(int32_t count,
+                                                      const char *const *paths,
+                                                      const char *output);
+
+/* The first error since creation (or of the calling thread's last failed
+   function without a collector, for NULL); "" if none. Valid until the next
+   call on the same collector. */
+SQ_CALIBRATION_API const char *
+sq_calibration_error(const sq_calibration *collector);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* SPIKEQUANT_CALIBRATION_CAPI_H */

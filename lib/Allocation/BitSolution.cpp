@@ -1,0 +1,226 @@
+//===- BitSolution.cpp - costs, checks and reports of an answer -----------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Allocation/BitProblem.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <array>
+#include <cmath>
+
+using namespace llvm;
+using namespace spikequant;
+
+const SiteSolution *BitSolution::findSite(StringRef name) const {
+  auto found = llvm::find_if(
+      sites, [&](const SiteSolution &site) { return site.name == name; });
+  return found == sites.end() ? nullptr : &*found;
+}
+
+//===----------------------------------------------------------------------===//
+// Costs
+//===----------------------------------------------------------------------===//
+
+/// Energy of the weights behind a channel; 1 if the caller gave none.
+static double columnEnergy(const SiteProblem &site, uint32_t channel) {
+  return site.columnEnergies.empty() ? 1.0 : site.columnEnergies[channel];
+}
+
+/// Expected squared error of the output over its expected square.
+static double computeLoss(const SiteProblem &site, float step,
+                          ArrayRef<double> saturated) {
+  double error = 0.0, energy = 0.0, s = step;
+  for (uint32_t c = 0; c < site.getChannels(); ++c) {
+    double weight = columnEnergy(site, c);
+    double noise = s * s * (1.0 / 12.0 + saturated[c]);
+    // A silent value's error is the value itself.
+    error += weight * std::min(noise, site.meanSquares[c]);
+    energy += weight * site.meanSquares[c];
+  }
+  return energy > 0.0 ? error / energy : 0.0;
+}
+
+SiteCost spikequant::computeCost(const SiteProblem &site,
+                                 const AllocationOptions &options, float step,
+                                 ArrayRef<int8_t> bits) {
+  uint32_t channels = site.getChannels();
+  std::vector<float> inside(channels), salient(channels);
+  std::vector<double> saturated(channels);
+  SiteCost cost;
+  for (int b = 0; b <= options.maxBits; ++b) {
+    if (!llvm::is_contained(bits, b))
+      continue;
+    double edge = windowOf(b) + 0.5;
+    site.tails.evaluate(edge * step, inside);
+    site.tails.evaluate((edge + options.tolerance) * step, salient);
+    for (uint32_t c = 0; c < channels; ++c) {
+      if (bits[c] != b)
+        continue;
+      saturated[c] = inside[c] - salient[c];
+      cost.windowBits += b;
+      cost.salient += salient[c];
+      cost.saturated += saturated[c];
+    }
+  }
+  cost.windowBits /= channels;
+  cost.salient /= channels;
+  cost.saturated /= channels;
+  cost.loss = computeLoss(site, step, saturated);
+  return cost;
+}
+
+void spikequant::summarise(const BitProblem &problem, BitSolution &solution) {
+  const AllocationOptions &options = problem.options;
+  double values = 0.0, macs = 0.0, bits = 0.0, stored = 0.0, byMacs = 0.0;
+  double salient = 0.0, loss = 0.0;
+  for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites)) {
+    double weight = site.getChannels();
+    double siteBits = answer.cost.getActivationBits(options.eventBits);
+    values += weight;
+    macs += weight * site.fanOut;
+    bits += weight * siteBits;
+    byMacs += weight * site.fanOut * siteBits;
+    stored += weight * answer.cost.getActivationBits(16.0);
+    salient += weight * answer.cost.salient;
+    loss += answer.cost.loss;
+  }
+  solution.activationBits = bits / values;
+  solution.storedBits = stored / values;
+  solution.activationBitsByMacs = byMacs / macs;
+  solution.salient = salient / values;
+  solution.expectedLoss = loss / double(problem.sites.size());
+}
+
+//===----------------------------------------------------------------------===//
+// Verification
+//===----------------------------------------------------------------------===//
+
+static bool isClose(double a, double b) {
+  return std::abs(a - b) <= 1e-9 * (1.0 + std::abs(a) + std::abs(b));
+}
+
+static Error verifySite(const SiteProblem &site, const SiteSolution &answer,
+                        const AllocationOptions &options) {
+  const char *name = answer.name.c_str();
+  if (answer.name != site.name)
+    return createStringError("site '%s' is answered as '%s'", site.name.c_str(),
+                             name);
+  if (answer.bits.size() != site.getChannels())
+    return createStringError("site '%s': %zu windows for %u channels", name,
+                             answer.bits.size(), site.getChannels());
+  if (!(answer.step > 0.0f) || !std::isnormal(answer.step))
+    return createStringError("site '%s': the step %g is not a positive, finite "
+                             "and normal number",
+                             name, double(answer.step));
+  if (site.maxAbs / answer.step > countLimit)
+    return createStringError("site '%s': with step %g the largest value, %g, "
+                             "would clip at %d counts",
+                             name, double(answer.step), site.maxAbs,
+                             countLimit);
+  for (uint32_t c = 0; c < site.getChannels(); ++c) {
+    int bits = answer.bits[c];
+    if (bits < 0 || bits > options.maxBits)
+      return createStringError("site '%s', channel %u: %d bits, allowed are 0 "
+                               "to %d",
+                               name, c, bits, options.maxBits);
+    float scale = site.encodeScales.empty() ? 1.0f : site.encodeScales[c];
+    if (!std::isnormal(scale / answer.step))
+      return createStringError("site '%s', channel %u: a / s = %g / %g is not "
+                               "a normal number",
+                               name, c, double(scale), double(answer.step));
+  }
+  SiteCost cost = computeCost(site, options, answer.step, answer.bits);
+  if (!isClose(cost.windowBits, answer.cost.windowBits) ||
+      !isClose(cost.salient, answer.cost.salient) ||
+      !isClose(cost.saturated, answer.cost.saturated) ||
+      !isClose(cost.loss, answer.cost.loss))
+    return createStringError("site '%s': the recorded cost is not that of the "
+                             "step and bits",
+                             name);
+  return Error::success();
+}
+
+Error spikequant::verify(const BitProblem &problem,
+                         const BitSolution &solution) {
+  if (problem.sites.size() != solution.sites.size())
+    return createStringError("%zu sites are answered of %zu",
+                             solution.sites.size(), problem.sites.size());
+  for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites))
+    if (Error error = verifySite(site, answer, problem.options))
+      return error;
+  BitSolution again = solution;
+  summarise(problem, again);
+  if (!isClose(again.activationBits, solution.activationBits) ||
+      !isClose(again.storedBits, solution.storedBits) ||
+      !isClose(again.activationBitsByMacs, solution.activationBitsByMacs) ||
+      !isClose(again.salient, solution.salient) ||
+      !isClose(again.expectedLoss, solution.expectedLoss))
+    return createStringError("the recorded means are not those of the sites");
+  if (problem.options.rule == StepRule::Budget &&
+      again.activationBits > problem.options.meanBits + 1e-9)
+    return createStringError("%.4f bits per value exceed the budget of %.4f",
+                             again.activationBits, problem.options.meanBits);
+  return Error::success();
+}
+
+//===----------------------------------------------------------------------===//
+// Reports
+//===----------------------------------------------------------------------===//
+
+/// Number of channels per b.
+static std::array<unsigned, 9> countBits(ArrayRef<int8_t> bits) {
+  std::array<unsigned, 9> counts = {};
+  for (int8_t b : bits)
+    ++counts[size_t(b)];
+  return counts;
+}
+
+std::string spikequant::describe(const BitProblem &problem,
+                                 const SiteSolution &site) {
+  std::string histogram;
+  for (auto [bits, channels] : llvm::enumerate(countBits(site.bits)))
+    if (channels != 0)
+      histogram +=
+          formatv("{0}{1}:{2}", histogram.empty() ? "" : " ", bits, channels);
+  double total = site.cost.getActivationBits(problem.options.eventBits);
+  return formatv("step {0}; channels per bits {1}; {2:f2} bits per value "
+                 "({3:f2} window + {4:f2} events); {5:f2} % salient, {6:f2} % "
+                 "saturated; {7}",
+                 format("%.6g", double(site.step)), histogram, total,
+                 site.cost.windowBits, total - site.cost.windowBits,
+                 100 * site.cost.salient, 100 * site.cost.saturated,
+                 site.reason);
+}
+
+static json::Value siteToJSON(const SiteSolution &site) {
+  json::Array bits;
+  for (int8_t b : site.bits)
+    bits.push_back(int64_t(b));
+  return json::Object{{"name", site.name},
+                      {"step", double(site.step)},
+                      {"bits", std::move(bits)},
+                      {"window_bits", site.cost.windowBits},
+                      {"salient", site.cost.salient},
+                      {"saturated", site.cost.saturated},
+                      {"expected_loss", site.cost.loss},
+                      {"reason", site.reason}};
+}
+
+json::Value spikequant::toJSON(const BitSolution &solution) {
+  json::Array sites;
+  for (const SiteSolution &site : solution.sites)
+    sites.push_back(siteToJSON(site));
+  return json::Object{
+      {"activation_bits", solution.activationBits},
+      {"stored_bits", solution.storedBits},
+      {"activation_bits_by_macs", solution.activationBitsByMacs},
+      {"salient", solution.salient},
+      {"expected_loss", solution.expectedLoss},
+      {"factor", solution.factor},
+      {"sites", std::move(sites)}};
+}

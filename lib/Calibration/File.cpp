@@ -1,0 +1,307 @@
+//===- File.cpp - the calibration file ------------------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// One channel is one line, one site one object, sites sorted by name: equal
+// statistics are equal bytes, and a diff shows which channels changed.
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Calibration/Statistics.h"
+
+#include "llvm/ADT/APInt.h"
+#include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace llvm;
+using namespace spikequant;
+using namespace spikequant::magnitude;
+
+static constexpr StringLiteral formatName = "spikequant-calibration";
+static constexpr int64_t formatVersion = 1;
+
+//===----------------------------------------------------------------------===//
+// Writing
+//===----------------------------------------------------------------------===//
+
+static std::string toDecimal(Int128 value) {
+  uint64_t words[] = {uint64_t(value), uint64_t(value >> 64)};
+  SmallString<40> text;
+  APInt(128, words).toStringSigned(text);
+  return std::string(text);
+}
+
+/// Runs of nonzero bins, each `first:count,count,..`, separated by spaces.
+static std::string printBins(const uint32_t *counts) {
+  std::string text;
+  raw_string_ostream os(text);
+  for (unsigned bin = 0; bin < binCount; ++bin) {
+    if (counts[bin] == 0)
+      continue;
+    bool continues = bin > 0 && counts[bin - 1] != 0;
+    if (continues)
+      os << ',';
+    else
+      os << (text.empty() ? "" : " ") << bin << ':';
+    os << counts[bin];
+  }
+  return text;
+}
+
+static json::Value printChannel(const SiteStatistics &site, uint32_t channel) {
+  return json::Object{{"max", site.getMaxAbs(channel)},
+                      {"sum", toDecimal(site.getFixedSum(channel))},
+                      {"squares", toDecimal(site.getFixedSquares(channel))},
+                      {"bins", printBins(site.getHistogram(channel))}};
+}
+
+static void printSite(const SiteStatistics &site, json::OStream &os) {
+  os.object([&] {
+    os.attribute("name", site.getName());
+    os.attribute("rows", int64_t(site.getRows()));
+    os.attributeArray("channels", [&] {
+      for (uint32_t c = 0; c < site.getChannels(); ++c)
+        os.rawValue([&](raw_ostream &raw) { raw << printChannel(site, c); });
+    });
+  });
+}
+
+void spikequant::printCalibration(const CalibrationData &data,
+                                  raw_ostream &os) {
+  json::OStream json(os, /*IndentSize=*/1);
+  json.object([&] {
+    json.attribute("format", formatName);
+    json.attribute("version", formatVersion);
+    json.attribute("bins_per_octave", 1 << subdivisionBits);
+    json.attribute("min_exponent", minExponent);
+    json.attribute("max_exponent", maxExponent);
+    json.attribute("sum_fraction_bits", sumFractionBits);
+    json.attributeArray("sites", [&] {
+      for (const SiteStatistics &site : data.getSites())
+        printSite(site, json);
+    });
+  });
+  os << '\n';
+}
+
+Error spikequant::saveCalibration(const CalibrationData &data, StringRef path) {
+  Error error = writeToOutput(path, [&](raw_ostream &os) {
+    printCalibration(data, os);
+    return Error::success();
+  });
+  if (!error)
+    return error;
+  return createStringError("cannot write calibration file '%s': %s",
+                           path.str().c_str(),
+                           toString(std::move(error)).c_str());
+}
+
+//===----------------------------------------------------------------------===//
+// Reading
+//===----------------------------------------------------------------------===//
+
+namespace spikequant {
+/// Fills SiteStatistics from JSON; every error starts with where it is.
+class StatisticsReader {
+public:
+  explicit StatisticsReader(StringRef source) : source(source) {}
+
+  Expected<CalibrationData> readFile(const json::Value &root);
+
+private:
+  Error fail(const Twine &message) const {
+    return createStringError(source + ": " + where + message);
+  }
+  Error readHeader(const json::Object &file);
+  Expected<SiteStatistics> readSite(const json::Value &value);
+  Error readChannel(const json::Value &value, SiteStatistics &site,
+                    uint32_t channel);
+  Error readBins(StringRef text, MutableArrayRef<uint32_t> counts);
+  Error readSum(const json::Object &object, StringRef key, Int128 &result);
+  Error checkChannel(const SiteStatistics &site, uint32_t channel);
+
+  StringRef source;
+  std::string where;
+};
+} // namespace spikequant
+
+Error StatisticsReader::readHeader(const json::Object &file) {
+  if (file.getString("format") != std::optional<StringRef>(formatName))
+    return fail("not a calibration file: \"format\" is not \"" + formatName +
+                "\"");
+  if (file.getInteger("version") != formatVersion)
+    return fail("this program reads version " + Twine(formatVersion) +
+                " calibration files; run 'spikequant calibrate' again");
+  const std::pair<StringRef, int64_t> constants[] = {
+      {"bins_per_octave", 1 << subdivisionBits},
+      {"min_exponent", minExponent},
+      {"max_exponent", maxExponent},
+      {"sum_fraction_bits", sumFractionBits}};
+  for (auto [key, value] : constants)
+    if (file.getInteger(key) != value)
+      return fail("\"" + key + "\" must be " + Twine(value) + " in version " +
+                  Twine(formatVersion));
+  return Error::success();
+}
+
+Expected<CalibrationData> StatisticsReader::readFile(const json::Value &root) {
+  const json::Object *file = root.getAsObject();
+  if (!file)
+    return fail("not a calibration file: no JSON object");
+  if (Error error = readHeader(*file))
+    return std::move(error);
+  const json::Array *sites = file->getArray("sites");
+  if (!sites)
+    return fail("\"sites\" is missing or no array");
+  CalibrationData data;
+  for (auto [index, value] : llvm::enumerate(*sites)) {
+    where = formatv("site {0}: ", index);
+    Expected<SiteStatistics> site = readSite(value);
+    if (!site)
+      return site.takeError();
+    where.clear();
+    if (Error error = data.addSite(std::move(*site)))
+      return fail(toString(std::move(error)));
+  }
+  return data;
+}
+
+Expected<SiteStatistics> StatisticsReader::readSite(const json::Value &value) {
+  const json::Object *object = value.getAsObject();
+  if (!object)
+    return fail("no JSON object");
+  std::optional<StringRef> name = object->getString("name");
+  if (!name || name->empty())
+    return fail("\"name\" is missing or empty");
+  where = ("site '" + *name + "': ").str();
+  std::optional<int64_t> rows = object->getInteger("rows");
+  if (!rows || *rows < 0 || *rows > std::numeric_limits<uint32_t>::max())
+    return fail("\"rows\" must be an integer from 0 to 2^32 - 1");
+  const json::Array *channels = object->getArray("channels");
+  if (!channels || channels->empty())
+    return fail("\"channels\" is missing or empty");
+  SiteStatistics site(name->str(), uint32_t(channels->size()));
+  site.rows = uint64_t(*rows);
+  std::string siteWhere = where;
+  for (auto [index, channel] : llvm::enumerate(*channels)) {
+    where = siteWhere + formatv("channel {0}: ", index).str();
+    if (Error error = readChannel(channel, site, uint32_t(index)))
+      return std::move(error);
+  }
+  return site;
+}
+
+Error StatisticsReader::readChannel(const json::Value &value,
+                                    SiteStatistics &site, uint32_t channel) {
+  const json::Object *object = value.getAsObject();
+  if (!object)
+    return fail("no JSON object");
+  std::optional<double> maximum = object->getNumber("max");
+  if (!maximum || !(*maximum >= 0.0) || double(float(*maximum)) != *maximum ||
+      std::isinf(*maximum))
+    return fail("\"max\" must be a finite f32 that is not negative");
+  site.maxAbs[channel] = float(*maximum);
+  std::optional<StringRef> bins = object->getString("bins");
+  if (!bins)
+    return fail("\"bins\" is missing or no string");
+  MutableArrayRef<uint32_t> counts(&site.histogram[size_t(channel) * binCount],
+                                   binCount);
+  if (Error error = readBins(*bins, counts))
+    return error;
+  if (Error error = readSum(*object, "sum", site.sums[channel]))
+    return error;
+  if (Error error = readSum(*object, "squares", site.squares[channel]))
+    return error;
+  return checkChannel(site, channel);
+}
+
+Error StatisticsReader::readBins(StringRef text,
+                                 MutableArrayRef<uint32_t> counts) {
+  unsigned next = 0;
+  while (!text.empty()) {
+    auto [run, rest] = text.split(' ');
+    auto [first, list] = run.split(':');
+    unsigned bin;
+    if (first.getAsInteger(10, bin) || bin < next || list.empty())
+      return fail("\"bins\": '" + run + "' does not start with a bin above " +
+                  "the ones before and a colon");
+    for (StringRef item : llvm::split(list, ',')) {
+      uint32_t count;
+      if (item.getAsInteger(10, count) || count == 0)
+        return fail("\"bins\": '" + item + "' is no count from 1 to 2^32 - 1");
+      if (bin >= binCount)
+        return fail("\"bins\": there are only " + Twine(binCount) + " bins");
+      counts[bin++] = count;
+    }
+    next = bin + 1;
+    text = rest;
+  }
+  return Error::success();
+}
+
+Error StatisticsReader::readSum(const json::Object &object, StringRef key,
+                                Int128 &result) {
+  std::optional<StringRef> text = object.getString(key);
+  StringRef digits = text.value_or("");
+  bool negative = digits.consume_front("-");
+  APInt value;
+  if (!text || digits.getAsInteger(10, value) || value.getActiveBits() > 126)
+    return fail("\"" + key + "\" must be a decimal integer in a string");
+  value = value.zextOrTrunc(128);
+  Int128 magnitude =
+      Int128(value.getRawData()[1]) << 64 | Int128(value.getRawData()[0]);
+  result = negative ? -magnitude : magnitude;
+  return Error::success();
+}
+
+/// What every written channel satisfies: a hand-edited or damaged one may not.
+Error StatisticsReader::checkChannel(const SiteStatistics &site,
+                                     uint32_t channel) {
+  uint64_t total = 0;
+  unsigned highest = tinyBin;
+  for (unsigned bin = 0; bin < binCount; ++bin) {
+    uint32_t count = site.getCount(channel, bin);
+    total += count;
+    if (count != 0 && bin <= hugeBin)
+      highest = bin;
+  }
+  if (total != site.rows)
+    return fail("the bins hold " + Twine(total) + " values, but the site has " +
+                Twine(site.rows) + " rows");
+  if (binOf(site.maxAbs[channel]) != highest)
+    return fail("\"max\" is not in the highest bin that is used");
+  Int128 finite = Int128(site.getFiniteCount(channel));
+  Int128 sum = site.sums[channel], squares = site.squares[channel];
+  constexpr int largestBits = maxExponent + sumFractionBits;
+  if (sum > finite << largestBits || -sum > finite << largestBits)
+    return fail("\"sum\" is larger than that many values can add up to");
+  if (squares < 0 || squares > finite << (2 * largestBits))
+    return fail("\"squares\" is negative or too large");
+  return Error::success();
+}
+
+Expected<CalibrationData> spikequant::parseCalibration(StringRef text,
+                                                       StringRef source) {
+  Expected<json::Value> root = json::parse(text);
+  if (!root)
+    return createStringError(source +
+                             ": not valid JSON: " + toString(root.takeError()));
+  return StatisticsReader(source).readFile(*root);
+}
+
+Expected<CalibrationData> spikequant::loadCalibration(StringRef path) {
+  ErrorOr<std::unique_ptr<MemoryBuffer>> buffer =
+      MemoryBuffer::getFile(path, /*IsText=*/true);
+  if (!buffer)
+    return createStringError("cannot read calibration file '" + path +
+                             "': " + buffer.getError().message());
+  return parseCalibration((*buffer)->getBuffer(), path);
+}

@@ -1,0 +1,52 @@
+//===- InsertObservers.cpp - show encode sites to the host ----------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+//   %q = linalg.matmul {spikequant.site = "q"} ins(%x, %wq) ..
+//   %k = linalg.matmul {spikequant.site = "k"} ins(%x, %wk) ..
+// becomes
+//   spikequant.observe %x {site = "q.in"} : ..
+//   %q = ..
+//   %k = ..
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
+
+#include "spikequant/Conversion/GraphContext.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace mlir::spikequant {
+#define GEN_PASS_DEF_INSERTOBSERVERS
+#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h.inc"
+
+namespace {
+
+void observe(func::FuncOp function) {
+  llvm::SmallDenseSet<Value> seen;
+  SmallVector<Attribute> names;
+  OpBuilder builder(function.getContext());
+  for (Site site : getNamedSites(function)) {
+    if (!seen.insert(site.activation).second)
+      continue;
+    auto name = builder.getStringAttr(getEncodeSiteName(site.op));
+    builder.setInsertionPoint(site.op);
+    ObserveOp::create(builder, site.op.getLoc(), site.activation, name);
+    names.push_back(name);
+  }
+  function->setAttr(kSitesAttr, builder.getArrayAttr(names));
+}
+
+struct InsertObserversPass : impl::InsertObserversBase<InsertObserversPass> {
+  void runOnOperation() override {
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (!function.isExternal())
+        observe(function);
+  }
+};
+
+} // namespace
+} // namespace mlir::spikequant

@@ -1,0 +1,232 @@
+//===- WeightSymbols.cpp - creating and viewing weights symbols -----------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Utils/IndexingUtils.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/IR/PatternMatch.h"
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/STLExtras.h"
+
+using namespace mlir;
+using namespace mlir::spikequant;
+
+WeightsContent WeightsContent::of(WeightsOp op) {
+  return {op.getArrayType(), op.getFormat(), op.getSourceAttr(),
+          op.getPermutationAttr(), op.getValueAttr()};
+}
+
+bool WeightsContent::operator==(const WeightsContent &other) const {
+  return type == other.type && format == other.format &&
+         source == other.source && permutation == other.permutation &&
+         value == other.value;
+}
+
+WeightsOp mlir::spikequant::lookupWeights(ModuleOp module, StringRef name) {
+  return module.lookupSymbol<WeightsOp>(name);
+}
+
+/// Weights come first in the module, in order of creation.
+static void setInsertionPointForWeights(OpBuilder &builder, ModuleOp module) {
+  Block *body = module.getBody();
+  auto first = llvm::find_if(
+      *body, [](Operation &op) { return !isa<WeightsOp>(op); });
+  builder.setInsertionPoint(body, first);
+}
+
+FailureOr<WeightsOp> mlir::spikequant::getOrCreateWeights(
+    ModuleOp module, Location loc, StringRef name,
+    const WeightsContent &content) {
+  if (Operation *existing = module.lookupSymbol(name)) {
+    auto weights = dyn_cast<WeightsOp>(existing);
+    if (weights && WeightsContent::of(weights) == content)
+      return weights;
+    InFlightDiagnostic diag = emitError(loc)
+                              << "weight '" << name << "' of type "
+                              << content.type
+                              << " conflicts with another use of the name";
+    if (weights)
+      diag.attachNote(existing->getLoc())
+          << "there it has type " << weights.getArrayType();
+    else
+      diag.attachNote(existing->getLoc()) << "it names this operation";
+    return failure();
+  }
+  OpBuilder builder(module.getContext());
+  setInsertionPointForWeights(builder, module);
+  return WeightsOp::create(builder, loc, name, content.type, content.format,
+                           content.source, content.permutation, content.value);
+}
+
+//===----------------------------------------------------------------------===//
+// Transposed views
+//===----------------------------------------------------------------------===//
+
+/// Bytes of a literal with whole bytes per element; empty if there is no such
+/// view of it (splats, strings, i1).
+static ArrayRef<char> getLiteralBytes(ElementsAttr value) {
+  if (auto dense = dyn_cast<DenseIntOrFPElementsAttr>(value))
+    return dense.isSplat() ? ArrayRef<char>() : dense.getRawData();
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(value))
+    if (AsmResourceBlob *blob = resource.getRawHandle().getBlob())
+      return blob->getData();
+  return {};
+}
+
+/// Copies row-major `from` of `shape` so that dimension i of the result is
+/// dimension permutation[i] of the source.
+static void transposeBytes(ArrayRef<char> from, char *to, size_t elementBytes,
+                           ArrayRef<int64_t> shape,
+                           ArrayRef<int64_t> permutation) {
+  SmallVector<int64_t> resultShape = applyPermutation(shape, permutation);
+  SmallVector<int64_t> strides =
+      applyPermutation(computeSuffixProduct(shape), permutation);
+  SmallVector<int64_t> resultStrides = computeSuffixProduct(resultShape);
+  int64_t count = ShapedType::getNumElements(resultShape);
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t offset = linearize(delinearize(i, resultStrides), strides);
+    std::memcpy(to + i * elementBytes, from.data() + offset * elementBytes,
+                elementBytes);
+  }
+}
+
+static FailureOr<ElementsAttr> transposeLiteral(ElementsAttr value,
+                                                ArrayRef<int64_t> permutation) {
+  auto type = cast<RankedTensorType>(value.getShapedType());
+  auto resultType = RankedTensorType::get(
+      applyPermutation(type.getShape(), permutation), type.getElementType());
+  if (auto splat = dyn_cast<SplatElementsAttr>(value))
+    return cast<ElementsAttr>(splat.resizeSplat(resultType));
+  ArrayRef<char> bytes = getLiteralBytes(value);
+  int64_t count = type.getNumElements();
+  if (bytes.empty() || bytes.size() % count != 0 ||
+      type.getElementTypeBitWidth() % 8 != 0)
+    return failure();
+  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(bytes.size(), 64);
+  transposeBytes(bytes, blob.getMutableData().data(), bytes.size() / count,
+                 type.getShape(), permutation);
+  if (auto resource = dyn_cast<DenseResourceElementsAttr>(value))
+    return cast<ElementsAttr>(DenseResourceElementsAttr::get(
+        resultType, resource.getRawHandle().getKey(), std::move(blob)));
+  return cast<ElementsAttr>(
+      DenseElementsAttr::getFromRawBuffer(resultType, blob.getData()));
+}
+
+FailureOr<WeightsContent>
+mlir::spikequant::transposeContent(const WeightsContent &content,
+                                   ArrayRef<int64_t> permutation) {
+  WeightsContent view = content;
+  view.type = RankedTensorType::get(
+      applyPermutation(content.type.getShape(), permutation),
+      content.type.getElementType());
+  if (content.value) {
+    FailureOr<ElementsAttr> value =
+        transposeLiteral(content.value, permutation);
+    if (failed(value))
+      return failure();
+    view.value = *value;
+  }
+  if (!content.source)
+    return view;
+  SmallVector<int64_t> composed(permutation);
+  if (content.permutation)
+    composed = applyPermutation(content.permutation.asArrayRef(), permutation);
+  view.permutation =
+      isIdentityPermutation(composed)
+          ? DenseI64ArrayAttr()
+          : DenseI64ArrayAttr::get(content.type.getContext(), composed);
+  return view;
+}
+
+/// `base` for the identity, else `base.t` and the digits of the permutation.
+static std::string getViewName(StringRef base, ArrayRef<int64_t> permutation) {
+  if (isIdentityPermutation(permutation))
+    return base.str();
+  std::string name = (base + ".t").str();
+  for (int64_t dimension : permutation)
+    name += std::to_string(dimension);
+  return name;
+}
+
+FailureOr<WeightsOp>
+mlir::spikequant::getOrCreateTransposed(ModuleOp module, WeightsOp weights,
+                                        ArrayRef<int64_t> permutation) {
+  FailureOr<WeightsContent> view =
+      transposeContent(WeightsContent::of(weights), permutation);
+  if (failed(view))
+    return failure();
+  std::string name;
+  if (view->source && view->permutation)
+    name = getViewName(view->source.getValue(), view->permutation.asArrayRef());
+  else if (view->source)
+    name = view->source.str();
+  else
+    name = getViewName(weights.getSymName(), permutation);
+  return getOrCreateWeights(module, weights.getLoc(), name, *view);
+}
+
+void mlir::spikequant::eraseUnusedWeights(ModuleOp module) {
+  llvm::DenseSet<StringAttr> used;
+  if (auto uses = SymbolTable::getSymbolUses(&module.getBodyRegion()))
+    for (const SymbolTable::SymbolUse &use : *uses)
+      used.insert(use.getSymbolRef().getRootReference());
+  else
+    return; // An unknown operation may refer to anything.
+  for (WeightsOp op : llvm::make_early_inc_range(module.getOps<WeightsOp>()))
+    if (!used.contains(op.getSymNameAttr()))
+      op.erase();
+}
+
+//===----------------------------------------------------------------------===//
+// Patterns
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// The permutation of an op that only transposes its one input.
+std::optional<SmallVector<int64_t>> matchTranspose(linalg::LinalgOp op) {
+  if (auto transpose = dyn_cast<linalg::TransposeOp>(op.getOperation()))
+    return SmallVector<int64_t>(transpose.getPermutation());
+  if (auto generic = dyn_cast<linalg::GenericOp>(op.getOperation()))
+    if (generic.getNumDpsInputs() == 1 && generic.getNumDpsInits() == 1)
+      return linalg::isaTransposeOpInterface(generic);
+  return std::nullopt;
+}
+
+struct FoldTransposeOfWeights
+    : OpInterfaceRewritePattern<linalg::LinalgOp> {
+  using OpInterfaceRewritePattern::OpInterfaceRewritePattern;
+
+  LogicalResult matchAndRewrite(linalg::LinalgOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!op.hasPureTensorSemantics() || op.getNumDpsInputs() != 1)
+      return failure();
+    auto load = op.getDpsInputOperand(0)->get().getDefiningOp<LoadWeightsOp>();
+    std::optional<SmallVector<int64_t>> permutation = matchTranspose(op);
+    if (!load || !permutation || isIdentityPermutation(*permutation))
+      return failure();
+    auto module = op->getParentOfType<ModuleOp>();
+    WeightsOp weights = lookupWeights(module, load.getWeights());
+    if (!weights)
+      return failure();
+    FailureOr<WeightsOp> view =
+        getOrCreateTransposed(module, weights, *permutation);
+    if (failed(view))
+      return failure();
+    rewriter.replaceOpWithNewOp<LoadWeightsOp>(op, op->getResult(0).getType(),
+                                               view->getSymName());
+    return success();
+  }
+};
+
+} // namespace
+
+void mlir::spikequant::populateFoldWeightTransposePatterns(
+    RewritePatternSet &patterns) {
+  patterns.add<FoldTransposeOfWeights>(patterns.getContext());
+}

@@ -1,0 +1,151 @@
+// RUN: sq-opt %s -split-input-file -spikequant-weights-to-symbols \
+// RUN:   -spikequant-name-sites="leave=^skip,\.gate$" -o %t.mlir \
+// RUN:   --remarks-filter="spikequant-name-sites" 2> %t.remarks
+// RUN: FileCheck %s --input-file=%t.mlir
+// RUN: FileCheck %s --input-file=%t.remarks --check-prefix=REMARK
+
+// Every way to say x W, and the second use of a weight.
+
+// CHECK-LABEL: func.func @forms
+func.func @forms(%x: tensor<2x64xf32>, %x3: tensor<2x3x64xf32>, %v: tensor<64xf32>,
+                 %y: tensor<2x16xf32>, %y3: tensor<2x3x16xf32>, %z: tensor<16xf32>,
+                 %w: tensor<64x16xf32> {spikequant.weight = "w"},
+                 %wt: tensor<16x64xf32> {spikequant.weight = "wt"}) {
+  // CHECK: linalg.matmul {spikequant.site = "w"} ins
+  // REMARK: remark: [Passed] site-taken {{.*}} Function=forms | Remark="site 'w': weight of 16 outputs and 64 channels, stored [K, N]"
+  %0 = linalg.matmul ins(%x, %w : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // CHECK: linalg.matmul
+  // CHECK-SAME: spikequant.site = "wt"
+  // REMARK: [Passed] site-taken {{.*}} Remark="site 'wt': weight of 16 outputs and 64 channels, stored [N, K]"
+  %1 = linalg.matmul
+      indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>,
+                       affine_map<(m, n, k) -> (m, n)>]
+      ins(%x, %wt : tensor<2x64xf32>, tensor<16x64xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // CHECK: linalg.matvec {spikequant.site = "wt.2"} ins
+  // REMARK: [Passed] site-taken {{.*}} Remark="site 'wt.2':
+  %2 = linalg.matvec ins(%wt, %v : tensor<16x64xf32>, tensor<64xf32>)
+      outs(%z : tensor<16xf32>) -> tensor<16xf32>
+  // CHECK: linalg.vecmat {spikequant.site = "w.2"} ins
+  // REMARK: [Passed] site-taken {{.*}} Remark="site 'w.2':
+  %3 = linalg.vecmat ins(%v, %w : tensor<64xf32>, tensor<64x16xf32>)
+      outs(%z : tensor<16xf32>) -> tensor<16xf32>
+  // Two row dimensions, weight first.
+  // CHECK: linalg.generic
+  // CHECK-SAME: attrs = {spikequant.site = "wt.3"}
+  // REMARK: [Passed] site-taken {{.*}} Remark="site 'wt.3':
+  %4 = linalg.generic {
+      indexing_maps = [affine_map<(a, b, n, k) -> (n, k)>, affine_map<(a, b, n, k) -> (a, b, k)>,
+                       affine_map<(a, b, n, k) -> (a, b, n)>],
+      iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+      ins(%wt, %x3 : tensor<16x64xf32>, tensor<2x3x64xf32>) outs(%y3 : tensor<2x3x16xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %c, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<2x3x16xf32>
+  // A transposition in the graph makes a view; the key stays the source's.
+  // CHECK: spikequant.load_weights @wt.t10 : tensor<64x16xf32>
+  // CHECK: linalg.matmul {spikequant.site = "wt.4"} ins
+  // REMARK: [Passed] site-taken {{.*}} Remark="site 'wt.4': weight of 16 outputs and 64 channels, stored [K, N]"
+  %e = tensor.empty() : tensor<64x16xf32>
+  %t = linalg.transpose ins(%wt : tensor<16x64xf32>) outs(%e : tensor<64x16xf32>) permutation = [1, 0]
+  %5 = linalg.matmul ins(%x, %t : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  return
+}
+
+// -----
+
+// Products of activations are named after the site before them.
+
+// CHECK-LABEL: func.func @attention
+func.func @attention(%x: tensor<2x64xf32>, %y: tensor<2x64xf32>, %s: tensor<2x2xf32>,
+                     %q: tensor<64x64xf32> {spikequant.weight = "q"},
+                     %o: tensor<64x64xf32> {spikequant.weight = "o"}) {
+  // CHECK: linalg.matmul {spikequant.site = "q"}
+  // REMARK: Function=attention | Remark="site 'q':
+  %0 = linalg.matmul ins(%x, %q : tensor<2x64xf32>, tensor<64x64xf32>)
+      outs(%y : tensor<2x64xf32>) -> tensor<2x64xf32>
+  // CHECK: spikequant.product = "q.qk"
+  %1 = linalg.matmul
+      indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>,
+                       affine_map<(m, n, k) -> (m, n)>]
+      ins(%0, %0 : tensor<2x64xf32>, tensor<2x64xf32>) outs(%s : tensor<2x2xf32>) -> tensor<2x2xf32>
+  // CHECK: linalg.matmul {spikequant.product = "q.pv"}
+  %2 = linalg.matmul ins(%1, %0 : tensor<2x2xf32>, tensor<2x64xf32>)
+      outs(%y : tensor<2x64xf32>) -> tensor<2x64xf32>
+  // CHECK: linalg.matmul {spikequant.site = "o"}
+  // REMARK: Function=attention | Remark="site 'o':
+  %3 = linalg.matmul ins(%2, %o : tensor<2x64xf32>, tensor<64x64xf32>)
+      outs(%y : tensor<2x64xf32>) -> tensor<2x64xf32>
+  // CHECK: linalg.matmul {spikequant.product = "o.qk"}
+  %4 = linalg.matmul ins(%1, %3 : tensor<2x2xf32>, tensor<2x64xf32>)
+      outs(%y : tensor<2x64xf32>) -> tensor<2x64xf32>
+  // REMARK: [Missed] site-left {{.*}} Remark="'q.qk' left: a product of two activations"
+  // REMARK: [Missed] site-left {{.*}} Remark="'q.pv' left: a product of two activations"
+  // REMARK: [Missed] site-left {{.*}} Remark="'o.qk' left: a product of two activations"
+  return
+}
+
+// -----
+
+// Everything that stays real, and why.
+
+// CHECK-LABEL: func.func @left
+func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %xt: tensor<64x2xf32>, %y: tensor<2x16xf32>, %yt: tensor<16x2xf32>,
+                %xh: tensor<2x64xf16>, %yh: tensor<2x16xf16>,
+                %x3: tensor<3x2x64xf32>, %y3: tensor<3x2x16xf32>, %few: tensor<2x4xf32>,
+                %skip: tensor<64x16xf32> {spikequant.weight = "skip.me"},
+                %gate: tensor<64x16xf32> {spikequant.weight = "l0.gate"},
+                %k4: tensor<4x16xf32> {spikequant.weight = "k4"},
+                %w: tensor<64x16xf32> {spikequant.weight = "w"},
+                %wh: tensor<64x16xf16> {spikequant.weight = "half"},
+                %w3: tensor<3x64x16xf32> {spikequant.weight = "w3"},
+                %w1: tensor<1024xf32> {spikequant.weight = "w1"}) {
+  // CHECK-NOT: spikequant.site
+  // REMARK: Function=left | Remark="contraction of 'skip.me' left: option 'leave' has '^skip'"
+  %0 = linalg.matmul ins(%x, %skip : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction of 'l0.gate' left: option 'leave' has '\.gate$'"
+  %1 = linalg.matmul ins(%x, %gate : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction of 'k4' left: it has only 4 channels"
+  %2 = linalg.matmul ins(%few, %k4 : tensor<2x4xf32>, tensor<4x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: its element type is not f32"
+  %3 = linalg.matmul ins(%xh, %wh : tensor<2x64xf16>, tensor<64x16xf16>)
+      outs(%yh : tensor<2x16xf16>) -> tensor<2x16xf16>
+  // REMARK: Remark="contraction left: its weight has rank 3, not 2"
+  %4 = linalg.batch_matmul ins(%x3, %w3 : tensor<3x2x64xf32>, tensor<3x64x16xf32>)
+      outs(%y3 : tensor<3x2x16xf32>) -> tensor<3x2x16xf32>
+  // REMARK: Remark="contraction left: its weight passes through 'tensor.expand_shape'"
+  %e = tensor.expand_shape %w1 [[0, 1]] output_shape [64, 16] : tensor<1024xf32> into tensor<64x16xf32>
+  %5 = linalg.matmul ins(%x, %e : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: the contracted dimension is not its activation's last"
+  %6 = linalg.matmul
+      indexing_maps = [affine_map<(m, n, k) -> (k, m)>, affine_map<(m, n, k) -> (k, n)>,
+                       affine_map<(m, n, k) -> (m, n)>]
+      ins(%xt, %w : tensor<64x2xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: both operands are weights"
+  %7 = linalg.matmul
+      indexing_maps = [affine_map<(m, n, k) -> (k, m)>, affine_map<(m, n, k) -> (k, n)>,
+                       affine_map<(m, n, k) -> (m, n)>]
+      ins(%w, %skip : tensor<64x16xf32>, tensor<64x16xf32>)
+      outs(%u : tensor<16x16xf32>) -> tensor<16x16xf32>
+  // REMARK: Remark="contraction left: the weight's output channel is not its result's last dimension"
+  %8 = linalg.generic {
+      indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>,
+                       affine_map<(m, n, k) -> (n, m)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : tensor<2x64xf32>, tensor<64x16xf32>) outs(%yt : tensor<16x2xf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %c, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<16x2xf32>
+  return
+}

@@ -1,0 +1,117 @@
+// RUN: sq-opt %s -split-input-file -spikequant-weights-to-symbols="max-constant-bytes=16" | FileCheck %s
+
+// Two graphs share a symbol; other arguments keep their attributes.
+
+// CHECK: spikequant.weights @up : tensor<4x8xf32> format(#spikequant.real) source("up"){{$}}
+// CHECK-NOT: spikequant.weights
+// CHECK-LABEL: func.func @prefill(
+// CHECK-SAME: %[[X:.*]]: tensor<2x4xf32>, %[[CACHE:.*]]: tensor<2x8xf32> {spikequant.state = 1 : i64})
+func.func @prefill(%x: tensor<2x4xf32>, %w: tensor<4x8xf32> {spikequant.weight = "up"},
+                   %cache: tensor<2x8xf32> {spikequant.state = 1 : i64})
+    -> (tensor<2x8xf32>, tensor<2x8xf32>) {
+  // CHECK: %[[W:.*]] = spikequant.load_weights @up : tensor<4x8xf32>
+  // CHECK: linalg.matmul ins(%[[X]], %[[W]] :{{.*}}) outs(%[[CACHE]] :
+  %0 = linalg.matmul ins(%x, %w : tensor<2x4xf32>, tensor<4x8xf32>)
+      outs(%cache : tensor<2x8xf32>) -> tensor<2x8xf32>
+  return %0, %0 : tensor<2x8xf32>, tensor<2x8xf32>
+}
+
+// CHECK-LABEL: func.func @decode(
+// CHECK-SAME: %{{.*}}: tensor<1x4xf32>, %{{.*}}: tensor<1x8xf32>)
+func.func @decode(%w: tensor<4x8xf32> {spikequant.weight = "up"}, %x: tensor<1x4xf32>,
+                  %unused: tensor<3xf32> {spikequant.weight = "unused"},
+                  %init: tensor<1x8xf32>) -> tensor<1x8xf32> {
+  // CHECK: spikequant.load_weights @up : tensor<4x8xf32>
+  %0 = linalg.matmul ins(%x, %w : tensor<1x4xf32>, tensor<4x8xf32>)
+      outs(%init : tensor<1x8xf32>) -> tensor<1x8xf32>
+  return %0 : tensor<1x8xf32>
+}
+
+// -----
+
+// A transposition becomes a view of the source; two of them compose.
+
+// CHECK-DAG: spikequant.weights @w : tensor<2x3x4xf32> format(#spikequant.real) source("w"){{$}}
+// CHECK-DAG: spikequant.weights @w.t102 : tensor<3x2x4xf32> format(#spikequant.real) source("w", [1, 0, 2])
+// CHECK-DAG: spikequant.weights @w.t120 : tensor<3x4x2xf32> format(#spikequant.real) source("w", [1, 2, 0])
+// CHECK-NOT: spikequant.weights
+// CHECK-LABEL: func.func @transposes()
+func.func @transposes(%w: tensor<2x3x4xf32> {spikequant.weight = "w"})
+    -> (tensor<3x2x4xf32>, tensor<3x4x2xf32>, tensor<2x3x4xf32>) {
+  // CHECK: %[[A:.*]] = spikequant.load_weights @w.t102 : tensor<3x2x4xf32>
+  // CHECK: %[[B:.*]] = spikequant.load_weights @w.t120 : tensor<3x4x2xf32>
+  // CHECK: %[[C:.*]] = spikequant.load_weights @w : tensor<2x3x4xf32>
+  // CHECK-NOT: linalg.transpose
+  // CHECK: return %[[A]], %[[B]], %[[C]]
+  %e0 = tensor.empty() : tensor<3x2x4xf32>
+  %a = linalg.transpose ins(%w : tensor<2x3x4xf32>) outs(%e0 : tensor<3x2x4xf32>)
+      permutation = [1, 0, 2]
+  %e1 = tensor.empty() : tensor<3x4x2xf32>
+  %b = linalg.transpose ins(%a : tensor<3x2x4xf32>) outs(%e1 : tensor<3x4x2xf32>)
+      permutation = [0, 2, 1]
+  %e2 = tensor.empty() : tensor<2x3x4xf32>
+  %c = linalg.transpose ins(%b : tensor<3x4x2xf32>) outs(%e2 : tensor<2x3x4xf32>)
+      permutation = [2, 0, 1]
+  return %a, %b, %c : tensor<3x2x4xf32>, tensor<3x4x2xf32>, tensor<2x3x4xf32>
+}
+
+// -----
+
+// A linalg.generic that only transposes. Input dimensions (d1, d2, d0) mean
+// that result dimension 0 is input dimension 2.
+
+// CHECK: spikequant.weights @w.t201 : tensor<4x2x3xf32> format(#spikequant.real) source("w", [2, 0, 1])
+// CHECK-LABEL: func.func @generic_transpose()
+// CHECK: %[[W:.*]] = spikequant.load_weights @w.t201 : tensor<4x2x3xf32>
+// CHECK: return %[[W]]
+func.func @generic_transpose(%w: tensor<2x3x4xf32> {spikequant.weight = "w"}) -> tensor<4x2x3xf32> {
+  %e = tensor.empty() : tensor<4x2x3xf32>
+  %r = linalg.generic {
+      indexing_maps = [affine_map<(d0, d1, d2) -> (d1, d2, d0)>,
+                       affine_map<(d0, d1, d2) -> (d0, d1, d2)>],
+      iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%w : tensor<2x3x4xf32>) outs(%e : tensor<4x2x3xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    linalg.yield %in : f32
+  } -> tensor<4x2x3xf32>
+  return %r : tensor<4x2x3xf32>
+}
+
+// -----
+
+// Constants: large ones become literal symbols, equal ones share one, splats
+// and small ones stay. A literal is transposed, not viewed.
+
+// CHECK-DAG: spikequant.weights @[[C:constant.tensor2x3xf32.[0-9a-f]+]] : tensor<2x3xf32> format(#spikequant.real) value({{.*}}dense<{{\[\[}}1.000000e+00, 2.000000e+00, 3.000000e+00], [4.000000e+00, 5.000000e+00, 6.000000e+00]]>
+// CHECK-DAG: spikequant.weights @[[T:constant.tensor2x3xf32.[0-9a-f]+.t10]] : tensor<3x2xf32> format(#spikequant.real) value({{.*}}dense<{{\[\[}}1.000000e+00, 4.000000e+00], [2.000000e+00, 5.000000e+00], [3.000000e+00, 6.000000e+00]]>
+// CHECK-NOT: spikequant.weights
+// CHECK-LABEL: func.func @constants()
+func.func @constants() -> (tensor<2x3xf32>, tensor<2x3xf32>, tensor<3x2xf32>, tensor<4xf32>, tensor<99xf32>) {
+  // CHECK-DAG: spikequant.load_weights @[[C]] : tensor<2x3xf32>
+  // CHECK-DAG: spikequant.load_weights @[[C]] : tensor<2x3xf32>
+  // CHECK-DAG: spikequant.load_weights @[[T]] : tensor<3x2xf32>
+  // CHECK-DAG: arith.constant dense<[1.000000e+00, 2.000000e+00, 3.000000e+00, 4.000000e+00]>
+  // CHECK-DAG: arith.constant dense<5.000000e-01> : tensor<99xf32>
+  %a = arith.constant dense<[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]> : tensor<2x3xf32>
+  %b = arith.constant dense<[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]> : tensor<2x3xf32>
+  %e = tensor.empty() : tensor<3x2xf32>
+  %t = linalg.transpose ins(%b : tensor<2x3xf32>) outs(%e : tensor<3x2xf32>) permutation = [1, 0]
+  %c = arith.constant dense<[1.0, 2.0, 3.0, 4.0]> : tensor<4xf32>
+  %s = arith.constant dense<0.5> : tensor<99xf32>
+  return %a, %b, %t, %c, %s : tensor<2x3xf32>, tensor<2x3xf32>, tensor<3x2xf32>, tensor<4xf32>, tensor<99xf32>
+}
+
+// -----
+
+// CHECK: spikequant.weights @constant.tensor2x3xf32.{{[0-9a-f]+}} : tensor<2x3xf32> format(#spikequant.real) value(dense_resource<blob> : tensor<2x3xf32>)
+// CHECK-LABEL: func.func @resource()
+// CHECK-NEXT: spikequant.load_weights @constant.tensor2x3xf32
+func.func @resource() -> tensor<2x3xf32> {
+  %a = arith.constant dense_resource<blob> : tensor<2x3xf32>
+  return %a : tensor<2x3xf32>
+}
+
+{-#
+  dialect_resources: { builtin: {
+      blob: "0x040000000000803f000000400000404000008040000a0040000c0040" } }
+#-}
