@@ -22,6 +22,8 @@ int main(int argc, char **argv) {
   mlir::spikequant::registerSpikeQuantCodegenPasses();
   mlir::spikequant::registerExpandMath();
   mlir::spikequant::registerLoweringPipelines();
+  mlir::spikequant::registerConvertLinalgToVectorLoops();
+  mlir::spikequant::registerSpikeQuantCanonicalizeContractions();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "SpikeQuant optimiser driver\n", registry));
 }

@@ -6,13 +6,15 @@
 // dimension of the operand that has it:
 //
 //   linalg.generic ins(%x, %w : tensor<128x576xf32>, tensor<49152x576xf32>)
-//                  outs(%y : tensor<128x49152xf32>)   // y[m, n] += x[m, k] w[n, k]
+//                  outs(%y : tensor<128x49152xf32>)   // y[m, n] += x[m, k]
+//                  w[n, k]
 //
 // becomes
 //
 //   %t = linalg.transpose ins(%w) outs(%e : tensor<576x49152xf32>)
 //                         permutation = [1, 0]
-//   linalg.generic ins(%x, %t) outs(%y)               // y[m, n] += x[m, k] t[k, n]
+//   linalg.generic ins(%x, %t) outs(%y)               // y[m, n] += x[m, k]
+//   t[k, n]
 //
 // A transposed weight later folds into its symbol. No value changes.
 //
@@ -82,8 +84,8 @@ static Value moveInnermost(RewriterBase &rewriter, Location loc, Value value,
   SmallVector<OpFoldResult> permuted;
   for (int64_t dim : order)
     permuted.push_back(sizes[dim]);
-  Value empty = tensor::EmptyOp::create(rewriter, loc, permuted,
-                                        type.getElementType());
+  Value empty =
+      tensor::EmptyOp::create(rewriter, loc, permuted, type.getElementType());
   return linalg::TransposeOp::create(rewriter, loc, value, empty, order)
       ->getResult(0);
 }
@@ -92,11 +94,10 @@ static void transposeOperand(RewriterBase &rewriter, linalg::LinalgOp op,
                              OpOperand &operand, unsigned loop) {
   rewriter.setInsertionPoint(op);
   AffineMap map = op.getMatchingIndexingMap(&operand);
-  unsigned dimension =
-      *map.getResultPosition(rewriter.getAffineDimExpr(loop));
+  unsigned dimension = *map.getResultPosition(rewriter.getAffineDimExpr(loop));
   SmallVector<int64_t> order;
-  Value moved = moveInnermost(rewriter, op.getLoc(), operand.get(), dimension,
-                              order);
+  Value moved =
+      moveInnermost(rewriter, op.getLoc(), operand.get(), dimension, order);
   unsigned number = operand.getOperandNumber();
   auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
   if (!generic)
@@ -105,8 +106,8 @@ static void transposeOperand(RewriterBase &rewriter, linalg::LinalgOp op,
   for (int64_t dim : order)
     results.push_back(map.getResult(dim));
   SmallVector<AffineMap> maps = generic.getIndexingMapsArray();
-  maps[number] = AffineMap::get(map.getNumDims(), 0, results,
-                                rewriter.getContext());
+  maps[number] =
+      AffineMap::get(map.getNumDims(), 0, results, rewriter.getContext());
   rewriter.modifyOpInPlace(generic, [&] {
     generic->setOperand(number, moved);
     generic.setIndexingMapsAttr(rewriter.getAffineMapArrayAttr(maps));
@@ -116,7 +117,8 @@ static void transposeOperand(RewriterBase &rewriter, linalg::LinalgOp op,
 namespace {
 
 struct CanonicalizeContractions
-    : impl::SpikeQuantCanonicalizeContractionsBase<CanonicalizeContractions> {
+    : mlir::spikequant::impl::SpikeQuantCanonicalizeContractionsBase<
+          CanonicalizeContractions> {
   using Base::Base;
 
   void runOnOperation() override {

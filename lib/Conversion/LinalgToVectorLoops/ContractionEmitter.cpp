@@ -125,25 +125,25 @@ void ContractionEmitter::chooseTile() {
   bool manyRegisters = b.options.vectorBits >= 512;
   int64_t mostRows = manyRegisters ? 8 : 6;
   rows = row < 0 ? 1 : nest.loops[row].size;
-  tile.rows = llvm::divideCeil(rows, llvm::divideCeil(rows, mostRows));
+  tile.rows = ceilDiv(rows, ceilDiv(rows, mostRows));
   tile.vectors = tile.rows > 4 ? 2 : 4;
   if (!manyRegisters && tile.rows > 2)
     tile.vectors = 2;
   if (tile.rows == 1 && columns >= 64 * lanes)
     tile.vectors = 8;
-  tile.vectors = std::min(tile.vectors, llvm::divideCeil(columns, lanes));
+  tile.vectors = std::min(tile.vectors, ceilDiv(columns, lanes));
 }
 
 /// Panels first; when they are few, chunks of rows as well.
 void ContractionEmitter::choosePartition() {
   constexpr int64_t kWanted = 16, kLeastRows = 32;
-  panels = llvm::divideCeil(columns, tile.vectors * lanes);
+  panels = ceilDiv(columns, tile.vectors * lanes);
   for (unsigned loop : outer)
     outerCount *= nest.loops[loop].size;
-  int64_t pieces = llvm::divideCeil(kWanted, panels * outerCount);
-  rowChunk = std::max(llvm::divideCeil(rows, pieces), kLeastRows);
+  int64_t pieces = ceilDiv(kWanted, panels * outerCount);
+  rowChunk = std::max(ceilDiv(rows, pieces), kLeastRows);
   rowChunk = std::min<int64_t>(llvm::alignTo(rowChunk, tile.rows), rows);
-  rowChunks = llvm::divideCeil(rows, rowChunk);
+  rowChunks = ceilDiv(rows, rowChunk);
 }
 
 //===----------------------------------------------------------------------===//
@@ -173,12 +173,12 @@ LogicalResult ContractionEmitter::emit() {
     position = b.advance(position, column, b.mul(pieces[1], panelColumns));
     Value firstRow = b.mul(pieces[2], rowChunk);
     int64_t rest = columns % panelColumns;
-    RegisterTile last{tile.rows, llvm::divideCeil(rest, lanes), rest % lanes};
+    RegisterTile last{tile.rows, ceilDiv(rest, lanes), rest % lanes};
     if (rest == 0 || panels == 1)
       return emitPanel(position, firstRow, rest == 0 ? tile : last);
-    Value isWhole = arith::CmpIOp::create(
-        b.builder, b.loc, arith::CmpIPredicate::slt, pieces[1],
-        b.index(panels - 1));
+    Value isWhole =
+        arith::CmpIOp::create(b.builder, b.loc, arith::CmpIPredicate::slt,
+                              pieces[1], b.index(panels - 1));
     auto choice = scf::IfOp::create(b.builder, b.loc, isWhole, true);
     OpBuilder::InsertionGuard guard(b.builder);
     b.builder.setInsertionPointToStart(choice.thenBlock());
@@ -214,17 +214,14 @@ void ContractionEmitter::emitRows(Position position, Value firstRow,
     return emitTile(position, tile);
   int64_t whole = rows - rows % tile.rows;
   Value endRow = b.add(firstRow, rowChunk);
-  b.loop(firstRow, b.min(endRow, whole), tile.rows, [&](Value index) {
-    emitTile(b.advance(position, row, index), tile);
-  });
+  b.loop(firstRow, b.min(endRow, whole), tile.rows,
+         [&](Value index) { emitTile(b.advance(position, row, index), tile); });
   if (whole == rows)
     return;
   RegisterTile last = tile;
   last.rows = rows % tile.rows;
   b.loop(b.max(firstRow, whole), b.min(endRow, rows), last.rows,
-         [&](Value index) {
-           emitTile(b.advance(position, row, index), last);
-         });
+         [&](Value index) { emitTile(b.advance(position, row, index), last); });
 }
 
 //===----------------------------------------------------------------------===//
@@ -272,8 +269,8 @@ SmallVector<Value> ContractionEmitter::emitStep(const Position &position,
   unsigned scalarInput = 1 - panelInput;
   for (int64_t r = 0; r < tile.rows; ++r) {
     int64_t step = row < 0 ? 0 : scalars().strides[row] * r;
-    Value scalar = b.load(scalars(), b.add(position.offsets[scalarInput], step),
-                          0, lanes);
+    Value scalar =
+        b.load(scalars(), b.add(position.offsets[scalarInput], step), 0, lanes);
     for (int64_t i = 0; i < tile.vectors; ++i) {
       SmallVector<Value> arguments = {scalar, vectors[i],
                                       values[r * tile.vectors + i]};

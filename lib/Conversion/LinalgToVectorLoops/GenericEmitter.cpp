@@ -129,10 +129,10 @@ void GenericEmitter::partition() {
   int64_t work = rows * stripSize * pointWork;
   int64_t iterations =
       std::clamp<int64_t>(work / kGrainBytes, 1, kMaxIterations);
-  rowChunk = llvm::divideCeil(rows, std::min(iterations, rows));
+  rowChunk = ceilDiv(rows, std::min(iterations, rows));
   int64_t stripPieces = std::max<int64_t>(iterations / rows, 1);
   int64_t granule = std::max<int64_t>(lanes, 1);
-  stripChunk = llvm::alignTo(llvm::divideCeil(stripSize, stripPieces), granule);
+  stripChunk = llvm::alignTo(ceilDiv(stripSize, stripPieces), granule);
   stripChunk = std::min(stripChunk, stripSize);
 }
 
@@ -149,8 +149,8 @@ void GenericEmitter::emit() {
       rows *= nest.loops[loop].size;
     }
   partition();
-  int64_t rowPieces = llvm::divideCeil(rows, rowChunk);
-  int64_t stripPieces = llvm::divideCeil(stripSize, stripChunk);
+  int64_t rowPieces = ceilDiv(rows, rowChunk);
+  int64_t stripPieces = ceilDiv(stripSize, stripChunk);
   b.parallel(rowPieces * stripPieces, [&](Value iteration) {
     SmallVector<Value> pieces = b.digits(iteration, {rowPieces, stripPieces});
     Value firstRow = b.mul(pieces[0], rowChunk);
@@ -177,8 +177,8 @@ void GenericEmitter::emitRow(Position position, Value lower, Value upper) {
   rowScalars.assign(nest.accesses.size(), Value());
   for (unsigned number = 0; number < nest.inputs; ++number) {
     const NestAccess &access = nest.accesses[number];
-    bool moves = variesInReduction(access) ||
-                 (strip >= 0 && access.strides[strip] != 0);
+    bool moves =
+        variesInReduction(access) || (strip >= 0 && access.strides[strip] != 0);
     if (isUsed(number) && !moves)
       rowScalars[number] = b.load(access, position.offsets[number], 0, 0);
   }

@@ -43,9 +43,8 @@ static void fusePayload(RewriterBase &rewriter, linalg::LinalgOp op) {
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(yield);
   Block &body = *op.getBlock();
-  Value fused =
-      math::FmaOp::create(rewriter, op.getLoc(), body.getArgument(0),
-                          body.getArgument(1), body.getArgument(2));
+  Value fused = math::FmaOp::create(rewriter, op.getLoc(), body.getArgument(0),
+                                    body.getArgument(1), body.getArgument(2));
   rewriter.modifyOpInPlace(yield, [&] { yield->setOperand(0, fused); });
 }
 
@@ -57,9 +56,8 @@ static LogicalResult emitScalarLoops(RewriterBase &rewriter,
     fusePayload(rewriter, op);
   Value zero = arith::ConstantIndexOp::create(rewriter, loc, 0);
   Value one = arith::ConstantIndexOp::create(rewriter, loc, 1);
-  auto parallel =
-      scf::ParallelOp::create(rewriter, loc, ValueRange{zero}, ValueRange{one},
-                              ValueRange{one});
+  auto parallel = scf::ParallelOp::create(rewriter, loc, ValueRange{zero},
+                                          ValueRange{one}, ValueRange{one});
   rewriter.moveOpBefore(op, parallel.getBody()->getTerminator());
   rewriter.setInsertionPoint(op);
   if (failed(linalg::linalgOpToLoops(rewriter, op)))
@@ -72,10 +70,9 @@ static LogicalResult emitScalarLoops(RewriterBase &rewriter,
 // Conversion
 //===----------------------------------------------------------------------===//
 
-LogicalResult
-mlir::spikequant::convertLinalgToVectorLoops(RewriterBase &rewriter,
-                                             linalg::LinalgOp op,
-                                             const VectorLoopsOptions &options) {
+LogicalResult mlir::spikequant::convertLinalgToVectorLoops(
+    RewriterBase &rewriter, linalg::LinalgOp op,
+    const VectorLoopsOptions &options) {
   if (!op.hasPureBufferSemantics())
     return op.emitOpError("is not on buffers; run the bufferisation first");
   OpBuilder::InsertionGuard guard(rewriter);
@@ -97,7 +94,8 @@ mlir::spikequant::convertLinalgToVectorLoops(RewriterBase &rewriter,
 namespace {
 
 struct ConvertLinalgToVectorLoops
-    : impl::ConvertLinalgToVectorLoopsBase<ConvertLinalgToVectorLoops> {
+    : mlir::spikequant::impl::ConvertLinalgToVectorLoopsBase<
+          ConvertLinalgToVectorLoops> {
   using Base::Base;
 
   void runOnOperation() override {

@@ -88,9 +88,9 @@ SmallVector<Value> NestBuilder::carry(ArrayRef<unsigned> loops,
                                       CarryBody body) {
   if (loops.empty())
     return body(position, initial);
-  auto loop = scf::ForOp::create(builder, loc, index(0),
-                                 index(nest.loops[loops[0]].size), index(1),
-                                 initial);
+  auto loop =
+      scf::ForOp::create(builder, loc, index(0),
+                         index(nest.loops[loops[0]].size), index(1), initial);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
   Position inner = advance(position, loops[0], loop.getInductionVar());

@@ -78,6 +78,10 @@ private:
   Value cloneOnLanes(Operation &op, IRMapping &mapping, int64_t lanes);
 };
 
+inline int64_t ceilDiv(int64_t numerator, int64_t denominator) {
+  return llvm::divideCeilSigned(numerator, denominator);
+}
+
 /// Register-tiled contraction; fails if the nest has another form.
 LogicalResult emitContraction(NestBuilder &b);
 

@@ -79,7 +79,8 @@ static LogicalResult addLinear(AffineExpr expr, int64_t scale,
 static FailureOr<SmallVector<int64_t>> getStaticStrides(MemRefType type) {
   SmallVector<int64_t> strides;
   int64_t offset;
-  if (!type.hasStaticShape() || failed(type.getStridesAndOffset(strides, offset)))
+  if (!type.hasStaticShape() ||
+      failed(type.getStridesAndOffset(strides, offset)))
     return failure();
   if (llvm::any_of(strides, [](int64_t stride) {
         return ShapedType::isDynamic(stride) || stride < 0;
@@ -127,12 +128,13 @@ FailureOr<StridedNest> mlir::spikequant::analyzeNest(linalg::LinalgOp op) {
   nest.op = op;
   nest.inputs = op.getNumDpsInputs();
   nest.fused = isFusedContraction(op);
-  for (auto [size, kind] : llvm::zip_equal(op.getStaticLoopRanges(),
-                                           op.getIteratorTypesArray())) {
+  for (auto [size, kind] :
+       llvm::zip_equal(op.getStaticLoopRanges(), op.getIteratorTypesArray())) {
     if (ShapedType::isDynamic(size))
       return failure();
     unsigned origin = nest.loops.size();
-    nest.loops.push_back({size, linalg::isReductionIterator(kind), origin});
+    nest.loops.push_back(
+        {size, kind == utils::IteratorType::reduction, origin});
   }
   for (OpOperand &operand : op->getOpOperands()) {
     FailureOr<NestAccess> access =
@@ -232,14 +234,14 @@ static Value flatten(OpBuilder &builder, Location loc, Value memref) {
   for (auto [size, stride] : llvm::zip_equal(type.getShape(), strides))
     span += (size - 1) * stride;
   auto layout = StridedLayoutAttr::get(builder.getContext(), offset, {1});
-  auto flatType = MemRefType::get(
-      {span}, type.getElementType(),
-      offset == 0 ? MemRefLayoutAttrInterface() : MemRefLayoutAttrInterface(layout),
-      type.getMemorySpace());
+  auto flatType =
+      MemRefType::get({span}, type.getElementType(),
+                      offset == 0 ? MemRefLayoutAttrInterface()
+                                  : MemRefLayoutAttrInterface(layout),
+                      type.getMemorySpace());
   OpFoldResult start = builder.getIndexAttr(offset);
   if (ShapedType::isDynamic(offset)) {
-    auto parts =
-        memref::ExtractStridedMetadataOp::create(builder, loc, memref);
+    auto parts = memref::ExtractStridedMetadataOp::create(builder, loc, memref);
     memref = parts.getBaseBuffer();
     start = parts.getOffset();
   }

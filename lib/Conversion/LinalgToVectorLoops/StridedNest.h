@@ -45,7 +45,7 @@ struct StridedNest {
   ArrayRef<NestAccess> outputs() const {
     return ArrayRef<NestAccess>(accesses).drop_front(inputs);
   }
-  Block &payload() const { return *op.getBlock(); }
+  Block &payload() const { return *linalg::LinalgOp(op).getBlock(); }
   bool empty() const;
   SmallVector<unsigned> parallelLoops() const;
   SmallVector<unsigned> reductionLoops() const;
