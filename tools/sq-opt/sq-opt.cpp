@@ -21,6 +21,8 @@ int main(int argc, char **argv) {
   mlir::spikequant::registerSpikeQuantTransformsPasses();
   mlir::spikequant::registerSpikeQuantCodegenPasses();
   mlir::spikequant::registerExpandMath();
+  mlir::spikequant::registerSpikeQuantInsertTaps();
+  mlir::spikequant::registerConvertSpikeQuantToReference();
   mlir::spikequant::registerLoweringPipelines();
   mlir::spikequant::registerConvertLinalgToVectorLoops();
   mlir::spikequant::registerSpikeQuantCanonicalizeContractions();

@@ -18,7 +18,6 @@ def ConvertDot4ToLLVM : Pass<"convert-spikequant-dot4-to-llvm"> {
                            "::mlir::vector::VectorDialect"];
 }
 
-<<<<<<< HEAD
 def ExpandMath : Pass<"spikequant-expand-math"> {
   let summary = "defines every real operation: the strict float profile";
   let description = [{
@@ -33,7 +32,19 @@ def ExpandMath : Pass<"spikequant-expand-math"> {
 
     ```mlir
     %y = math.rsqrt %x : f32
-=======
+    ```
+
+    becomes
+
+    ```mlir
+    %0 = math.sqrt %x : f32
+    %y = arith.divf %cst, %0 : f32
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def SpikeQuantCanonicalizeContractions
     : Pass<"spikequant-canonicalize-contractions", "::mlir::func::FuncOp"> {
   let summary = "give contractions an operand that is contiguous along the columns";
@@ -69,20 +80,11 @@ def ConvertLinalgToVectorLoops
 
     ```mlir
     linalg.add ins(%a, %b : memref<64xf32>, memref<64xf32>) outs(%c : memref<64xf32>)
->>>>>>> loops
     ```
 
     becomes
 
     ```mlir
-<<<<<<< HEAD
-    %0 = math.sqrt %x : f32
-    %y = arith.divf %cst, %0 : f32
-    ```
-  }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
-                           "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
-=======
     scf.parallel (%i) = (%c0) to (%c1) step (%c1) {
       scf.for %j = %c0 to %c64 step %c16 {
         %x = vector.load %a[%j] : memref<64xf32>, vector<16xf32>
@@ -101,7 +103,66 @@ def ConvertLinalgToVectorLoops
                            "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect"];
->>>>>>> loops
+}
+
+def SpikeQuantInsertTaps : Pass<"spikequant-insert-taps"> {
+  let summary = "shows the integers of every site to the host";
+  let description = [{
+    After each `encode` the counts are observed under the name "<site>.counts",
+    after each `integrate` the membrane under "<weights>.acc"; with `inputs` also
+    what the encode read, "<site>.x" and "<site>.row_scale". Recorded by two
+    programs they can be compared; `sq-run --replay` recomputes the integers from
+    the recorded inputs.
+
+    ```mlir
+    %n = spikequant.encode %x {step = 0.5 : f32, site = "up.in"}
+        : tensor<2x8xf32> -> tensor<2x8xi16>
+    ```
+
+    becomes
+
+    ```mlir
+    spikequant.observe %x {site = "up.in.x"} : tensor<2x8xf32>
+    %n = spikequant.encode %x {site = "up.in", step = 5.000000e-01 : f32}
+        : tensor<2x8xf32> -> tensor<2x8xi16>
+    spikequant.observe %n {site = "up.in.counts"} : tensor<2x8xi16>
+    ```
+  }];
+  let options = [
+    Option<"inputs", "inputs", "bool", "true", "also show what each encode reads">
+  ];
+}
+
+def ConvertSpikeQuantToReference
+    : Pass<"convert-spikequant-to-reference", "::mlir::ModuleOp"> {
+  let summary = "spikequant operations to calls of their scalar definitions";
+  let description = [{
+    Each operation becomes a call of the function of
+    `spikequant/Kernel/Reference.h` that defines it, on buffers; weights need their
+    place in the packed file (`spikequant.layout`). `observe` becomes a call of
+    `sq_ref_observe(site, data, element type, rows, channels)`, the site being an
+    index of the function's `spikequant.sites`. Bodies of contractions become
+    `math.fma`. Bufferise afterwards.
+
+    ```mlir
+    %n = spikequant.encode %x {step = 0.5 : f32, site = "up.in"}
+        : tensor<2x8xf32> -> tensor<2x8xi16>
+    ```
+
+    becomes
+
+    ```mlir
+    %b = bufferization.to_buffer %x read_only : tensor<2x8xf32> to memref<2x8xf32>
+    %a = memref.alloc() : memref<2x8xi16>
+    func.call @sq_ref_encode(%b's address, .., %a's address, ..)
+    %n = bufferization.to_tensor %a restrict writable
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
+    "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect"];
 }
 
 #endif // SPIKEQUANT_CONVERSION_PASSES
