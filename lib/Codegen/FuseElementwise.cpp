@@ -40,16 +40,29 @@ bool computesNothing(linalg::GenericOp op) {
   });
 }
 
+/// Whether each element of the producer is read once: otherwise fusion would
+/// compute it again for every reader.
+bool isReadOnce(OpOperand *operand, linalg::GenericOp consumer) {
+  return consumer.getMatchingIndexingMap(operand).isPermutation();
+}
+
+/// A body that continues from the old contents of its output.
+bool readsOutput(linalg::GenericOp op) {
+  return llvm::any_of(op.getDpsInitsMutable(), [&](OpOperand &output) {
+    return op.payloadUsesValueFromOperand(&output);
+  });
+}
+
 bool shouldFuse(OpOperand *operand) {
   auto consumer = dyn_cast<linalg::GenericOp>(operand->getOwner());
   auto producer = operand->get().getDefiningOp<linalg::GenericOp>();
-  if (!consumer || !producer || isKept(consumer) || isKept(producer))
+  if (!consumer || !producer || isKept(consumer) || isKept(producer) ||
+      readsOutput(producer))
     return false;
-  return producer->hasOneUse() || computesNothing(producer);
+  return computesNothing(producer) ||
+         (producer->hasOneUse() && isReadOnce(operand, consumer));
 }
-} // namespace
 
-namespace {
 struct FuseElementwisePass : impl::FuseElementwiseBase<FuseElementwisePass> {
   void runOnOperation() override {
     MLIRContext *context = &getContext();

@@ -57,8 +57,8 @@ int64_t placeBuffers(MutableArrayRef<Buffer> buffers) {
   SmallVector<Buffer *> order;
   for (Buffer &buffer : buffers)
     order.push_back(&buffer);
-  llvm::stable_sort(order, [](const Buffer *a, const Buffer *b) {
-    return a->bytes > b->bytes;
+  llvm::sort(order, [](const Buffer *a, const Buffer *b) {
+    return std::tie(b->bytes, a->first, a) < std::tie(a->bytes, b->first, b);
   });
   SmallVector<const Buffer *> placed;
   int64_t size = 0;

@@ -5,7 +5,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/Compile.h"
+#include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Pipelines/LoadGraphs.h"
 #include "spikequant/Pipelines/ModelTables.h"
@@ -75,6 +77,18 @@ private:
   Clock::time_point start;
   std::vector<std::pair<std::string, double>> stages;
 };
+
+QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
+  QuantizeOptions quantize;
+  quantize.calibration = options.calibration;
+  quantize.method = options.method;
+  quantize.bits = options.bits;
+  quantize.tolerance = options.tolerance;
+  quantize.weightBits = options.weightBits;
+  quantize.group = options.group;
+  quantize.headBits = options.headBits;
+  return quantize;
+}
 
 /// A folder beside the output that vanishes unless it is committed.
 class OutputFolder {
@@ -183,14 +197,30 @@ Error Compiler::prepare() {
   module = loadGraphs(options.graphs, context);
   if (!module)
     return createStringError("the graphs could not be read");
-  if (Error failure = runPasses("find weights", [](OpPassManager &pm) {
+  if (Error failure = runPasses("find sites", [&](OpPassManager &pm) {
         pm.addPass(createWeightsToSymbols());
+        pm.addPass(createNameSites());
+        if (options.mode == CompileMode::Observe)
+          pm.addPass(createInsertObservers());
+        if (options.mode == CompileMode::Quantized)
+          pm.addPass(createQuantize(getQuantizeOptions(options)));
+      }))
+    return failure;
+  if (Error failure = runPasses("define math", [](OpPassManager &pm) {
+        pm.addNestedPass<func::FuncOp>(
+            createSpikeQuantCanonicalizeContractions());
+        pm.addPass(createWeightsToSymbols());
+        pm.addPass(createExpandMath());
       }))
     return failure;
   return runPasses("fuse", buildFusionPipeline);
 }
 
 Error Compiler::lower(const OutputFolder &folder) {
+  if (Error failure = runPasses("select integer kernels", [](OpPassManager &pm) {
+        pm.addPass(createConvertSpikeQuantToProcessor());
+      }))
+    return failure;
   progress.begin("pack weights");
   Expected<PackedFileInfo> packed =
       packWeights(*module, options.weights, folder.file("weights.sqw"));

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Codegen/Passes.h"
+#include "spikequant/Conversion/Passes.h"
 #include "spikequant/Pipelines/Pipelines.h"
 
 #include "mlir/Conversion/Passes.h"
@@ -33,6 +34,7 @@ void buildKernelPipeline(OpPassManager &pm) {
   pm.addPass(createAddGraphContext());
   pm.addNestedPass<func::FuncOp>(createPlanArena());
   pm.addNestedPass<func::FuncOp>(createCSEPass());
+  pm.addPass(createConvertSpikeQuantToVectorLoops());
   pm.addPass(createOutlineKernels());
   pm.addPass(func::createDuplicateFunctionEliminationPass());
 }
@@ -55,10 +57,13 @@ static void addConversions(OpPassManager &pm) {
 }
 
 void buildLLVMPipeline(OpPassManager &pm, const LoweringOptions &options) {
-  pm.addNestedPass<func::FuncOp>(createConvertLinalgToParallelLoopsPass());
-  pm.addNestedPass<func::FuncOp>(createCanonicalizerPass());
+  pm.addNestedPass<func::FuncOp>(createConvertLinalgToVectorLoops());
   pm.addPass(createWorkshare());
+  ConvertDot4ToLLVMOptions dot;
+  dot.vnni = options.vnni;
+  pm.addPass(createConvertDot4ToLLVM(dot));
   addConversions(pm);
+  pm.addPass(createEraseMetadata());
 }
 
 void registerLoweringPipelines() {

@@ -40,19 +40,21 @@ cl::opt<bool> observe("observe",
 cl::opt<double> bits("bits", cl::init(4.25),
                      cl::desc("Mean bits per activation, events included"),
                      cl::cat(category));
-cl::opt<int> tolerance("tolerance", cl::init(-1),
-                       cl::desc("Counts so far outside the window saturate "
-                                "(default: the calibration's choice)"),
-                       cl::cat(category));
-cl::opt<int> weightBits("weight-bits", cl::init(4),
-                        cl::desc("Bits of a weight code, 2..8"),
+cl::opt<unsigned> tolerance(
+    "tolerance", cl::init(1),
+    cl::desc("Counts so far outside their window saturate, 0 or 1"),
+    cl::cat(category));
+cl::opt<unsigned> weightBits("weight-bits", cl::init(4),
+                             cl::desc("Bits of a weight code, 2 to 8"),
+                             cl::cat(category));
+cl::opt<unsigned> group("group", cl::init(32),
+                        cl::desc("Input channels per multiplier and offset; "
+                                 "0: the whole row"),
                         cl::cat(category));
-cl::opt<int> group("group", cl::init(32),
-                   cl::desc("Input channels per multiplier and offset"),
-                   cl::cat(category));
-cl::opt<int> headBits("head-bits", cl::init(0),
-                      cl::desc("Bits of the embedding's codes (0: as others)"),
-                      cl::cat(category));
+cl::opt<unsigned> headBits("head-bits", cl::init(8),
+                           cl::desc("Bits of a code in the weights of the "
+                                    "result and in embeddings"),
+                           cl::cat(category));
 cl::opt<std::string> method("method", cl::init("spike"),
                             cl::desc("spike or rtn (round to nearest)"),
                             cl::cat(category));

@@ -20,12 +20,8 @@ int main(int argc, char **argv) {
   mlir::registerAllPasses();
   mlir::spikequant::registerSpikeQuantTransformsPasses();
   mlir::spikequant::registerSpikeQuantCodegenPasses();
-  mlir::spikequant::registerExpandMath();
-  mlir::spikequant::registerSpikeQuantInsertTaps();
-  mlir::spikequant::registerConvertSpikeQuantToReference();
+  mlir::spikequant::registerSpikeQuantConversionPasses();
   mlir::spikequant::registerLoweringPipelines();
-  mlir::spikequant::registerConvertLinalgToVectorLoops();
-  mlir::spikequant::registerSpikeQuantCanonicalizeContractions();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "SpikeQuant optimiser driver\n", registry));
 }

@@ -137,4 +137,18 @@ def Workshare : Pass<"spikequant-workshare", "::mlir::ModuleOp"> {
                            "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
 }
 
+def EraseMetadata : Pass<"spikequant-erase-metadata", "::mlir::ModuleOp"> {
+  let summary = "removes what only earlier stages read";
+  let description = [{
+    Erases `spikequant.weights` symbols and all `spikequant.` attributes: the
+    translation to LLVM IR knows neither.
+
+    ```mlir
+    llvm.func @f(%a: !llvm.ptr {spikequant.call}) attributes {spikequant.arena_bytes = 64 : i64}
+    // becomes
+    llvm.func @f(%a: !llvm.ptr)
+    ```
+  }];
+}
+
 #endif // SPIKEQUANT_CODEGEN_PASSES

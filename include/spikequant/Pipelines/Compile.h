@@ -34,10 +34,10 @@ struct CompileOptions {
   CompileStage stage = CompileStage::Library;
   std::string calibration;
   double bits = 4.25;      ///< mean activation bits, events included
-  int tolerance = -1;      ///< -1: what the calibration decides
-  int weightBits = 4;
-  int group = 32;
-  int headBits = 0;        ///< of the last layer; 0: weightBits
+  unsigned tolerance = 1;  ///< counts so far outside the window saturate
+  unsigned weightBits = 4;
+  unsigned group = 32;     ///< input channels per multiplier; 0: the whole row
+  unsigned headBits = 8;   ///< of the result's weights and of embeddings
   std::string method = "spike";
   bool taps = false;       ///< also return the counts of every site
   std::string cpu = "native";
