@@ -46,6 +46,7 @@ SiteProblem &BitProblem::addSite(const SiteStatistics &statistics,
   for (uint32_t c = 0; c < statistics.getChannels(); ++c) {
     site.meanSquares.push_back(statistics.getMeanSquare(c));
     total += site.meanSquares.back();
+    site.maxAbs = std::max(site.maxAbs, double(statistics.getMaxAbs(c)));
   }
   site.rootMeanSquare = std::sqrt(total / statistics.getChannels());
   return site;
@@ -100,7 +101,7 @@ static Error checkSite(const SiteProblem &site) {
     return createStringError("site '%s' has no name or no channels",
                              site.name.c_str());
   if (!isUsable(site.medianAbs) || !isUsable(site.rootMeanSquare) ||
-      !isUsable(site.percentileAbs))
+      !isUsable(site.percentileAbs) || !isUsable(site.maxAbs))
     return createStringError("site '%s': the scales must be finite and not "
                              "negative",
                              site.name.c_str());

@@ -7,6 +7,7 @@
 #include "spikequant/Allocation/Solvers.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
@@ -14,8 +15,7 @@
 using namespace llvm;
 using namespace spikequant;
 
-/// Largest count of the widest window that MAD and percentile rules divide by:
-/// the 4-bit window of the paper.
+/// What the MAD and percentile rules divide by: the window of 4 bits.
 static constexpr double referenceWindow = 7.0;
 
 //===----------------------------------------------------------------------===//
@@ -76,8 +76,8 @@ static Scale typicalMagnitude(const SiteProblem &site) {
 static Scale balancedScale(const SiteProblem &site) {
   Scale scale = typicalMagnitude(site);
   scale.value *= std::sqrt(site.getChannels() / site.fanOut);
-  scale.reason = formatv("{0} sqrt({1} channels / fan-out {2})", scale.reason,
-                         site.getChannels(), site.fanOut);
+  scale.reason = formatv("{0} sqrt({1} channels / fan-out {2:f0})",
+                         scale.reason, site.getChannels(), site.fanOut);
   return scale;
 }
 
@@ -87,40 +87,45 @@ static Scale baseScale(const SiteProblem &site,
     return balancedScale(site);
   if (options.rule == StepRule::Percentile && site.percentileAbs > 0.0)
     return {site.percentileAbs / referenceWindow,
-            formatv("percentile {0} / 7", options.percentile)};
+            formatv("percentile {0} / 7", format("%g", options.percentile))};
   Scale scale = typicalMagnitude(site);
   scale.value *= options.madFactor / referenceWindow;
-  scale.reason = formatv("{0} / 7 of {1}", options.madFactor, scale.reason);
+  scale.reason =
+      formatv("{0} / 7 of {1}", format("%g", options.madFactor), scale.reason);
   return scale;
 }
 
-/// Powers of two times the smallest normal numbers are kept away from.
-static float toStep(double value) {
-  return float(std::clamp(value, 0x1p-100, 0x1p100));
+/// The step keeps the site's largest value unclipped, and stays far inside the
+/// normal numbers, so that only a_j can make r_j anything else. A site of zeros
+/// keeps step 1 or more: a finer one would clip what other text brings.
+static float toStep(const SiteProblem &site, double value) {
+  double least = site.maxAbs > 0.0 ? site.maxAbs / plannedCountLimit : 1.0;
+  return float(std::clamp(std::max(value, least), 0x1p-100, 0x1p104));
 }
 
 static void setFactor(const BitProblem &problem, BitSolution &solution,
                       double factor) {
   solution.factor = factor;
   for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites)) {
-    answer.step = toStep(answer.scale * factor);
+    answer.step = toStep(site, answer.scale * factor);
     answer.bits = chooseBits(site, problem.options, answer.step);
     answer.cost = computeCost(site, problem.options, answer.step, answer.bits);
   }
   summarise(problem, solution);
 }
 
-/// Larger steps never cost more bits, so the factor is bisected (its
-/// logarithm). `high` always meets the budget, and is the answer.
+/// Larger steps never cost more bits, so the factor is bisected, by geometric
+/// means (exact rounding: equal on every machine). `high` always meets the
+/// budget and is the answer.
 static void meetBudget(const BitProblem &problem, BitSolution &solution) {
   const AllocationOptions &options = problem.options;
-  double low = -24.0, high = 24.0;
-  setFactor(problem, solution, std::exp2(low));
+  double low = 0x1p-24, high = 0x1p24;
+  setFactor(problem, solution, low);
   if (solution.activationBits <= options.meanBits)
-    high = 0.0; // Hardly anything ever fires: no step is better than another.
-  while (high - low > 1e-4) {
-    double middle = (low + high) / 2;
-    setFactor(problem, solution, std::exp2(middle));
+    return; // So little fires that the finest steps fit the budget.
+  while (high > low * 1.0001) {
+    double middle = std::sqrt(low * high);
+    setFactor(problem, solution, middle);
     if (solution.activationBits > options.meanBits) {
       low = middle;
       continue;
@@ -129,7 +134,7 @@ static void meetBudget(const BitProblem &problem, BitSolution &solution) {
     if (solution.activationBits > options.meanBits - options.meanBitsTolerance)
       return;
   }
-  setFactor(problem, solution, std::exp2(high));
+  setFactor(problem, solution, high);
 }
 
 Expected<BitSolution> spikequant::solve(const BitProblem &problem) {

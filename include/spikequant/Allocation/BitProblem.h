@@ -75,6 +75,9 @@ struct SiteProblem {
   double medianAbs = 0.0;
   double rootMeanSquare = 0.0;
   double percentileAbs = 0.0;
+  /// Largest finite |x|: counts end at 32767, and a salient value must not
+  /// clip.
+  double maxAbs = 0.0;
   /// Mean square per channel.
   std::vector<double> meanSquares;
   /// Energy of the weights a channel drives, sum over consumers and outputs of
@@ -100,6 +103,11 @@ struct BitProblem {
   /// channels, vectors of the right length, finite and not negative.
   llvm::Error check() const;
 };
+
+/// Counts are clamped to +-32767. Steps keep the largest value of the
+/// calibration text at 24576 or less: evaluated text may hold larger ones.
+constexpr int32_t countLimit = 32767;
+constexpr int32_t plannedCountLimit = 24576;
 
 /// What one step and one set of windows cost at a site, per value.
 struct SiteCost {
@@ -152,8 +160,8 @@ SiteCost computeCost(const SiteProblem &site, const AllocationOptions &options,
 void summarise(const BitProblem &problem, BitSolution &solution);
 
 /// Whether `solution` answers `problem`: same sites and lengths, bits
-/// 0..maxBits, steps and r_j finite and normal, costs and means rederived,
-/// budget kept.
+/// 0..maxBits, steps and r_j finite and normal, no clipped maximum, costs and
+/// means rederived, budget kept.
 llvm::Error verify(const BitProblem &problem, const BitSolution &solution);
 
 /// One line: step, bits as a histogram, rates, why.

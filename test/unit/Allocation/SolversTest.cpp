@@ -1,0 +1,196 @@
+//===- SolversTest.cpp - steps and bits against brute force ---------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TestSupport.h"
+
+using namespace llvm;
+using namespace spikequant;
+using namespace spikequant::test;
+
+/// The definition of encode, with h = 1/2.
+static int countOf(float value, float step) {
+  float reciprocal = 1.0f / step;
+  float count = std::floor(value * reciprocal + 0.5f);
+  return int(std::min(32767.0f, std::max(-32767.0f, count)));
+}
+
+/// Share of a channel's counts that are salient with `bits` bits.
+static double salientShare(ArrayRef<float> values, uint32_t channels,
+                           uint32_t c, float step, int bits, int tolerance) {
+  int window = bits < 2 ? 0 : (1 << (bits - 1)) - 1;
+  size_t salient = 0, rows = values.size() / channels;
+  for (size_t r = 0; r < rows; ++r)
+    salient +=
+        std::abs(countOf(values[r * channels + c], step)) > window + tolerance;
+  return double(salient) / double(rows);
+}
+
+static double bruteForceCost(ArrayRef<float> values, uint32_t channels,
+                             uint32_t c, float step,
+                             const AllocationOptions &options) {
+  double best = 1e9;
+  for (int b = 0; b <= options.maxBits; ++b)
+    best = std::min(best, b + options.eventBits *
+                                  salientShare(values, channels, c, step, b,
+                                               options.tolerance));
+  return best;
+}
+
+// With step 1/8 the thresholds of up to 4 bits (t = 0) or 3 bits (t = 1) are
+// bin edges, so the histogram knows the counts exactly.
+TEST(ChooseBits, EqualsBruteForceOverAllBits) {
+  constexpr uint32_t channels = 40;
+  constexpr float step = 0.125f;
+  for (int tolerance : {0, 1})
+    for (unsigned seed = 0; seed < 10; ++seed) {
+      AllocationOptions options;
+      options.tolerance = tolerance;
+      options.maxBits = 4 - tolerance;
+      auto values = randomValues(200, channels, 0.2f, seed);
+      BitProblem problem;
+      SiteProblem &site = problem.addSite(observe("x", channels, values), 1);
+      std::vector<int8_t> bits = chooseBits(site, options, step);
+      double bestMean = 0.0;
+      for (uint32_t c = 0; c < channels; ++c) {
+        double cost = bits[c] + 32.0 * salientShare(values, channels, c, step,
+                                                    bits[c], tolerance);
+        double best = bruteForceCost(values, channels, c, step, options);
+        EXPECT_NEAR(cost, best, 1e-5);
+        bestMean += best / channels;
+      }
+      SiteCost cost = computeCost(site, options, step, bits);
+      EXPECT_NEAR(cost.getActivationBits(32.0), bestMean, 1e-5);
+    }
+}
+
+TEST(ChooseBits, DeadAndConstantChannels) {
+  std::vector<float> values;
+  for (int row = 0; row < 50; ++row)
+    values.insert(values.end(), {0.0f, 1.0f, -20.0f, row == 0 ? 900.0f : 0.0f});
+  BitProblem problem;
+  SiteProblem &site = problem.addSite(observe("x", 4, values), 1);
+  // Counts 0, 1, -20, and one event in fifty: 32 / 50 < 2 bits.
+  EXPECT_EQ(chooseBits(site, problem.options, 1.0f),
+            (std::vector<int8_t>{0, 0, 6, 0}));
+  problem.options.tolerance = 0;
+  EXPECT_EQ(chooseBits(site, problem.options, 1.0f),
+            (std::vector<int8_t>{0, 2, 6, 0}));
+}
+
+TEST(Solve, PredictsWhatEncodeDoes) {
+  constexpr uint32_t channels = 48;
+  auto values = randomValues(4000, channels, 0.2f, 9);
+  BitProblem problem;
+  problem.addSite(observe("x", channels, values), 96);
+  BitSolution solution = cantFail(solve(problem));
+  const SiteSolution &site = solution.sites[0];
+  double measured = 0.0;
+  for (uint32_t c = 0; c < channels; ++c)
+    measured += site.bits[c] + 32.0 * salientShare(values, channels, c,
+                                                   site.step, site.bits[c], 1);
+  EXPECT_NEAR(measured / channels, solution.activationBits, 0.05);
+}
+
+TEST(Solve, MeetsEveryBudgetFromBelow) {
+  double lastFactor = 1e30, lastLoss = 1e30;
+  for (double budget : {0.5, 1.0, 2.0, 3.0, 4.0, 4.25, 5.0, 7.0}) {
+    BitProblem problem = sampleProblem();
+    problem.options.meanBits = budget;
+    BitSolution solution = cantFail(solve(problem));
+    EXPECT_LE(solution.activationBits, budget);
+    EXPECT_GT(solution.activationBits, budget - 0.01);
+    EXPECT_LT(solution.factor, lastFactor);
+    EXPECT_LT(solution.expectedLoss, lastLoss);
+    lastFactor = solution.factor;
+    lastLoss = solution.expectedLoss;
+  }
+}
+
+TEST(Solve, LargerStepsNeverCostMoreBits) {
+  BitProblem problem = sampleProblem();
+  for (const SiteProblem &site : problem.sites) {
+    double last = 1e30;
+    for (float step = 1e-4f; step < 100.0f; step *= 1.1f) {
+      auto bits = chooseBits(site, problem.options, step);
+      SiteCost cost = computeCost(site, problem.options, step, bits);
+      EXPECT_LE(cost.getActivationBits(32.0), last + 1e-5);
+      last = cost.getActivationBits(32.0);
+    }
+  }
+}
+
+TEST(Solve, BudgetStepsFollowMedianAndFanOut) {
+  BitProblem problem = sampleProblem();
+  BitSolution solution = cantFail(solve(problem));
+  for (size_t i = 0; i < 3; ++i) {
+    const SiteProblem &site = problem.sites[i];
+    double expected = solution.factor * site.medianAbs *
+                      std::sqrt(site.getChannels() / site.fanOut);
+    EXPECT_NEAR(solution.sites[i].step / expected, 1.0, 1e-6);
+  }
+}
+
+TEST(Solve, MadAndPercentileRules) {
+  BitProblem problem = sampleProblem();
+  problem.options.rule = StepRule::Mad;
+  problem.options.madFactor = 5.0;
+  BitSolution mad = cantFail(solve(problem));
+  problem.options.rule = StepRule::Percentile;
+  BitSolution percentile = cantFail(solve(problem));
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_FLOAT_EQ(mad.sites[i].step,
+                    float(5.0 * problem.sites[i].medianAbs / 7.0));
+    EXPECT_FLOAT_EQ(percentile.sites[i].step,
+                    float(problem.sites[i].percentileAbs / 7.0));
+  }
+}
+
+TEST(Solve, SitesOfZerosAndMostlyZeros) {
+  std::vector<float> sparse(64 * 4);
+  sparse[5] = 3.0f;
+  BitProblem problem;
+  problem.addSite(observe("zeros", 4, std::vector<float>(64 * 4)), 4);
+  problem.addSite(observe("sparse", 4, sparse), 4);
+  problem.addSite(SiteStatistics("unseen", 4), 4);
+  for (StepRule rule :
+       {StepRule::Budget, StepRule::Mad, StepRule::Percentile}) {
+    problem.options.rule = rule;
+    BitSolution solution = cantFail(solve(problem));
+    EXPECT_EQ(solution.sites[0].bits, std::vector<int8_t>(4, 0));
+    EXPECT_EQ(solution.sites[0].cost.salient, 0.0);
+    EXPECT_LE(countOf(3.0f, solution.sites[1].step), 24576);
+    EXPECT_GE(solution.sites[2].step, 1.0f);
+  }
+}
+
+// One massive value among small ones: counts end at 32767, so the step grows.
+TEST(Solve, NoValueOfTheTextClips) {
+  auto values = randomValues(400, 8, 0.001f, 5);
+  values[77] = -3000.0f;
+  BitProblem problem;
+  problem.addSite(observe("x", 8, values), 8);
+  for (StepRule rule :
+       {StepRule::Budget, StepRule::Mad, StepRule::Percentile}) {
+    problem.options.rule = rule;
+    BitSolution solution = cantFail(solve(problem));
+    EXPECT_LE(std::abs(countOf(-3000.0f, solution.sites[0].step)), 24576);
+  }
+}
+
+TEST(Solve, RejectsEncodeScalesThatLeaveTheNormalNumbers) {
+  BitProblem problem = sampleProblem();
+  problem.sites[0].encodeScales.assign(24, 1.0f);
+  EXPECT_EQ(toString(solve(problem).takeError()), "");
+  for (float scale : {0.0f, 1e-38f, 3e38f}) {
+    problem.sites[0].encodeScales[5] = scale;
+    std::string message = toString(solve(problem).takeError());
+    // 1e-38 over a step above 1 is subnormal; here steps are below 1.
+    if (scale == 1e-38f)
+      EXPECT_EQ(message, "");
+    else
+      EXPECT_NE(message.find("site 'a', channel 5: a / s"), std::string::npos);
+  }
+}
