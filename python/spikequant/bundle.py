@@ -72,31 +72,52 @@ def replacing_folder(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target` that takes its place only if the body succeeds.
 
     An existing target is replaced only if it is a bundle (or empty): nothing else is deleted.
+    A killed process can leave the temporary folder (`.NAME.*`) behind, never half a target.
     """
+    target = target.resolve()
     if target.exists() and not _replaceable(target):
         raise SpikeQuantError(f"{target}: exists and is not a bundle: choose another output folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield temporary
-        _give_usual_permissions(temporary)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _clear_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            yield temporary
+            _give_usual_permissions(temporary)
+            _swap(temporary, target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def replacing_file(target: Path) -> Iterator[Path]:
     """A temporary path beside `target` that takes its place only if the body succeeds."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with _clear_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _clear_errors(target: Path) -> Iterator[None]:
     try:
-        yield temporary
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise SpikeQuantError(f"{target}: cannot be written: {error}") from error
+
+
+def _swap(temporary: Path, target: Path) -> None:
+    """Renames only, so that no moment has half a folder in place; then the old one goes."""
+    if not target.exists():
+        temporary.rename(target)
+        return
+    retired = temporary.with_name(temporary.name + ".old")
+    target.rename(retired)
+    temporary.rename(target)
+    shutil.rmtree(retired)
 
 
 def _replaceable(target: Path) -> bool:

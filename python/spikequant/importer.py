@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,14 +124,25 @@ def make_context() -> ir.Context:
 
 def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
     """Portable artifact, MLIR bytecode or text -> verified module."""
-    if data.startswith(_BYTECODE_MAGIC):
-        # Fails for bytecode that is not a portable artifact: the general parser is next.
-        with contextlib.suppress(ir.MLIRError, ValueError):
-            return stablehlo.deserialize_portable_artifact(context, data)
     try:
+        if data.startswith(_BYTECODE_MAGIC):
+            module = _parse_artifact(data, context)
+            if module:
+                return module
         return ir.Module.parse(data, context)
     except (ir.MLIRError, ValueError) as error:
         raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
+
+
+def _parse_artifact(data: bytes, context: ir.Context) -> ir.Module | None:
+    """None if `data` is other bytecode; the complaint about that is kept from the terminal."""
+    silence = context.attach_diagnostic_handler(lambda _: True)
+    try:
+        return stablehlo.deserialize_portable_artifact(context, data)
+    except (ir.MLIRError, ValueError):
+        return None
+    finally:
+        silence.detach()
 
 
 def _inline(module: ir.Module, function: ir.Operation, source: str) -> None:

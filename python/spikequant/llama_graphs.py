@@ -131,9 +131,9 @@ class LlamaGraph:
         x, k_cache, v_cache = self._body(tokens, start, weights, k_cache, v_cache)
         return self._head(x, weights), k_cache, v_cache
 
-    def decode(self, token, start, weights, k_cache, v_cache):
+    def decode(self, tokens, start, weights, k_cache, v_cache):
         """One token -> logits [V]."""
-        x, k_cache, v_cache = self._body(token, start, weights, k_cache, v_cache)
+        x, k_cache, v_cache = self._body(tokens, start, weights, k_cache, v_cache)
         return self._head(x, weights).reshape(-1), k_cache, v_cache
 
     def _body(self, tokens, start, weights, k_cache, v_cache):

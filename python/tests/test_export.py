@@ -244,6 +244,22 @@ def test_failure_keeps_the_old_bundle(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf", "out"]
 
 
+def test_error_output_cannot_be_written(tmp_path):
+    source = write_tiny(tmp_path / "m.gguf", TinyLlama(layers=1))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SpikeQuantError, match="cannot be written"):
+        export.export_gguf(source, tmp_path / "file" / "out", (4,), 2)
+
+
+def test_an_old_bundle_is_replaced(tmp_path):
+    source = write_tiny(tmp_path / "m.gguf", TinyLlama(layers=1))
+    for contexts in ((4,), (6, 8)):
+        export.export_gguf(source, tmp_path / "out", contexts, 2)
+    assert bundle.read_model(tmp_path / "out")["contexts"] == [6, 8]
+    assert len(list((tmp_path / "out" / "graphs").iterdir())) == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.gguf", "out"]
+
+
 def test_other_folders_are_not_overwritten(tmp_path):
     source = write_tiny(tmp_path / "m.gguf", TinyLlama(layers=1))
     (tmp_path / "out").mkdir()

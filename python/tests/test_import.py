@@ -123,10 +123,10 @@ def test_llama_graph_form(tiny_bundle, tmp_path, role):
     assert count(text, "tensor.insert_slice") == 6 * tiny.layers
     assert "stablehlo" not in text and "mhlo" not in text and "jax." not in text
     assert 'tensor<13x24xf32> {spikequant.weight = "blk.0.attn_q"}' in text
-    state = '{spikequant.name = "k_cache.0", spikequant.state = 1 : i64}'
-    assert f"tensor<2x6x12xf32> {state}" in text
-    state = '{spikequant.name = "v_cache.1", spikequant.state = 4 : i64}'
-    assert f"tensor<2x12x6xf32> {state}" in text
+    assert '{spikequant.name = "k_cache.0", spikequant.state = 1 : i64}' in text
+    assert '{spikequant.name = "v_cache.1", spikequant.state = 4 : i64}' in text
+    assert 'tensor<i32> {spikequant.name = "start"}' in text
+    assert 'xf32> {spikequant.name = "logits"}' in text
     assert "blk.1/ffn_down/dot_general" in out.read_text()
 
 
@@ -208,10 +208,19 @@ def test_given_attributes(tmp_path):
     assert 'spikequant.weight = "a\\22b"' in text and "spikequant.state = 0 : i64" in text
 
 
-def test_error_wrong_number_of_attributes(tmp_path):
-    text = lower(lambda x, y: x + y, (4,), (4,))
-    with pytest.raises(SpikeQuantError, match="2 arguments, not 3"):
-        import_string(tmp_path, text, argument_attributes=[{}] * 3)
+def test_trailing_attributes_may_be_left_out(tmp_path):
+    text = lower(lambda x, y: (x + y, x - y), (4,), (4,))
+    rows = {"argument_attributes": [{"a.b": 1}], "result_attributes": [{"spikequant.name": "sum"}]}
+    text = import_string(tmp_path, text, **rows)
+    assert '-> (tensor<4xf32> {spikequant.name = "sum"}, tensor<4xf32>)' in text
+    assert "%arg0: tensor<4xf32> {a.b = 1 : i64}" in text and "%arg1: tensor<4xf32> loc" in text
+
+
+@pytest.mark.parametrize("which", ["argument", "result"])
+def test_error_too_many_attributes(tmp_path, which):
+    text = lower(lambda x: x + x, (4,))
+    with pytest.raises(SpikeQuantError, match=f"has 1 {which}s, not 2 as described"):
+        import_string(tmp_path, text, **{f"{which}_attributes": [{}, {}]})
 
 
 _TWO = """
