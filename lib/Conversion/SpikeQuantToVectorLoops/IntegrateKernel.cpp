@@ -192,8 +192,8 @@ Value IntegrateEmitter::broadcastCounts(const RegisterBlock &block, int64_t row,
   return b.bitcast(b.broadcast(word, kLanes), i8, 64);
 }
 
-/// The high half of each byte. Shifts words, not bytes: a shift of bytes becomes
-/// an instruction that competes with the dot product for its ports.
+/// The high half of each byte. Shifts words, not bytes: a shift of bytes
+/// becomes an instruction that competes with the dot product for its ports.
 Value IntegrateEmitter::highHalves(Value codes) {
   Value words = b.bitcast(codes, i32, kLanes);
   Value shifted = arith::ShRUIOp::create(b, words, b.integer(sums, 4));
