@@ -1,6 +1,6 @@
 // RUN: sq-opt %s --spikequant-outline-kernels --duplicate-function-elimination | FileCheck %s
 
-// Two slices of one shape share a kernel; constants move into it; scalars and
+// Two slices of one shape share a kernel, whatever sites they belong to; constants move into it; scalars and
 // strided arrays are arguments.
 // CHECK-LABEL: func.func @f
 // CHECK: call @[[FILL:fill_4]](%{{.*}}) : (memref<4xf32, strided<[1], offset: ?>>)
@@ -14,8 +14,8 @@ func.func @f(%x: memref<8xf32>, %n: index, %y: memref<8xindex>, %z: memref<4xf32
   %zero = arith.constant 0.0 : f32
   %a = memref.subview %x[0] [4] [1] : memref<8xf32> to memref<4xf32, strided<[1]>>
   %b = memref.subview %x[4] [4] [1] : memref<8xf32> to memref<4xf32, strided<[1], offset: 4>>
-  linalg.fill ins(%zero : f32) outs(%a : memref<4xf32, strided<[1]>>)
-  linalg.fill ins(%zero : f32) outs(%b : memref<4xf32, strided<[1], offset: 4>>)
+  linalg.fill {spikequant.site = "a"} ins(%zero : f32) outs(%a : memref<4xf32, strided<[1]>>)
+  linalg.fill {spikequant.site = "b"} ins(%zero : f32) outs(%b : memref<4xf32, strided<[1], offset: 4>>)
   linalg.generic {indexing_maps = [affine_map<(i) -> (i)>], iterator_types = ["parallel"]} outs(%y : memref<8xindex>) {
   ^bb0(%out: index):
     %i = linalg.index 0 : index
