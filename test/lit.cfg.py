@@ -15,6 +15,8 @@ config.environment["PATH"] = os.pathsep.join(
 )
 config.substitutions.append(("%tools", config.spikequant_tools_dir))
 config.substitutions.append(("%src", config.spikequant_src_root))
+llvm_libs = os.path.join(os.path.dirname(config.llvm_tools_dir), "lib")
+config.substitutions.append(("%llvm_libs", llvm_libs))
 with open("/proc/cpuinfo") as cpuinfo:
     flags = cpuinfo.read().split()
 for feature in ("avx512_vnni", "avx512f", "avx2"):

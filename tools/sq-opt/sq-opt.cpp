@@ -4,9 +4,11 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "spikequant/Codegen/Passes.h"
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
+#include "spikequant/Pipelines/Pipelines.h"
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/InitAllPasses.h"
@@ -17,7 +19,9 @@ int main(int argc, char **argv) {
   mlir::spikequant::registerSpikeQuantDialects(registry);
   mlir::registerAllPasses();
   mlir::spikequant::registerSpikeQuantTransformsPasses();
-  mlir::spikequant::registerExpandMath();
+  mlir::spikequant::registerSpikeQuantCodegenPasses();
+  mlir::spikequant::registerSpikeQuantConversionPasses();
+  mlir::spikequant::registerLoweringPipelines();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "SpikeQuant optimiser driver\n", registry));
 }

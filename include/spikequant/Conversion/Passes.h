@@ -8,6 +8,7 @@
 #ifndef SPIKEQUANT_CONVERSION_PASSES_H
 #define SPIKEQUANT_CONVERSION_PASSES_H
 
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 
 namespace mlir::spikequant {

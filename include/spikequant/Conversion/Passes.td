@@ -11,11 +11,80 @@ include "mlir/Pass/PassBase.td"
 
 def ConvertDot4ToLLVM : Pass<"convert-spikequant-dot4-to-llvm"> {
   let summary = "dot4 to the VNNI instruction or to vector operations";
+  let description = [{
+    With `vnni`, `spikequant.dot4` becomes a call of the instruction's intrinsic;
+    the processor that the code is made for must have AVX-512 VNNI, since the
+    backend cannot expand it. Otherwise it becomes shifts, masks, products and
+    additions of 16 lanes. Both are equal to the bit.
+
+    ```mlir
+    %r = spikequant.dot4 %acc, %codes, %counts : vector<16xi32>, vector<64xi8>
+    // becomes, with vnni=true
+    %r = llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%acc, %codes, %counts)
+        : (vector<16xi32>, vector<64xi8>, vector<64xi8>) -> vector<16xi32>
+    ```
+  }];
   let options = [
     Option<"vnni", "vnni", "bool", "false", "use the AVX-512 VNNI instruction">
   ];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
                            "::mlir::vector::VectorDialect"];
+}
+
+def ConvertSpikeQuantToProcessor
+    : Pass<"convert-spikequant-to-processor", "::mlir::ModuleOp"> {
+  let summary = "encode, integrate, decode and lookup to the processor's containers";
+  let description = [{
+    Counts become an int8 array, sums per group and a list of overflow entries
+    (`encode_split`, one per distinct group size of its consumers, with a
+    `tally` of the salient counts); `integrate` and its `decode` become one
+    `integrate_decode`; `lookup` becomes `lookup_rows`; `fire` becomes integer
+    arithmetic in a `linalg.generic`. Counts and membranes that have other users
+    (observers above all) are extra outputs of the same operations, so those
+    users see the exact integers. Leading dimensions are collapsed into rows.
+    Shapes must be static.
+
+    ```mlir
+    %n = spikequant.encode %x {step = 0.125 : f32, site = "up.in"}
+        : tensor<128x576xf32> -> tensor<128x576xi16>
+    %acc = spikequant.integrate %n, @up : tensor<128x576xi16> -> tensor<128x1536xi64>
+    %y = spikequant.decode %acc, @up {step = 0.125 : f32}
+        : tensor<128x1536xi64> -> tensor<128x1536xf32>
+    // becomes
+    %d, %s, %o = spikequant.encode_split {group = 32 : i64, site = "up.in", step = 0.125 : f32}
+        ins(%x : tensor<128x576xf32>) outs(..)
+    spikequant.tally %o {site = "up.in"} : tensor<128x1154xi32>
+    %y = spikequant.integrate_decode {step = 0.125 : f32, weights = @up}
+        ins(%d, %s, %o : ..) outs(..)
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
+def ConvertSpikeQuantToVectorLoops
+    : Pass<"convert-spikequant-to-vector-loops", "::mlir::ModuleOp"> {
+  let summary = "processor operations on buffers to calls of generated kernels";
+  let description = [{
+    Each `encode_split`, `integrate_decode`, `lookup_rows` and `tally` on buffers
+    becomes a call of a private function marked `spikequant.kernel`, which is
+    shared by all operations of the same shapes and format. Parts of the packed
+    weights are views of the function's `spikequant.weights_file` argument at the
+    offsets that `spikequant.layout` on the weights gives; counters of salient
+    counts are in its `spikequant.salient` argument. A kernel has one outermost
+    `scf.parallel`, for the threads to share, which contains all of its writes.
+
+    ```mlir
+    spikequant.tally %o {site = "up.in"} : memref<128x1154xi32>
+    // becomes
+    call @sq_tally_m128(%o, %salient, %c0)
+        : (memref<128x1154xi32>, memref<?xi64>, index) -> ()
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+                           "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+                           "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 
 def ExpandMath : Pass<"spikequant-expand-math"> {
@@ -43,6 +112,66 @@ def ExpandMath : Pass<"spikequant-expand-math"> {
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
                            "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def SpikeQuantCanonicalizeContractions
+    : Pass<"spikequant-canonicalize-contractions", "::mlir::func::FuncOp"> {
+  let summary = "give contractions an operand that is contiguous along the columns";
+  let description = [{
+    A contraction on tensors whose innermost output loop is not the innermost
+    dimension of the operand that has it gets a `linalg.transpose` of that
+    operand. Afterwards `convert-linalg-to-vector-loops` finds contiguous vectors
+    everywhere. Values do not change. For example `y[m, n] += x[m, k] w[n, k]`
+    becomes
+
+    ```mlir
+    %t = linalg.transpose ins(%w : tensor<7x5xf32>) outs(%e : tensor<5x7xf32>)
+           permutation = [1, 0]
+    linalg.generic ... // y[m, n] += x[m, k] t[k, n]
+    ```
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def ConvertLinalgToVectorLoops
+    : Pass<"convert-linalg-to-vector-loops", "::mlir::func::FuncOp"> {
+  let summary = "linalg on buffers to one work-shared loop of vector code per operation";
+  let description = [{
+    Replaces every linalg operation on memrefs, and every `memref.copy`, by an
+    outermost `scf.parallel` of one dimension (which may have a single iteration)
+    that holds `scf.for` loops and vector operations. All memory writes are inside
+    it. Do not canonicalise between this pass and the one that shares the work:
+    loops with one iteration would be inlined.
+
+    Values equal those of a scalar loop nest in iteration order bit for bit; a
+    multiply-add contraction on f32 or f64 is one chain of fused multiply-adds per
+    element, k ascending. Operations with dynamic shapes become scalar loops.
+
+    ```mlir
+    linalg.add ins(%a, %b : memref<64xf32>, memref<64xf32>) outs(%c : memref<64xf32>)
+    ```
+
+    becomes
+
+    ```mlir
+    scf.parallel (%i) = (%c0) to (%c1) step (%c1) {
+      scf.for %j = %c0 to %c64 step %c16 {
+        %x = vector.load %a[%j] : memref<64xf32>, vector<16xf32>
+        %y = vector.load %b[%j] : memref<64xf32>, vector<16xf32>
+        %z = arith.addf %x, %y : vector<16xf32>
+        vector.store %z, %c[%j] : memref<64xf32>, vector<16xf32>
+      }
+    }
+    ```
+  }];
+  let options = [
+    Option<"vectorBits", "vector-bits", "int64_t", "512",
+           "width of a vector register: 512, 256 or 128; changes speed only">
+  ];
+  let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect"];
 }
 
 #endif // SPIKEQUANT_CONVERSION_PASSES

@@ -8,7 +8,10 @@
 #ifndef SPIKEQUANT_DIALECT_SPIKEQUANT_TRANSFORMS_PASSES_H
 #define SPIKEQUANT_DIALECT_SPIKEQUANT_TRANSFORMS_PASSES_H
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"

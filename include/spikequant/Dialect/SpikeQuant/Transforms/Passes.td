@@ -79,4 +79,62 @@ def InsertObservers : Pass<"spikequant-insert-observers", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
 }
 
+def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
+  let summary = "turns named sites into encode, integrate and decode";
+  let description = [{
+    Each value that named sites read is encoded once, under the name that
+    `spikequant-insert-observers` gives it, with the step, the bits per channel
+    and the tolerance that the allocation solver finds from the statistics in
+    `calibration`; all graphs of a module get the same. Each site becomes an
+    integrate over codes [N, K] and a decode. Weights that compute a result of
+    the program, or that an embedding is gathered from, have `head-bits`, all
+    others `weight-bits`. Gathers of rows from such a table become
+    `spikequant.lookup`. A contraction that does not start from zero adds its
+    initial value after the decode.
+
+    With `method=rtn`, a baseline, each row of the input is scaled by
+    `7 / max |x|` and rounded; nothing is calibrated.
+
+    If no site of the module is named yet, `spikequant-weights-to-symbols` and
+    `spikequant-name-sites` run first. A remark of category
+    `spikequant-quantize` per encode site says what was chosen and why.
+
+    ```mlir
+    %y = linalg.matmul {spikequant.site = "up"} ins(%x, %w : tensor<2x64xf32>, ..
+    // becomes
+    %n = spikequant.encode %x {bits = @up.in.bits, site = "up.in", step = 0.1 : f32,
+                               tolerance = 1 : i32} : tensor<2x64xf32> -> tensor<2x64xi16>
+    %acc = spikequant.integrate %n, @up.codes : tensor<2x64xi16> -> tensor<2x8xi64>
+    %y = spikequant.decode %acc, @up.codes {step = 0.1 : f32}
+        : tensor<2x8xi64> -> tensor<2x8xf32>
+    ```
+  }];
+  let options = [
+    Option<"calibration", "calibration", "std::string", "\"\"",
+           "file of statistics, see docs/Calibration.md">,
+    Option<"method", "method", "std::string", "\"spike\"",
+           "'spike', or the baseline 'rtn'">,
+    Option<"rule", "rule", "std::string", "\"budget\"",
+           "how steps come about: 'budget', 'mad' or 'percentile'">,
+    Option<"bits", "bits", "double", "4.25",
+           "mean bits per activation, events included, that rule 'budget' may spend">,
+    Option<"tolerance", "tolerance", "uint32_t", "1",
+           "counts so far outside their window saturate: 0 or 1">,
+    Option<"madFactor", "mad-factor", "double", "3.5",
+           "rule 'mad': the step is so many medians of |x| over 7">,
+    Option<"percentile", "percentile", "double", "0.95",
+           "rule 'percentile': the step is this percentile of |x| over 7">,
+    Option<"weightBits", "weight-bits", "unsigned", "4", "bits of a weight's code, 1 to 8">,
+    Option<"group", "group", "unsigned", "32",
+           "channels that share a multiplier and an offset; 0: the whole row">,
+    Option<"headBits", "head-bits", "unsigned", "8",
+           "bits of a code in the weights of the result and in embeddings">,
+    Option<"lookupMinBytes", "lookup-min-bytes", "uint64_t", "4194304",
+           "smaller tables that no site uses keep their real rows">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
 #endif // SPIKEQUANT_TRANSFORMS_PASSES

@@ -1,0 +1,56 @@
+//===- Compile.h - graphs and weights to a compiled folder ---- *- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_PIPELINES_COMPILE_H
+#define SPIKEQUANT_PIPELINES_COMPILE_H
+
+#include "mlir/IR/MLIRContext.h"
+#include "llvm/Support/Error.h"
+
+#include <string>
+#include <vector>
+
+namespace mlir::spikequant {
+
+enum class CompileMode {
+  Quantized, ///< Needs a calibration file.
+  Float,     ///< The baseline: nothing is quantised.
+  Observe    ///< Float, and shows every encode site to the host.
+};
+
+/// Where to stop, for a look at the program.
+enum class CompileStage { QuantizedMlir, Buffers, Kernels, Llvm, Object, Library };
+
+enum class InstructionSet { Automatic, Vnni, Portable };
+
+struct CompileOptions {
+  std::vector<std::string> graphs; ///< linalg files
+  std::string weights;             ///< safetensors, may be empty
+  std::string output;              ///< folder, or file if stage is not Library
+  CompileMode mode = CompileMode::Quantized;
+  CompileStage stage = CompileStage::Library;
+  std::string calibration;
+  double bits = 4.25;      ///< mean activation bits, events included
+  unsigned tolerance = 1;  ///< counts so far outside the window saturate
+  unsigned weightBits = 4;
+  unsigned group = 32;     ///< input channels per multiplier; 0: the whole row
+  unsigned headBits = 8;   ///< of the result's weights and of embeddings
+  std::string method = "spike";
+  bool taps = false;       ///< also return the counts of every site
+  std::string cpu = "native";
+  InstructionSet instructions = InstructionSet::Automatic;
+  std::string runtimeFolder; ///< where libSpikeQuantModelEntry.a is
+  std::string jsonReport;    ///< also write compile.json here
+};
+
+/// Runs all stages; progress goes to standard error. Nothing is left under
+/// `output` unless everything succeeded. MLIR diagnostics are reported through
+/// the context's handler; the error then only says which stage failed.
+llvm::Error compileModel(const CompileOptions &options, MLIRContext *context);
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_PIPELINES_COMPILE_H

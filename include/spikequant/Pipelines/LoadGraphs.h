@@ -1,0 +1,30 @@
+//===- LoadGraphs.h - graph files to one module --------------- *- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_PIPELINES_LOADGRAPHS_H
+#define SPIKEQUANT_PIPELINES_LOADGRAPHS_H
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include <string>
+
+namespace mlir::spikequant {
+
+/// Parses linalg files and merges their functions into one module. Every public
+/// function is a graph; its helper functions are inlined. Graphs of one model
+/// share their weights by key. Arguments get a `spikequant.name` for the host:
+/// the attribute if there, else the name in the argument's location, else argN.
+/// Errors (a null module, reported as diagnostics): an unreadable file, two
+/// graphs of one name.
+OwningOpRef<ModuleOp> loadGraphs(ArrayRef<std::string> files,
+                                 MLIRContext *context);
+
+inline constexpr llvm::StringLiteral kNameAttr = "spikequant.name";
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_PIPELINES_LOADGRAPHS_H

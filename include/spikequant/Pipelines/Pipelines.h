@@ -1,0 +1,41 @@
+//===- Pipelines.h - the stages between linalg and LLVM ------- *- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_PIPELINES_PIPELINES_H
+#define SPIKEQUANT_PIPELINES_PIPELINES_H
+
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassOptions.h"
+
+namespace mlir::spikequant {
+
+struct LoweringOptions : PassPipelineOptions<LoweringOptions> {
+  PassOptions::Option<bool> vnni{
+      *this, "vnni", llvm::cl::init(false),
+      llvm::cl::desc("Use the AVX-512 VNNI instructions")};
+};
+
+/// What every stage expects of a graph: helper functions inlined, elementwise
+/// operations fused. Tensors in, tensors out.
+void buildFusionPipeline(OpPassManager &pm);
+
+/// Tensors to buffers: state in place, results to out arguments. The reference
+/// program uses it too.
+void buildBufferizationPipeline(OpPassManager &pm);
+
+/// Buffers to kernels: the graph's context, one arena, one function per kernel
+/// shape. Weights need their place in the packed file.
+void buildKernelPipeline(OpPassManager &pm);
+
+/// Kernels to vector loops, loops to shared loops, everything to LLVM.
+void buildLLVMPipeline(OpPassManager &pm, const LoweringOptions &options);
+
+/// `--spikequant-lower-to-llvm`: the last three in a row.
+void registerLoweringPipelines();
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_PIPELINES_PIPELINES_H

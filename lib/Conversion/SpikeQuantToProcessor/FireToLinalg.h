@@ -1,0 +1,27 @@
+//===- FireToLinalg.h - integer arithmetic of fire --------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOPROCESSOR_FIRETOLINALG_H
+#define SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOPROCESSOR_FIRETOLINALG_H
+
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+
+#include "mlir/IR/PatternMatch.h"
+
+namespace mlir::spikequant {
+
+/// The counts of `op` as a linalg.generic over its static shape:
+/// clamp((clamp(acc, T(lo+1) - 1, T(hi)) * M + B) >> shift, lo, hi) in i64,
+/// with the ladder's ends T computed here, exactly.
+Value lowerFireToLinalg(RewriterBase &rewriter, FireOp op);
+
+/// `input` elementwise through `body` into element type `element`.
+Value mapElements(OpBuilder &b, Location loc, Value input, Type element,
+                  function_ref<Value(OpBuilder &, Location, Value)> body);
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOPROCESSOR_FIRETOLINALG_H

@@ -1,0 +1,266 @@
+//===- IntegrateKernel.cpp - dense part of the integrate kernel -----------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Register blocks of rows x tiles; per group of input channels
+//
+//   p = sum of u * n            unsigned codes, signed counts: spikequant.dot4
+//   acc += m * p + c * S        S = the group's sum of dense counts
+//
+// A line is loaded and unpacked once for all rows of the block, four counts are
+// broadcast once for all of its tiles. Sums may wrap on the way: the final
+// value fits (127 R < 2^31), or the accumulators have 64 bits (`wide`); p
+// itself fits i32 for up to 65536 input channels.
+//
+//===----------------------------------------------------------------------===//
+
+#include "IntegrateKernel.h"
+
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+
+using namespace mlir;
+using namespace mlir::spikequant;
+
+IntegrateEmitter::IntegrateEmitter(KernelBuilder &b,
+                                   const IntegrateShape &shape,
+                                   const IntegrateArrays &arrays)
+    : b(b), shape(shape), weights(shape.weights), arrays(arrays),
+      i8(b.getI8Type()), i32(b.getI32Type()),
+      accumulator(shape.wide ? Type(b.getI64Type()) : i32),
+      bytes(b.vectorOf(i8, 64)), sums(b.vectorOf(i32, kLanes)) {}
+
+/// Greatest multiple of `unit` above `begin` that does not exceed `end`.
+static Value lastWhole(KernelBuilder &b, Value begin, Value end, int64_t unit) {
+  Value units = b.divideIndex(b.sub(end, begin), unit);
+  return b.add(begin, b.scale(units, unit));
+}
+
+void IntegrateEmitter::emitPanel(const Panel &panel, Value rowBegin,
+                                 Value rowEnd) {
+  if (shape.wide)
+    return emitRows(panel, rowBegin, rowEnd, 1);
+  // Rows are split in multiples of 4: what is left over is known here.
+  Value begin = rowBegin;
+  if (shape.rows >= 4) {
+    Value end = lastWhole(b, begin, rowEnd, 4);
+    emitRows(panel, begin, end, 4);
+    begin = end;
+  }
+  if (shape.rows % 4 >= 2) {
+    Value end = lastWhole(b, begin, rowEnd, 2);
+    emitRows(panel, begin, end, 2);
+    begin = end;
+  }
+  if (shape.rows % 2)
+    emitRows(panel, begin, rowEnd, 1);
+}
+
+void IntegrateEmitter::emitRows(const Panel &panel, Value begin, Value end,
+                                int64_t rows) {
+  // Sums of a group and accumulators of 4 x 4 do not fit 32 registers.
+  bool twoSets = weights.groups() > 1;
+  int64_t width = rows == 4 && twoSets ? 2 : 4;
+  b.loop(begin, end, rows, {}, [&](Value row, ValueRange) {
+    for (int64_t tile = 0; tile < panel.tiles; tile += width) {
+      int64_t tiles = std::min(width, panel.tiles - tile);
+      bool last = tile + tiles == panel.tiles;
+      emitBlock({panel, row, b.index(tile), rows, tiles,
+                 last ? panel.lastLanes : kLanes});
+    }
+    return SmallVector<Value>();
+  });
+}
+
+void IntegrateEmitter::emitBlock(const RegisterBlock &block) {
+  emitEpilogue(block, emitDense(block));
+}
+
+SmallVector<Value> IntegrateEmitter::emitDense(const RegisterBlock &block) {
+  int64_t linesPerGroup = weights.group / weights.kPerLine();
+  if (weights.groups() == 1)
+    linesPerGroup = weights.linesPerTile();
+  int64_t wholeGroups = weights.linesPerTile() / linesPerGroup;
+  int64_t restLines = weights.linesPerTile() % linesPerGroup;
+  Value zero = b.integer(b.vectorOf(accumulator, kLanes), 0);
+  SmallVector<Value> accumulators(block.rows * block.tiles, zero);
+  if (wholeGroups == 1)
+    accumulators = emitGroup(block, b.index(0), linesPerGroup, accumulators);
+  else if (wholeGroups > 1)
+    accumulators =
+        b.loop(b.index(0), b.index(wholeGroups), 1, accumulators,
+               [&](Value group, ValueRange carried) {
+                 return emitGroup(block, group, linesPerGroup, carried);
+               });
+  if (restLines)
+    accumulators =
+        emitGroup(block, b.index(wholeGroups), restLines, accumulators);
+  return accumulators;
+}
+
+Value IntegrateEmitter::multipliers(const RegisterBlock &block, int64_t tile,
+                                    Value group, Type type) {
+  Value m = b.load(arrays.weights.multipliers,
+                   {tileOf(block, tile), group, b.index(0)}, kLanes);
+  return b.extendUnsigned(m, type);
+}
+
+Value IntegrateEmitter::offsets(const RegisterBlock &block, int64_t tile,
+                                Value group, Type type) {
+  Value c = b.load(arrays.weights.offsets,
+                   {tileOf(block, tile), group, b.index(0)}, kLanes);
+  return b.extendSigned(c, type);
+}
+
+SmallVector<Value> IntegrateEmitter::emitGroup(const RegisterBlock &block,
+                                               Value group, int64_t lines,
+                                               ValueRange accumulators) {
+  int64_t linesPerGroup = weights.group / weights.kPerLine();
+  SmallVector<Value> partials =
+      emitDots(block, b.scale(group, linesPerGroup), lines);
+  SmallVector<Value> m, c, next;
+  for (int64_t tile = 0; tile < block.tiles; ++tile) {
+    m.push_back(multipliers(block, tile, group, accumulator));
+    c.push_back(offsets(block, tile, group, accumulator));
+  }
+  for (int64_t row = 0; row < block.rows; ++row) {
+    Value counts = b.loadScalar(arrays.sums, {rowOf(block, row), group});
+    Value total = b.broadcast(b.extendSigned(counts, accumulator), kLanes);
+    for (int64_t tile = 0; tile < block.tiles; ++tile) {
+      int64_t i = row * block.tiles + tile;
+      Value p = b.extendSigned(partials[i], accumulator);
+      Value sum = b.add(accumulators[i], b.mul(c[tile], total));
+      next.push_back(b.add(sum, b.mul(m[tile], p)));
+    }
+  }
+  return next;
+}
+
+/// The longest unrolling up to 4 lines that divides `lines`; short groups are
+/// unrolled whole.
+static int64_t unrollingOf(int64_t lines) {
+  if (lines <= 8)
+    return lines;
+  for (int64_t factor : {4, 3, 2})
+    if (lines % factor == 0)
+      return factor;
+  return 1;
+}
+
+SmallVector<Value> IntegrateEmitter::emitDots(const RegisterBlock &block,
+                                              Value firstLine, int64_t lines) {
+  int64_t count = block.rows * block.tiles;
+  SmallVector<Value> partials(splitsHalves(block) ? 2 * count : count,
+                              b.integer(sums, 0));
+  int64_t factor = unrollingOf(lines);
+  auto unrolled = [&](Value line, ValueRange carried) {
+    SmallVector<Value> next(carried);
+    for (int64_t i = 0; i < factor; ++i)
+      emitLine(block, b.offset(line, i), next);
+    return next;
+  };
+  if (factor == lines)
+    partials = unrolled(firstLine, partials);
+  else
+    partials = b.loop(firstLine, b.offset(firstLine, lines), factor, partials,
+                      unrolled);
+  if (!splitsHalves(block))
+    return partials;
+  // The high sums are 16 times too large, exactly.
+  Value four = b.integer(sums, 4);
+  for (int64_t i = 0; i < count; ++i)
+    partials[i] = b.add(partials[i],
+                        arith::ShRSIOp::create(b, partials[count + i], four));
+  partials.truncate(count);
+  return partials;
+}
+
+Value IntegrateEmitter::loadLine(const RegisterBlock &block, Value line,
+                                 int64_t tile) {
+  Value number =
+      b.add(b.scale(line, block.panel.tiles), b.offset(block.tile, tile));
+  Value address = b.add(block.panel.base, b.scale(number, 64));
+  return b.load(arrays.weights.codes, address, 64);
+}
+
+Value IntegrateEmitter::broadcastCounts(const RegisterBlock &block, int64_t row,
+                                        Value channel) {
+  Value four = b.load(arrays.dense, {rowOf(block, row), channel}, 4);
+  Value word =
+      vector::ExtractOp::create(b, b.bitcast(four, i32, 1), int64_t{0});
+  return b.bitcast(b.broadcast(word, kLanes), i8, 64);
+}
+
+/// One line of each tile against its input channels: partials[row][tile] (low
+/// halves) and, where halves are split, as many high ones after them.
+void IntegrateEmitter::emitLine(const RegisterBlock &block, Value line,
+                                MutableArrayRef<Value> partials) {
+  bool halves = weights.container == 4;
+  int64_t count = block.rows * block.tiles;
+  Value channel = b.scale(line, weights.kPerLine());
+  SmallVector<Value> low, high;
+  Value lowMask = b.integer(bytes, 15);
+  for (int64_t tile = 0; tile < block.tiles; ++tile) {
+    Value codes = loadLine(block, line, tile);
+    low.push_back(halves ? arith::AndIOp::create(b, codes, lowMask) : codes);
+    if (splitsHalves(block))
+      high.push_back(arith::AndIOp::create(b, codes, b.integer(bytes, -16)));
+    else if (halves)
+      high.push_back(arith::ShRUIOp::create(b, codes, b.integer(bytes, 4)));
+  }
+  for (int64_t half = 0; half < (halves ? 2 : 1); ++half) {
+    ArrayRef<Value> codes = half ? high : low;
+    int64_t base = half && splitsHalves(block) ? count : 0;
+    for (int64_t row = 0; row < block.rows; ++row) {
+      Value counts = broadcastCounts(block, row, b.offset(channel, 4 * half));
+      for (int64_t tile = 0; tile < block.tiles; ++tile) {
+        Value &sum = partials[base + row * block.tiles + tile];
+        sum = Dot4Op::create(b, sums, sum, codes[tile], counts);
+      }
+    }
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Work sharing
+//===----------------------------------------------------------------------===//
+
+/// Rows per work item: panels alone balance badly where they are few.
+static constexpr int64_t kRowsPerItem = 32;
+
+void mlir::spikequant::emitIntegrate(KernelBuilder &b,
+                                     const IntegrateShape &shape,
+                                     const IntegrateArrays &arrays) {
+  const CodesShape &weights = shape.weights;
+  IntegrateEmitter emitter(b, shape, arrays);
+  int64_t rowItems = llvm::divideCeil(shape.rows, kRowsPerItem);
+  int64_t panels = weights.panels();
+  int64_t lastTiles = weights.tiles() - (panels - 1) * 4;
+  int64_t lastLanes = weights.n - (weights.tiles() - 1) * kLanes;
+
+  // Items of one panel are neighbours, so that a thread reuses its codes.
+  b.parallel(panels * rowItems, [&](Value item) {
+    Value number = b.divideIndex(item, std::max<int64_t>(rowItems, 1));
+    Value begin = b.index(0), end = b.index(shape.rows);
+    if (rowItems > 1) {
+      begin = b.scale(b.remainderIndex(item, rowItems), kRowsPerItem);
+      end = b.createOrFold<arith::MinUIOp>(b.offset(begin, kRowsPerItem), end);
+    }
+    Panel panel{b.scale(number, 4 * 64 * weights.linesPerTile()),
+                b.scale(number, 4), 4, kLanes};
+    Panel last = panel;
+    last.tiles = lastTiles;
+    last.lastLanes = lastLanes;
+    bool lastDiffers = lastTiles != 4 || lastLanes != kLanes;
+    if (!lastDiffers)
+      return emitter.emitPanel(panel, begin, end);
+    if (panels == 1)
+      return emitter.emitPanel(last, begin, end);
+    Value isLast =
+        b.compare(arith::CmpIPredicate::eq, number, b.index(panels - 1));
+    b.branch(
+        isLast, [&] { emitter.emitPanel(last, begin, end); },
+        [&] { emitter.emitPanel(panel, begin, end); });
+  });
+}

@@ -1,0 +1,107 @@
+//===- Kernels.h - bodies of the generated kernels --------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// One emitter per kernel. Each fills the function that the builder stands in;
+/// the numbers are all static, the arrays are the function's arguments. Every
+/// emitter makes exactly one outermost scf.parallel, and every write to memory
+/// is inside it. Sizes: M rows, K input channels, N output channels,
+/// Kpad = K rounded up to 8, G groups of `group` input channels.
+///
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOVECTORLOOPS_KERNELS_H
+#define SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOVECTORLOOPS_KERNELS_H
+
+#include "KernelBuilder.h"
+
+namespace mlir::spikequant {
+
+/// Lanes of a tile of output channels and of a vector of 32-bit values.
+inline constexpr int64_t kLanes = 16;
+
+/// The packed form of one weight matrix (docs/PackedWeights.md).
+struct CodesShape {
+  int64_t n = 0;
+  int64_t k = 0;
+  int64_t group = 0;     ///< Input channels per (m, c); K for the whole row.
+  int64_t container = 4; ///< Bits that a code takes: 4 or 8.
+
+  int64_t tiles() const { return (n + kLanes - 1) / kLanes; }
+  int64_t panels() const { return (tiles() + 3) / 4; }
+  int64_t kPadded() const { return (k + 7) / 8 * 8; }
+  int64_t kPerLine() const { return container == 4 ? 8 : 4; }
+  int64_t linesPerTile() const { return kPadded() / kPerLine(); }
+  int64_t groups() const { return (k + group - 1) / group; }
+  int64_t codesBytes() const { return tiles() * linesPerTile() * 64; }
+};
+
+/// A packed matrix in memory.
+struct CodesArrays {
+  Value codes;       ///< memref<codesBytes x i8>
+  Value multipliers; ///< memref<tiles x G x 16 x i8>, unsigned
+  Value offsets;     ///< memref<tiles x G x 16 x i16>
+  Value scales;      ///< memref<16 tiles x f32>
+};
+
+struct EncodeShape {
+  int64_t rows = 0;
+  int64_t k = 0;
+  int64_t group = 0;
+  int64_t tolerance = 0;
+};
+
+struct EncodeArrays {
+  Value input;    ///< [M, K] f32
+  Value rowScale; ///< [M] f32, or null
+  Value dense;    ///< [M, Kpad] i8
+  Value sums;     ///< [M, G] i32
+  Value overflow; ///< [M, 2 + 2K] i32
+  Value counts;   ///< [M, K] i16, or null
+  Value bits;     ///< [K] i8, or null
+  Value gains;    ///< [K] f32, or null
+  Value centres;  ///< [K] f32, or null
+  Value step;     ///< f32
+};
+
+/// spikequant.encode_split. Parallel over rows.
+void emitEncode(KernelBuilder &b, const EncodeShape &shape,
+                const EncodeArrays &arrays);
+
+struct IntegrateShape {
+  int64_t rows = 0;
+  CodesShape weights;
+  /// 127 R does not fit i32: 64-bit accumulators throughout.
+  bool wide = false;
+};
+
+struct IntegrateArrays {
+  Value dense, sums, overflow; ///< As encode gives them.
+  Value result;                ///< [M, N] f32
+  Value membrane;              ///< [M, N] i64, or null
+  CodesArrays weights;
+  Value columnMax; ///< memref<K x i32>
+  Value slack;     ///< i64: 2^31 - 1 - 127 R
+  Value step;      ///< f32
+};
+
+/// spikequant.integrate_decode. Parallel over panels of 64 output channels,
+/// split by rows where there are many.
+void emitIntegrate(KernelBuilder &b, const IntegrateShape &shape,
+                   const IntegrateArrays &arrays);
+
+/// spikequant.lookup_rows: ids [M] i32 or i64, result [M, K] f32. Parallel over
+/// rows.
+void emitLookup(KernelBuilder &b, int64_t rows, const CodesShape &shape,
+                const CodesArrays &weights, Value ids, Value result);
+
+/// spikequant.tally: adds column 1 of overflow [M, ..] to counters[site].
+void emitTally(KernelBuilder &b, int64_t rows, Value overflow, Value counters,
+               Value site);
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOVECTORLOOPS_KERNELS_H

@@ -1,0 +1,145 @@
+//===- Quantize.cpp - the quantisation pass -------------------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+//   %w = spikequant.load_weights @up : tensor<64x8xf32>
+//   %y = linalg.matmul {spikequant.site = "up"} ins(%x, %w ..
+// becomes
+//   %n = spikequant.encode %x {site = "up.in", step = .., bits = @up.in.bits,
+//   ..} %acc = spikequant.integrate %n, @up.codes %y = spikequant.decode %acc,
+//   @up.codes {step = ..}
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
+
+#include "mlir/Pass/PassManager.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
+
+namespace mlir::spikequant {
+#define GEN_PASS_DEF_QUANTIZE
+#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h.inc"
+
+namespace {
+
+struct QuantizePass : impl::QuantizeBase<QuantizePass> {
+  using QuantizeBase::QuantizeBase;
+
+  LogicalResult initialize(MLIRContext *context) override;
+  void runOnOperation() override;
+
+private:
+  LogicalResult nameSitesIfNeeded();
+  FailureOr<SitePlan> makePlan();
+  WeightFormats getFormats();
+  QuantizeMethod getMethod() {
+    return method == "rtn" ? QuantizeMethod::RoundToNearest
+                           : QuantizeMethod::Spike;
+  }
+
+  ::spikequant::AllocationOptions allocation;
+};
+
+llvm::StringSet<> getSiteWeights(ModuleOp module) {
+  llvm::StringSet<> weights;
+  for (auto function : module.getOps<func::FuncOp>())
+    for (const Site &site : getNamedSites(function))
+      weights.insert(LoadWeightsOp(site.weights).getWeights());
+  return weights;
+}
+
+} // namespace
+
+LogicalResult QuantizePass::initialize(MLIRContext *context) {
+  auto fail = [&](const Twine &message) {
+    return emitError(UnknownLoc::get(context)) << message;
+  };
+  if (method != "spike" && method != "rtn")
+    return fail("option 'method' must be 'spike' or 'rtn', not '" + method +
+                "'");
+  if (tolerance > 1)
+    return fail("option 'tolerance' must be 0 or 1");
+  if (weightBits < 1 || weightBits > 8 || headBits < 1 || headBits > 8)
+    return fail("options 'weight-bits' and 'head-bits' must be 1 to 8");
+  if (group % 8 != 0)
+    return fail("option 'group' must be 0 or a multiple of 8");
+  auto stepRule = ::spikequant::parseStepRule(rule);
+  if (!stepRule)
+    return fail("option 'rule': " + llvm::toString(stepRule.takeError()));
+  allocation.rule = *stepRule;
+  allocation.meanBits = bits;
+  allocation.tolerance = tolerance;
+  allocation.madFactor = madFactor;
+  allocation.percentile = percentile;
+  return success();
+}
+
+/// On a module that no site was named in, does the stages before.
+LogicalResult QuantizePass::nameSitesIfNeeded() {
+  ModuleOp module = getOperation();
+  WalkResult named = module.walk([](Operation *op) {
+    return op->hasAttr(kSiteAttr) ? WalkResult::interrupt()
+                                  : WalkResult::advance();
+  });
+  if (named.wasInterrupted())
+    return success();
+  OpPassManager stages(ModuleOp::getOperationName());
+  stages.addPass(createWeightsToSymbols());
+  stages.addPass(createNameSites());
+  return runPipeline(stages, module);
+}
+
+FailureOr<SitePlan> QuantizePass::makePlan() {
+  ModuleOp module = getOperation();
+  FailureOr<SmallVector<EncodeSite>> sites = collectEncodeSites(module);
+  if (failed(sites))
+    return failure();
+  if (getMethod() == QuantizeMethod::RoundToNearest)
+    return SitePlan();
+  if (calibration.empty())
+    return emitError(module.getLoc())
+           << "option 'calibration' must name the file that `spikequant "
+              "calibrate` wrote";
+  return planFromCalibration(module, *sites, calibration, allocation);
+}
+
+WeightFormats QuantizePass::getFormats() {
+  WeightFormats formats;
+  formats.bits = weightBits;
+  formats.group = group;
+  formats.headBits = headBits;
+  formats.heads = findHeads(getOperation());
+  return formats;
+}
+
+void QuantizePass::runOnOperation() {
+  ModuleOp module = getOperation();
+  if (failed(nameSitesIfNeeded()))
+    return signalPassFailure();
+  FailureOr<SitePlan> plan = makePlan();
+  if (failed(plan))
+    return signalPassFailure();
+  WeightFormats formats = getFormats();
+  llvm::StringSet<> siteWeights = getSiteWeights(module);
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (function.isExternal())
+      continue;
+    if (failed(
+            convertGathers(function, formats, lookupMinBytes, siteWeights)) ||
+        failed(quantizeSites(function, *plan, getMethod(), formats)))
+      return signalPassFailure();
+  }
+  if (plan->predicted)
+    module->setAttr(kPredictedAttr, plan->predicted);
+  module.walk([](LoadWeightsOp op) {
+    if (op.use_empty())
+      op.erase();
+  });
+  eraseUnusedWeights(module);
+}
+
+} // namespace mlir::spikequant

@@ -1,0 +1,323 @@
+//===- QuantizeSites.cpp - sites become encode, integrate, decode ---------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "RowShape.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/Matchers.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/Remarks.h"
+#include "spikequant/Conversion/GraphContext.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
+#include "llvm/ADT/DenseMap.h"
+
+using namespace mlir;
+using namespace mlir::spikequant;
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+FailureOr<WeightsOp>
+mlir::spikequant::getOrCreateCodes(ModuleOp module, WeightsOp weights,
+                                   bool channelsFirst,
+                                   const WeightFormats &formats) {
+  WeightsContent content = WeightsContent::of(weights);
+  if (channelsFirst) {
+    FailureOr<WeightsContent> view = transposeContent(content, {1, 0});
+    if (failed(view))
+      return weights.emitError() << "its literal value cannot be transposed";
+    content = *view;
+  }
+  bool isHead = formats.heads.contains(weights.getSymName());
+  content.format =
+      CodesAttr::get(module.getContext(),
+                     isHead ? formats.headBits : formats.bits, formats.group,
+                     /*symmetric=*/false);
+  std::string base =
+      (content.source ? content.source.getValue() : weights.getSymName()).str();
+  base += ".codes";
+  // Two views of one source need two symbols.
+  std::string name = base;
+  for (unsigned i = 2;; ++i, name = base + "." + std::to_string(i)) {
+    Operation *existing = module.lookupSymbol(name);
+    auto codes = dyn_cast_or_null<WeightsOp>(existing);
+    if (!existing || (codes && WeightsContent::of(codes) == content))
+      return getOrCreateWeights(module, weights.getLoc(), name, content);
+  }
+}
+
+/// Whether the result of `op` is returned, reshaped at most.
+static bool isReturned(Operation *op) {
+  return llvm::any_of(op->getUsers(), [](Operation *user) {
+    if (isa<func::ReturnOp>(user))
+      return true;
+    return isa<tensor::CollapseShapeOp, tensor::ExpandShapeOp,
+               tensor::ExtractSliceOp, tensor::CastOp>(user) &&
+           isReturned(user);
+  });
+}
+
+llvm::StringSet<> mlir::spikequant::findHeads(ModuleOp module) {
+  llvm::StringSet<> heads;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    for (Site site : getNamedSites(function))
+      if (isReturned(site.op))
+        heads.insert(site.weights.getWeights());
+    function.walk([&](linalg::GenericOp op) {
+      if (std::optional<RowGather> gather = matchRowGather(op))
+        heads.insert(gather->table.getWeights());
+    });
+  }
+  return heads;
+}
+
+//===----------------------------------------------------------------------===//
+// Sites
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// An encoded activation.
+struct Encoded {
+  std::string name;
+  /// [M, K] i16.
+  Value counts;
+  float step;
+  /// [M] f32, multiplies the decoded rows; null if there is none.
+  Value rowFactor;
+};
+
+class SiteQuantizer {
+public:
+  SiteQuantizer(func::FuncOp function, const SitePlan &plan,
+                QuantizeMethod method, const WeightFormats &formats)
+      : function(function), module(function->getParentOfType<ModuleOp>()),
+        plan(plan), method(method), formats(formats),
+        rewriter(function.getContext()) {}
+
+  LogicalResult run();
+
+private:
+  LogicalResult quantize(Site site);
+  FailureOr<Encoded> encode(Site site);
+  FailureOr<Encoded> encodeStatic(Site site, Value rows);
+  Encoded encodeRows(Site site, Value rows);
+  FailureOr<FlatSymbolRefAttr> getBits(Location loc, StringRef name,
+                                       ArrayRef<int8_t> bits);
+  void remarkEncoded(Site site, StringRef name, StringRef why);
+
+  func::FuncOp function;
+  ModuleOp module;
+  const SitePlan &plan;
+  QuantizeMethod method;
+  const WeightFormats &formats;
+  IRRewriter rewriter;
+  llvm::DenseMap<Value, Encoded> encoded;
+  SmallVector<Attribute> names;
+};
+
+/// A linalg.generic on [rows, columns] with operands indexed by all dimensions
+/// or by the first `rank` ones.
+Value createElementwise(
+    OpBuilder &builder, Location loc, ValueRange inputs, RankedTensorType type,
+    function_ref<Value(OpBuilder &, Location, ValueRange)> body) {
+  int64_t rank = type.getRank();
+  SmallVector<AffineMap> maps;
+  auto identity = AffineMap::getMultiDimIdentityMap(rank, builder.getContext());
+  for (Value input : inputs)
+    maps.push_back(identity.getMajorSubMap(
+        cast<RankedTensorType>(input.getType()).getRank()));
+  maps.push_back(identity);
+  Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
+                                        type.getElementType());
+  SmallVector<utils::IteratorType> iterators(rank,
+                                             utils::IteratorType::parallel);
+  auto op = linalg::GenericOp::create(
+      builder, loc, type, inputs, empty, maps, iterators,
+      [&](OpBuilder &b, Location l, ValueRange arguments) {
+        linalg::YieldOp::create(b, l, body(b, l, arguments.drop_back()));
+      });
+  return op.getResult(0);
+}
+
+Value createConstant(OpBuilder &builder, Location loc, float value) {
+  return arith::ConstantOp::create(builder, loc,
+                                   builder.getF32FloatAttr(value));
+}
+
+/// max_j |x[i][j]| per row.
+Value createRowMaximum(OpBuilder &builder, Location loc, Value rows) {
+  auto type = cast<RankedTensorType>(rows.getType());
+  Value empty = tensor::EmptyOp::create(
+      builder, loc, type.getShape().take_front(), type.getElementType());
+  Value zero = createConstant(builder, loc, 0.0f);
+  Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
+  auto identity = AffineMap::getMultiDimIdentityMap(2, builder.getContext());
+  auto op = linalg::GenericOp::create(
+      builder, loc, init.getType(), rows, init,
+      ArrayRef<AffineMap>{identity, identity.getMajorSubMap(1)},
+      {utils::IteratorType::parallel, utils::IteratorType::reduction},
+      [](OpBuilder &b, Location l, ValueRange arguments) {
+        Value magnitude = math::AbsFOp::create(b, l, arguments[0]);
+        linalg::YieldOp::create(
+            b, l,
+            Value(arith::MaximumFOp::create(b, l, arguments[1], magnitude)));
+      });
+  return op.getResult(0);
+}
+
+} // namespace
+
+void SiteQuantizer::remarkEncoded(Site site, StringRef name, StringRef why) {
+  remark::passed(site.op.getLoc(), remark::RemarkOpts::name("encode-site")
+                                       .category("spikequant-quantize")
+                                       .function(function.getSymName()))
+      << remark::add("site '{0}': {1}", name, why);
+}
+
+FailureOr<FlatSymbolRefAttr>
+SiteQuantizer::getBits(Location loc, StringRef name, ArrayRef<int8_t> bits) {
+  if (bits.empty())
+    return FlatSymbolRefAttr();
+  auto type = RankedTensorType::get(static_cast<int64_t>(bits.size()),
+                                    rewriter.getI8Type());
+  FailureOr<WeightsOp> symbol = getOrCreateWeights(
+      module, loc, (name + ".bits").str(),
+      {type, RealAttr::get(rewriter.getContext()), nullptr, nullptr,
+       cast<ElementsAttr>(DenseElementsAttr::get(type, bits))});
+  if (failed(symbol))
+    return failure();
+  return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
+}
+
+FailureOr<Encoded> SiteQuantizer::encodeStatic(Site site, Value rows) {
+  std::string name = getEncodeSiteName(site.op);
+  auto it = plan.decisions.find(name);
+  if (it == plan.decisions.end())
+    return site.op.emitError() << "no step was chosen for '" << name << "'";
+  const SiteDecision &decision = it->second;
+  Location loc = site.op.getLoc();
+  FailureOr<FlatSymbolRefAttr> bits = getBits(loc, name, decision.bits);
+  if (failed(bits))
+    return failure();
+  auto type = cast<RankedTensorType>(rows.getType());
+  Value counts = EncodeOp::create(
+      rewriter, loc, type.clone(rewriter.getI16Type()), rows, Value(),
+      rewriter.getF32FloatAttr(decision.step), rewriter.getStringAttr(name),
+      *bits, nullptr, nullptr, rewriter.getI32IntegerAttr(decision.tolerance));
+  remarkEncoded(site, name, decision.why);
+  return Encoded{name, counts, decision.step, Value()};
+}
+
+/// Each row becomes counts -7..7 of its largest magnitude. Rows below 1e-30,
+/// whose reciprocal may overflow, become 0.
+Encoded SiteQuantizer::encodeRows(Site site, Value rows) {
+  std::string name = getEncodeSiteName(site.op);
+  Location loc = site.op.getLoc();
+  Value maximum = createRowMaximum(rewriter, loc, rows);
+  auto vector = cast<RankedTensorType>(maximum.getType());
+  Value seven = createConstant(rewriter, loc, 7.0f);
+  Value one = createConstant(rewriter, loc, 1.0f);
+  Value tiny = createConstant(rewriter, loc, 1e-30f);
+  Value scale = createElementwise(
+      rewriter, loc, maximum, vector,
+      [&](OpBuilder &b, Location l, ValueRange in) -> Value {
+        Value isTiny =
+            arith::CmpFOp::create(b, l, arith::CmpFPredicate::OLT, in[0], tiny);
+        Value reciprocal = arith::DivFOp::create(b, l, seven, in[0]);
+        return arith::SelectOp::create(b, l, isTiny, one, reciprocal);
+      });
+  Value factor =
+      createElementwise(rewriter, loc, maximum, vector,
+                        [&](OpBuilder &b, Location l, ValueRange in) -> Value {
+                          return arith::DivFOp::create(b, l, in[0], seven);
+                        });
+  auto type = cast<RankedTensorType>(rows.getType());
+  Value counts = EncodeOp::create(
+      rewriter, loc, type.clone(rewriter.getI16Type()), rows, scale,
+      rewriter.getF32FloatAttr(1.0f), rewriter.getStringAttr(name), nullptr,
+      nullptr, nullptr, rewriter.getI32IntegerAttr(0));
+  remarkEncoded(site, name, "each row scaled by 7 / max |x|, 4 bits");
+  return {name, counts, 1.0f, factor};
+}
+
+FailureOr<Encoded> SiteQuantizer::encode(Site site) {
+  auto it = encoded.find(site.activation);
+  if (it != encoded.end())
+    return it->second;
+  Value rows = flattenRows(rewriter, site.op.getLoc(), site.activation);
+  FailureOr<Encoded> result = method == QuantizeMethod::Spike
+                                  ? encodeStatic(site, rows)
+                                  : FailureOr<Encoded>(encodeRows(site, rows));
+  if (failed(result))
+    return failure();
+  names.push_back(rewriter.getStringAttr(result->name));
+  encoded[site.activation] = *result;
+  return result;
+}
+
+/// Whether a contraction starts from zero.
+static bool startsFromZero(Value init) {
+  if (auto fill = init.getDefiningOp<linalg::FillOp>())
+    return matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
+  return matchPattern(init, m_AnyZeroFloat());
+}
+
+LogicalResult SiteQuantizer::quantize(Site site) {
+  rewriter.setInsertionPoint(site.op);
+  Location loc = site.op.getLoc();
+  FailureOr<Encoded> input = encode(site);
+  FailureOr<WeightsOp> codes =
+      getOrCreateCodes(module, lookupWeights(module, site.weights.getWeights()),
+                       site.channelsFirst, formats);
+  if (failed(input) || failed(codes))
+    return failure();
+  int64_t rows = cast<RankedTensorType>(input->counts.getType()).getDimSize(0);
+  auto realType =
+      RankedTensorType::get({rows, site.outputs}, rewriter.getF32Type());
+  Value membrane =
+      IntegrateOp::create(rewriter, loc, realType.clone(rewriter.getI64Type()),
+                          input->counts, codes->getSymName(), nullptr);
+  Value result = DecodeOp::create(rewriter, loc, realType, membrane,
+                                  codes->getSymName(), APFloat(input->step));
+  if (input->rowFactor)
+    result =
+        createElementwise(rewriter, loc, {result, input->rowFactor}, realType,
+                          [](OpBuilder &b, Location l, ValueRange in) -> Value {
+                            return arith::MulFOp::create(b, l, in[0], in[1]);
+                          });
+  auto type = cast<RankedTensorType>(site.op->getResult(0).getType());
+  result = restoreRows(rewriter, loc, result, type);
+  Value init = site.op.getDpsInits()[0];
+  if (!startsFromZero(init))
+    result =
+        createElementwise(rewriter, loc, {result, init}, type,
+                          [](OpBuilder &b, Location l, ValueRange in) -> Value {
+                            return arith::AddFOp::create(b, l, in[0], in[1]);
+                          });
+  rewriter.replaceOp(site.op, result);
+  return success();
+}
+
+LogicalResult SiteQuantizer::run() {
+  for (Site site : getNamedSites(function))
+    if (failed(quantize(site)))
+      return failure();
+  function->setAttr(kSitesAttr, rewriter.getArrayAttr(names));
+  return success();
+}
+
+LogicalResult mlir::spikequant::quantizeSites(func::FuncOp function,
+                                              const SitePlan &plan,
+                                              QuantizeMethod method,
+                                              const WeightFormats &formats) {
+  return SiteQuantizer(function, plan, method, formats).run();
+}

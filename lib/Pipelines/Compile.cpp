@@ -1,0 +1,348 @@
+//===- Compile.cpp - graphs and weights to a compiled folder -----------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Pipelines/Compile.h"
+#include "spikequant/Conversion/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
+#include "spikequant/Pipelines/LoadGraphs.h"
+#include "spikequant/Pipelines/ModelTables.h"
+#include "spikequant/Pipelines/PackWeights.h"
+#include "spikequant/Pipelines/Pipelines.h"
+#include "spikequant/Pipelines/TargetCode.h"
+
+#include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Format.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Target/TargetMachine.h"
+
+#include <chrono>
+#include <sys/resource.h>
+
+using namespace llvm;
+
+namespace mlir::spikequant {
+namespace {
+
+/// Largest resident memory of this process so far.
+int64_t getPeakBytes() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t(usage.ru_maxrss) * 1024;
+}
+
+/// Times stages and tells the user about them.
+class Progress {
+public:
+  void begin(StringRef stage) {
+    end();
+    name = stage.str();
+    start = Clock::now();
+    errs() << "sq-compile: " << name << " ..";
+    errs().flush();
+  }
+  void end() {
+    if (name.empty())
+      return;
+    double elapsed =
+        std::chrono::duration<double>(Clock::now() - start).count();
+    errs() << format(" %.1f s\n", elapsed);
+    stages.emplace_back(name, elapsed);
+    name.clear();
+  }
+  json::Object toJson() const {
+    json::Object object;
+    for (const auto &[stage, elapsed] : stages)
+      object[stage] = elapsed;
+    return object;
+  }
+  double total() const {
+    double sum = 0;
+    for (const auto &stage : stages)
+      sum += stage.second;
+    return sum;
+  }
+
+private:
+  using Clock = std::chrono::steady_clock;
+  std::string name;
+  Clock::time_point start;
+  std::vector<std::pair<std::string, double>> stages;
+};
+
+QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
+  QuantizeOptions quantize;
+  quantize.calibration = options.calibration;
+  quantize.method = options.method;
+  quantize.bits = options.bits;
+  quantize.tolerance = options.tolerance;
+  quantize.weightBits = options.weightBits;
+  quantize.group = options.group;
+  quantize.headBits = options.headBits;
+  return quantize;
+}
+
+/// A folder beside the output that vanishes unless it is committed.
+class OutputFolder {
+public:
+  static Expected<std::unique_ptr<OutputFolder>> create(StringRef target) {
+    SmallString<256> path;
+    sys::fs::createUniquePath(target + ".%%%%%%%%.tmp", path,
+                              /*MakeAbsolute=*/false);
+    if (std::error_code code = sys::fs::create_directories(path))
+      return createStringError(code, "cannot create '" + path + "'");
+    return std::unique_ptr<OutputFolder>(
+        new OutputFolder(target.str(), path.str().str()));
+  }
+  ~OutputFolder() {
+    if (!path.empty())
+      sys::fs::remove_directories(path);
+  }
+  std::string file(StringRef name) const {
+    SmallString<256> full(path);
+    sys::path::append(full, name);
+    return full.str().str();
+  }
+  Error write(StringRef name, StringRef text) const {
+    std::error_code code;
+    raw_fd_ostream out(file(name), code);
+    if (!code)
+      out << text;
+    out.flush();
+    if (code || out.has_error())
+      return createStringError("cannot write '" + file(name) + "'");
+    return Error::success();
+  }
+  /// Replaces the target by this folder.
+  Error commit() {
+    if (sys::fs::exists(target)) {
+      std::string old = path + ".old";
+      if (std::error_code code = sys::fs::rename(target, old))
+        return createStringError(code, "cannot replace '" + target + "'");
+      if (std::error_code code = sys::fs::rename(path, target)) {
+        sys::fs::rename(old, target);
+        return createStringError(code, "cannot write '" + target + "'");
+      }
+      sys::fs::remove_directories(old);
+    } else if (std::error_code code = sys::fs::rename(path, target)) {
+      return createStringError(code, "cannot write '" + target + "'");
+    }
+    path.clear();
+    return Error::success();
+  }
+
+private:
+  OutputFolder(std::string target, std::string path)
+      : target(std::move(target)), path(std::move(path)) {}
+  std::string target, path;
+};
+
+class Compiler {
+public:
+  Compiler(const CompileOptions &options, MLIRContext *context)
+      : options(options), context(context) {}
+
+  Error run();
+
+private:
+  Error runPasses(StringRef stage, function_ref<void(OpPassManager &)> build);
+  Error prepare();
+  Error lower(const OutputFolder &folder);
+  Error generateCode(const OutputFolder &folder);
+  Error writeReport(const OutputFolder &folder);
+  json::Object createReport();
+  /// Prints the program if this is the stage that the user asked for.
+  bool stopAt(CompileStage stage);
+
+  const CompileOptions &options;
+  MLIRContext *context;
+  Progress progress;
+  OwningOpRef<ModuleOp> module;
+  std::unique_ptr<TargetMachine> machine;
+  PackedFileInfo weights;
+  std::vector<GraphSpec> graphs;
+  bool stopped = false;
+};
+
+Error Compiler::runPasses(StringRef stage,
+                          function_ref<void(OpPassManager &)> build) {
+  progress.begin(stage);
+  PassManager pm(context);
+  pm.enableVerifier(true);
+  build(pm);
+  if (failed(pm.run(*module)))
+    return createStringError("stage '" + stage + "' failed");
+  return Error::success();
+}
+
+bool Compiler::stopAt(CompileStage stage) {
+  if (options.stage != stage)
+    return false;
+  progress.end();
+  module->print(outs(), OpPrintingFlags().elideLargeElementsAttrs(64));
+  stopped = true;
+  return true;
+}
+
+Error Compiler::prepare() {
+  progress.begin("read graphs");
+  module = loadGraphs(options.graphs, context);
+  if (!module)
+    return createStringError("the graphs could not be read");
+  if (Error failure = runPasses("find sites", [&](OpPassManager &pm) {
+        pm.addPass(createWeightsToSymbols());
+        pm.addPass(createNameSites());
+        if (options.mode == CompileMode::Observe)
+          pm.addPass(createInsertObservers());
+        if (options.mode == CompileMode::Quantized)
+          pm.addPass(createQuantize(getQuantizeOptions(options)));
+      }))
+    return failure;
+  if (Error failure = runPasses("define math", [](OpPassManager &pm) {
+        pm.addNestedPass<func::FuncOp>(
+            createSpikeQuantCanonicalizeContractions());
+        pm.addPass(createWeightsToSymbols());
+        pm.addPass(createExpandMath());
+      }))
+    return failure;
+  return runPasses("fuse", buildFusionPipeline);
+}
+
+Error Compiler::lower(const OutputFolder &folder) {
+  if (Error failure = runPasses("select integer kernels", [](OpPassManager &pm) {
+        pm.addPass(createConvertSpikeQuantToProcessor());
+      }))
+    return failure;
+  progress.begin("pack weights");
+  Expected<PackedFileInfo> packed =
+      packWeights(*module, options.weights, folder.file("weights.sqw"));
+  if (!packed)
+    return packed.takeError();
+  weights = *packed;
+  if (Error failure = runPasses("bufferise", buildBufferizationPipeline))
+    return failure;
+  if (stopAt(CompileStage::Buffers))
+    return Error::success();
+  if (Error failure = runPasses("make kernels", buildKernelPipeline))
+    return failure;
+  if (stopAt(CompileStage::Kernels))
+    return Error::success();
+  FailureOr<std::vector<GraphSpec>> described = describeGraphs(*module);
+  if (failed(described))
+    return createStringError("a graph cannot cross the C interface");
+  graphs = std::move(*described);
+  return runPasses("lower to LLVM", [&](OpPassManager &pm) {
+    LoweringOptions lowering;
+    lowering.vnni = options.instructions != InstructionSet::Portable &&
+                    hasVnni(*machine);
+    buildLLVMPipeline(pm, lowering);
+  });
+}
+
+Error Compiler::generateCode(const OutputFolder &folder) {
+  progress.begin("translate");
+  LLVMContext llvmContext;
+  std::unique_ptr<llvm::Module> code =
+      translateModuleToLLVMIR(*module, llvmContext, "model");
+  if (!code)
+    return createStringError("translation to LLVM IR failed");
+  module = {};
+  code->setTargetTriple(machine->getTargetTriple());
+  code->setDataLayout(machine->createDataLayout());
+  addModelTables(*code, graphs, weights, getCheckedFeatures(*machine));
+  progress.begin("optimise");
+  optimizeModule(*code, *machine);
+  if (options.stage == CompileStage::Llvm) {
+    progress.end();
+    outs() << *code;
+    stopped = true;
+    return Error::success();
+  }
+  progress.begin("generate code");
+  if (Error failure = emitObject(*code, *machine, folder.file("model.o")))
+    return failure;
+  progress.begin("link");
+  if (Error failure = linkLibrary(folder.file("model.o"),
+                                  options.runtimeFolder,
+                                  folder.file("model.so")))
+    return failure;
+  if (options.stage != CompileStage::Object)
+    sys::fs::remove(folder.file("model.o"));
+  return folder.write("model.h", createModelHeader(graphs));
+}
+
+json::Object Compiler::createReport() {
+  json::Array list;
+  for (const GraphSpec &graph : graphs)
+    list.push_back(json::Object{{"name", graph.name},
+                                {"arena_bytes", graph.arenaBytes},
+                                {"sites", int64_t(graph.sites.size())}});
+  return json::Object{{"seconds", progress.total()},
+                      {"stages", progress.toJson()},
+                      {"peak_bytes", getPeakBytes()},
+                      {"packed_bytes", int64_t(weights.bytes)},
+                      {"cpu", machine->getTargetCPU().str()},
+                      {"graphs", std::move(list)}};
+}
+
+Error Compiler::writeReport(const OutputFolder &folder) {
+  std::string text;
+  raw_string_ostream(text) << formatv("{0:2}\n",
+                                      json::Value(createReport()));
+  if (Error failure = folder.write("compile.json", text))
+    return failure;
+  if (options.jsonReport.empty())
+    return Error::success();
+  std::error_code code;
+  raw_fd_ostream out(options.jsonReport, code);
+  if (code)
+    return createStringError(code, "cannot write '" + options.jsonReport + "'");
+  out << text;
+  return Error::success();
+}
+
+Error Compiler::run() {
+  Expected<std::unique_ptr<TargetMachine>> target =
+      createTargetMachine(options.cpu);
+  if (!target)
+    return target.takeError();
+  machine = std::move(*target);
+  if (options.instructions == InstructionSet::Vnni && !hasVnni(*machine))
+    return createStringError("processor '" + machine->getTargetCPU() +
+                             "' has no AVX-512 VNNI; use --isa portable");
+  if (Error failure = prepare())
+    return failure;
+  if (stopAt(CompileStage::QuantizedMlir))
+    return Error::success();
+  Expected<std::unique_ptr<OutputFolder>> folder =
+      OutputFolder::create(options.output);
+  if (!folder)
+    return folder.takeError();
+  if (Error failure = lower(**folder))
+    return failure;
+  if (stopped)
+    return Error::success();
+  if (Error failure = generateCode(**folder))
+    return failure;
+  if (stopped)
+    return Error::success();
+  progress.end();
+  if (Error failure = writeReport(**folder))
+    return failure;
+  return (*folder)->commit();
+}
+} // namespace
+
+Error compileModel(const CompileOptions &options, MLIRContext *context) {
+  return Compiler(options, context).run();
+}
+
+} // namespace mlir::spikequant

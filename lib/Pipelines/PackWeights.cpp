@@ -1,0 +1,220 @@
+//===- PackWeights.cpp - weights symbols to the packed file ------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Pipelines/PackWeights.h"
+#include "spikequant/Conversion/GraphContext.h"
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Weights/PackedFileWriter.h"
+#include "spikequant/Weights/Rounding.h"
+#include "spikequant/Weights/Safetensors.h"
+
+#include "llvm/Support/Endian.h"
+
+#include <optional>
+
+using namespace llvm;
+namespace sq = ::spikequant;
+
+namespace mlir::spikequant {
+namespace {
+
+Error weightError(WeightsOp op, const Twine &message) {
+  return createStringError("weight '" + op.getSymName() + "' " + message);
+}
+
+/// Name of an element type in the packed file, or empty.
+StringRef getTypeName(Type type) {
+  if (type.isF32())
+    return "f32";
+  if (auto integer = dyn_cast<IntegerType>(type))
+    switch (integer.getWidth()) {
+    case 8:
+      return "i8";
+    case 16:
+      return "i16";
+    case 32:
+      return "i32";
+    case 64:
+      return "i64";
+    }
+  return "";
+}
+
+/// `source` of shape `shape` transposed as linalg.transpose does.
+std::vector<float> transpose(ArrayRef<float> source, ArrayRef<int64_t> shape,
+                             ArrayRef<int64_t> permutation) {
+  int64_t rank = shape.size();
+  std::vector<int64_t> strides(rank, 1), target(rank), step(rank);
+  for (int64_t i = rank - 2; i >= 0; --i)
+    strides[i] = strides[i + 1] * shape[i + 1];
+  for (int64_t i = 0; i < rank; ++i) {
+    target[i] = shape[permutation[i]];
+    step[i] = strides[permutation[i]];
+  }
+  std::vector<float> result(source.size());
+  std::vector<int64_t> index(rank, 0);
+  int64_t position = 0;
+  for (float &value : result) {
+    value = source[position];
+    for (int64_t i = rank - 1; i >= 0; --i) {
+      position += step[i];
+      if (++index[i] < target[i])
+        break;
+      position -= step[i] * target[i];
+      index[i] = 0;
+    }
+  }
+  return result;
+}
+
+class Packer {
+public:
+  Packer(std::optional<sq::SafetensorsFile> &source, StringRef sourcePath,
+         sq::PackedFileWriter &writer)
+      : source(source), sourcePath(sourcePath), writer(writer) {}
+
+  Error pack(WeightsOp op) {
+    if (auto codes = dyn_cast<CodesAttr>(op.getFormat()))
+      return packCodes(op, codes);
+    if (!isa<RealAttr>(op.getFormat()))
+      return weightError(op, "has a format that cannot be packed");
+    return op.getValue() ? packLiteral(op) : packReal(op);
+  }
+
+private:
+  /// The array of the source, checked against the operation's shape.
+  Expected<sq::F32Tensor> read(WeightsOp op) {
+    if (!op.getSource())
+      return weightError(op, "has neither a source nor a value");
+    if (!source)
+      return weightError(op, "comes from a safetensors file; give --weights");
+    Expected<sq::F32Tensor> tensor = source->tensorF32(*op.getSource());
+    if (!tensor)
+      return tensor.takeError();
+    SmallVector<int64_t> expected(op.getArrayType().getShape());
+    if (auto permutation = op.getPermutation())
+      for (auto [logical, stored] : llvm::enumerate(*permutation))
+        expected[stored] = op.getArrayType().getShape()[logical];
+    if (ArrayRef<int64_t>(expected) != tensor->shape())
+      return weightError(op, "has another shape in '" + sourcePath +
+                                 "' than in the graph");
+    return tensor;
+  }
+
+  Error packReal(WeightsOp op) {
+    if (!op.getArrayType().getElementType().isF32())
+      return weightError(op, "has an element type that cannot be read yet; "
+                             "only f32 weights are supported");
+    Expected<sq::F32Tensor> tensor = read(op);
+    if (!tensor)
+      return tensor.takeError();
+    ArrayRef<int64_t> shape = op.getArrayType().getShape();
+    if (!op.getPermutation())
+      return writer.addF32(op.getSymName(), shape, tensor->values());
+    return writer.addF32(
+        op.getSymName(), shape,
+        transpose(tensor->values(), tensor->shape(), *op.getPermutation()));
+  }
+
+  Error packLiteral(WeightsOp op) {
+    auto value = dyn_cast<DenseElementsAttr>(*op.getValue());
+    Type element = op.getArrayType().getElementType();
+    StringRef type = getTypeName(element);
+    if (!value || type.empty())
+      return weightError(op, "has a literal value of unsupported type");
+    ArrayRef<char> raw = value.getRawData();
+    std::vector<uint8_t> bytes;
+    int64_t elements = value.isSplat() ? value.getNumElements() : 1;
+    bytes.reserve(raw.size() * elements);
+    for (int64_t i = 0; i < elements; ++i)
+      bytes.insert(bytes.end(), raw.begin(), raw.end());
+    return writer.addRaw(op.getSymName(), type, op.getArrayType().getShape(),
+                         bytes);
+  }
+
+  Error packCodes(WeightsOp op, CodesAttr codes) {
+    Expected<sq::F32Tensor> tensor = read(op);
+    if (!tensor)
+      return tensor.takeError();
+    ArrayRef<int64_t> shape = op.getArrayType().getShape(); // [N, K]
+    bool transposed = op.getPermutation() &&
+                      ArrayRef<int64_t>(*op.getPermutation()) ==
+                          ArrayRef<int64_t>{1, 0};
+    const float *data = tensor->values().data();
+    sq::MatrixView view =
+        transposed ? sq::MatrixView::transposed(data, shape[1], shape[0])
+                   : sq::MatrixView::rowMajor(data, shape[0], shape[1]);
+    sq::RoundingOptions options;
+    options.bits = codes.getBits();
+    options.group = codes.getGroup() ? codes.getGroup() : shape[1];
+    options.symmetric = codes.getSymmetric();
+    Expected<sq::RoundedMatrix> rounded =
+        sq::roundToCodes(view, options, op.getSymName());
+    if (!rounded)
+      return rounded.takeError();
+    return writer.addCodes(op.getSymName(), *rounded);
+  }
+
+  std::optional<sq::SafetensorsFile> &source;
+  StringRef sourcePath;
+  sq::PackedFileWriter &writer;
+};
+
+/// Offsets of an entry's blobs, as code generation wants them.
+DictionaryAttr getLayout(MLIRContext *context, const sq::PackedEntry &entry) {
+  Builder builder(context);
+  auto field = [&](StringRef name, int64_t value) {
+    return builder.getNamedAttr(name, builder.getI64IntegerAttr(value));
+  };
+  if (entry.kind == sq::PackedEntry::Kind::Raw)
+    return builder.getDictionaryAttr(field("data", entry.raw.offset));
+  return builder.getDictionaryAttr(
+      {field("codes", entry.codes.offset),
+       field("multipliers", entry.multipliers.offset),
+       field("offsets", entry.offsets.offset),
+       field("scales", entry.scales.offset),
+       field("column_max", entry.columnMax.offset),
+       field("max_row_sum", entry.maxRowSum)});
+}
+
+Expected<PackedFileInfo> annotate(ModuleOp module, StringRef path) {
+  Expected<sq::PackedFile> file =
+      sq::PackedFile::open(path, /*verifyChecksum=*/false);
+  if (!file)
+    return file.takeError();
+  for (auto op : module.getOps<WeightsOp>())
+    op->setAttr(kLayoutAttr,
+                getLayout(module.getContext(), *file->find(op.getSymName())));
+  PackedFileInfo info;
+  info.bytes = file->fileBytes();
+  info.checksum = support::endian::read64le(file->base() + 40);
+  return info;
+}
+} // namespace
+
+Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
+                                     StringRef path) {
+  std::optional<sq::SafetensorsFile> source;
+  if (!safetensorsPath.empty()) {
+    Expected<sq::SafetensorsFile> opened =
+        sq::SafetensorsFile::open(safetensorsPath);
+    if (!opened)
+      return opened.takeError();
+    source = std::move(*opened);
+  }
+  Expected<sq::PackedFileWriter> writer = sq::PackedFileWriter::create(path);
+  if (!writer)
+    return writer.takeError();
+  Packer packer(source, safetensorsPath, *writer);
+  for (auto op : module.getOps<WeightsOp>())
+    if (Error failure = packer.pack(op))
+      return std::move(failure);
+  if (Error failure = writer->finish())
+    return std::move(failure);
+  return annotate(module, path);
+}
+
+} // namespace mlir::spikequant

@@ -1,0 +1,150 @@
+//===- TargetCode.cpp - LLVM IR to a shared library --------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Pipelines/TargetCode.h"
+
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/MCSubtargetInfo.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/Target/TargetOptions.h"
+#include "llvm/TargetParser/Host.h"
+
+using namespace llvm;
+
+namespace mlir::spikequant {
+
+static std::string getHostFeatures() {
+  std::string features;
+  for (const auto &feature : sys::getHostCPUFeatures())
+    features += (features.empty() ? "" : ",") +
+                std::string(feature.second ? "+" : "-") +
+                feature.first().str();
+  return features;
+}
+
+Expected<std::unique_ptr<TargetMachine>> createTargetMachine(StringRef cpu) {
+  InitializeNativeTarget();
+  InitializeNativeTargetAsmPrinter();
+  Triple triple(sys::getDefaultTargetTriple());
+  std::string message;
+  const Target *target = TargetRegistry::lookupTarget(triple, message);
+  if (!target)
+    return createStringError("no code generator for " + triple.str() + ": " +
+                             message);
+  bool native = cpu == "native";
+  std::string name = native ? sys::getHostCPUName().str() : cpu.str();
+  std::unique_ptr<MCSubtargetInfo> info(
+      target->createMCSubtargetInfo(triple, "", ""));
+  if (!info->isCPUStringValid(name))
+    return createStringError("unknown processor '" + name +
+                             "'; llc-22 -mcpu=help lists the names");
+  TargetOptions options;
+  options.AllowFPOpFusion = FPOpFusion::Standard;
+  return std::unique_ptr<TargetMachine>(target->createTargetMachine(
+      triple, name, native ? getHostFeatures() : "", options, Reloc::PIC_,
+      std::nullopt, CodeGenOptLevel::Aggressive));
+}
+
+static bool hasFeature(const TargetMachine &machine, StringRef feature) {
+  return machine.getMCSubtargetInfo()->checkFeatures(("+" + feature).str());
+}
+
+static bool isX86(const TargetMachine &machine) {
+  return machine.getTargetTriple().isX86();
+}
+
+bool hasVnni(const TargetMachine &machine) {
+  return isX86(machine) && hasFeature(machine, "avx512vnni") &&
+         hasFeature(machine, "avx512bw");
+}
+
+std::string getCheckedFeatures(const TargetMachine &machine) {
+  std::string result;
+  if (!isX86(machine))
+    return result;
+  for (const char *feature :
+       {"sse4.2", "avx", "avx2", "fma", "bmi2", "avx512f", "avx512bw",
+        "avx512dq", "avx512vl", "avx512vnni", "avx512bf16"})
+    if (hasFeature(machine, feature))
+      result += (result.empty() ? "" : ",") + std::string(feature);
+  return result;
+}
+
+void optimizeModule(Module &module, TargetMachine &machine) {
+  LoopAnalysisManager loops;
+  FunctionAnalysisManager functions;
+  CGSCCAnalysisManager components;
+  llvm::ModuleAnalysisManager modules;
+  PassBuilder builder(&machine);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(components);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, components, modules);
+  ModulePassManager passes;
+  cantFail(builder.parsePassPipeline(
+      passes, "always-inline,globaldce,"
+              "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
+              "simplifycfg,loop-mssa(licm),gvn,dse,adce,"
+              "instcombine<no-verify-fixpoint>,simplifycfg)"));
+  passes.run(module, modules);
+}
+
+Error emitObject(Module &module, TargetMachine &machine, StringRef path) {
+  std::error_code code;
+  raw_fd_ostream out(path, code);
+  if (code)
+    return createStringError(code, "cannot write '" + path + "'");
+  legacy::PassManager passes;
+  if (machine.addPassesToEmitFile(passes, out, nullptr,
+                                  CodeGenFileType::ObjectFile))
+    return createStringError("the code generator cannot write object files");
+  passes.run(module);
+  out.flush();
+  if (out.has_error())
+    return createStringError(out.error(), "cannot write '" + path + "'");
+  return Error::success();
+}
+
+Error linkLibrary(StringRef objectPath, StringRef runtimeFolder,
+                  StringRef path) {
+  SmallString<256> entry(runtimeFolder);
+  sys::path::append(entry, "libSpikeQuantModelEntry.a");
+  if (!sys::fs::exists(entry))
+    return createStringError("'" + entry + "' is missing; build the target "
+                                           "SpikeQuantModelEntry");
+  ErrorOr<std::string> compiler = sys::findProgramByName(SPIKEQUANT_LINKER);
+  if (!compiler)
+    return createStringError("cannot find '" SPIKEQUANT_LINKER
+                             "' to link the library; install clang-22");
+  StringRef arguments[] = {*compiler,
+                           "-shared",
+                           "-fuse-ld=lld",
+                           "-o",
+                           path,
+                           objectPath,
+                           entry,
+                           "-Wl,--no-undefined,--gc-sections,-Bsymbolic",
+                           "-Wl,-u,sq_get_model,-u,sq_find_graph,-u,sq_check,"
+                           "-u,sq_run,-u,sq_status_message",
+                           "-l:libomp.so.5",
+                           "-lm"};
+  std::string message;
+  int result = sys::ExecuteAndWait(*compiler, arguments, std::nullopt, {}, 0,
+                                   0, &message);
+  if (result != 0)
+    return createStringError("linking '" + path + "' failed " + message);
+  return Error::success();
+}
+
+} // namespace mlir::spikequant

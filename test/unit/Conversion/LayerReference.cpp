@@ -1,0 +1,212 @@
+//===- LayerReference.cpp - random layers and their exact outputs ---------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelHarness.h"
+
+#include "spikequant/Kernel/Reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+
+using namespace spikequant;
+using namespace spikequant::test;
+
+uint8_t *Layer::file() const {
+  auto address = reinterpret_cast<uintptr_t>(storage.data());
+  return reinterpret_cast<uint8_t *>((address + 63) / 64 * 64);
+}
+
+static int64_t place(int64_t &end, int64_t bytes) {
+  int64_t offset = end;
+  end = (end + bytes + 63) / 64 * 64;
+  return offset;
+}
+
+static void placeArrays(Layer &layer) {
+  int64_t end = 64, k = layer.problem.k;
+  layer.codes = place(end, layer.layout.codesBytes());
+  layer.multipliers = place(end, layer.layout.multipliersBytes());
+  layer.offsets = place(end, layer.layout.offsetsBytes());
+  layer.scales = place(end, layer.layout.scalesBytes());
+  layer.columnMax = place(end, layer.layout.columnMaxBytes());
+  layer.bitsArray = place(end, k);
+  layer.gainsArray = place(end, 4 * k);
+  layer.centresArray = place(end, 4 * k);
+  layer.fileBytes = end;
+  layer.storage.assign(end / 8 + 8, 0);
+}
+
+static void fillCodes(Layer &layer, std::mt19937 &random) {
+  const PackedLayout &layout = layer.layout;
+  uint8_t *codes = layer.at<uint8_t>(layer.codes);
+  int32_t limit = 1 << layer.problem.bits;
+  for (int64_t n = 0; n < layout.n; ++n)
+    for (int64_t k = 0; k < layout.k; ++k) {
+      int64_t inLine = k % layout.kPerLine();
+      int64_t byte = layout.lineOffset(n / 16, k / layout.kPerLine()) +
+                     n % 16 * 4 + inLine % 4;
+      codes[byte] |= random() % limit << (inLine >= 4 ? 4 : 0);
+    }
+}
+
+static void fillParameters(Layer &layer, std::mt19937 &random) {
+  const PackedLayout &layout = layer.layout;
+  int32_t maxMultiplier = layer.problem.bits > 4 ? 63 : 255;
+  int32_t maxOffset = layer.problem.maxOffset;
+  for (int64_t i = 0; i < layout.nPadded() * layout.groups(); ++i) {
+    layer.at<uint8_t>(layer.multipliers)[i] = 1 + random() % maxMultiplier;
+    layer.at<int16_t>(layer.offsets)[i] =
+        static_cast<int32_t>(random() % (2 * maxOffset + 1)) - maxOffset;
+  }
+  std::uniform_real_distribution<float> scale(1e-4f, 1e-3f);
+  for (int64_t n = 0; n < layout.nPadded(); ++n)
+    layer.at<float>(layer.scales)[n] = scale(random);
+}
+
+static void measureWeights(Layer &layer) {
+  const PackedLayout &layout = layer.layout;
+  PackedCodes packed{layout, layer.at<uint8_t>(layer.codes),
+                     layer.at<uint8_t>(layer.multipliers),
+                     layer.at<int16_t>(layer.offsets)};
+  int32_t *columnMax = layer.at<int32_t>(layer.columnMax);
+  layer.maxRowSum = 0;
+  for (int64_t n = 0; n < layout.n; ++n) {
+    int64_t sum = 0;
+    for (int64_t k = 0; k < layout.k; ++k) {
+      int32_t magnitude = std::abs(packed.weightAt(n, k));
+      columnMax[k] = std::max(columnMax[k], magnitude);
+      sum += magnitude;
+    }
+    layer.maxRowSum = std::max(layer.maxRowSum, sum);
+  }
+}
+
+static void fillChannels(Layer &layer, std::mt19937 &random) {
+  std::uniform_real_distribution<float> gain(0.5f, 2.0f), centre(-1.0f, 1.0f);
+  for (int64_t k = 0; k < layer.problem.k; ++k) {
+    layer.at<int8_t>(layer.bitsArray)[k] = random() % 9;
+    layer.at<float>(layer.gainsArray)[k] = gain(random);
+    layer.at<float>(layer.centresArray)[k] = centre(random);
+  }
+}
+
+/// Ties, zeros, infinities and NaN among normally distributed values.
+static void fillActivations(Layer &layer, std::mt19937 &random) {
+  const Problem &problem = layer.problem;
+  std::normal_distribution<float> normal(0.0f, problem.typicalCount);
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const float special[] = {infinity, -infinity, std::nanf(""), -0.0f, 1e30f};
+  for (int64_t i = 0; i < problem.rows * problem.k; ++i) {
+    float counts = normal(random);
+    if (i % 5 == 0)
+      counts = std::floor(counts) + 0.5f;
+    if (problem.outlierEvery && i % problem.outlierEvery == 3)
+      counts *= 60.0f;
+    if (problem.outlierEvery && i % (problem.outlierEvery * 7) == 5)
+      counts = special[random() % 5];
+    layer.x.push_back(counts * layer.step);
+  }
+  std::uniform_real_distribution<float> scale(0.5f, 2.0f);
+  for (int64_t row = 0; row < problem.rows; ++row) {
+    layer.rowScale.push_back(scale(random));
+    // Ids outside the table are clamped.
+    layer.ids.push_back(static_cast<int32_t>(random() % (problem.n + 2)) - 1);
+  }
+}
+
+Layer spikequant::test::makeLayer(const Problem &problem) {
+  Layer layer;
+  layer.problem = problem;
+  layer.step = 0.0625f * 1.1f;
+  int64_t group = problem.group ? problem.group : problem.k;
+  layer.layout = {problem.n, problem.k, group, problem.bits > 4 ? 8 : 4};
+  std::mt19937 random(problem.seed);
+  placeArrays(layer);
+  fillCodes(layer, random);
+  fillParameters(layer, random);
+  measureWeights(layer);
+  fillChannels(layer, random);
+  fillActivations(layer, random);
+  return layer;
+}
+
+static void splitRow(const Layer &layer, int64_t row, Outputs &outputs) {
+  const PackedLayout &layout = layer.layout;
+  int32_t *overflow = outputs.overflow.data() + row * (2 + 2 * layout.k);
+  for (int64_t k = 0; k < layout.k; ++k) {
+    int16_t count = outputs.counts[row * layout.k + k];
+    if (std::abs(int32_t{count}) > 127) {
+      int32_t entry = overflow[0]++;
+      overflow[2 + 2 * entry] = k;
+      overflow[3 + 2 * entry] = count;
+      continue;
+    }
+    outputs.dense[row * layout.kPadded() + k] = count;
+    outputs.sums[row * layout.groups() + layout.groupOf(k)] += count;
+  }
+}
+
+static void encodeReference(const Layer &layer, Outputs &outputs) {
+  const Problem &problem = layer.problem;
+  const float *gains =
+      problem.gains ? layer.at<float>(layer.gainsArray) : nullptr;
+  const float *centres =
+      problem.centres ? layer.at<float>(layer.centresArray) : nullptr;
+  const int8_t *bits =
+      problem.window ? layer.at<int8_t>(layer.bitsArray) : nullptr;
+  // Row by row, for the salient counts of each.
+  for (int64_t row = 0; row < problem.rows; ++row) {
+    int64_t salient = 0;
+    sq_ref_encode(layer.x.data() + row * problem.k,
+                  problem.rowScale ? &layer.rowScale[row] : nullptr, 1,
+                  problem.k, layer.step, gains, centres, bits,
+                  problem.tolerance, outputs.counts.data() + row * problem.k,
+                  &salient);
+    splitRow(layer, row, outputs);
+    outputs.overflow[row * (2 + 2 * problem.k) + 1] = salient;
+    outputs.salient[1] += salient;
+  }
+}
+
+Outputs spikequant::test::makeOutputs(const Layer &layer, int fill) {
+  const Problem &problem = layer.problem;
+  const PackedLayout &layout = layer.layout;
+  Outputs outputs;
+  auto make = [&](auto &array, int64_t size) {
+    array.resize(problem.rows * size);
+    std::fill_n(reinterpret_cast<char *>(array.data()),
+                array.size() * sizeof(array[0]), fill);
+  };
+  make(outputs.dense, layout.kPadded());
+  make(outputs.sums, layout.groups());
+  make(outputs.overflow, 2 + 2 * layout.k);
+  make(outputs.counts, layout.k);
+  make(outputs.y, layout.n);
+  make(outputs.membrane, layout.n);
+  make(outputs.rows, layout.k);
+  outputs.salient = {5, 7, 9};
+  return outputs;
+}
+
+Outputs spikequant::test::runReference(const Layer &layer) {
+  const Problem &problem = layer.problem;
+  const PackedLayout &layout = layer.layout;
+  Outputs outputs = makeOutputs(layer, 0);
+  encodeReference(layer, outputs);
+  sq_ref_integrate(outputs.counts.data(), problem.rows, layout.k, layer.file(),
+                   layer.codes, layer.multipliers, layer.offsets,
+                   layout.container, layout.group, layout.n,
+                   outputs.membrane.data());
+  sq_ref_decode(outputs.membrane.data(), problem.rows, layout.n, layer.step,
+                layer.at<float>(layer.scales), outputs.y.data());
+  sq_ref_lookup(layer.ids.data(), problem.rows, layer.file(), layer.codes,
+                layer.multipliers, layer.offsets, layer.scales,
+                layout.container, layout.group, layout.n, layout.k,
+                outputs.rows.data());
+  return outputs;
+}

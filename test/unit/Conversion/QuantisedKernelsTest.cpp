@@ -1,0 +1,179 @@
+//===- QuantisedKernelsTest.cpp - VNNI, portable and scalar, bit by bit ---===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelHarness.h"
+
+#include "llvm/ADT/StringMap.h"
+#include "llvm/TargetParser/Host.h"
+#include "gtest/gtest.h"
+
+#include <cstring>
+
+using namespace spikequant::test;
+
+namespace {
+
+struct Case {
+  const char *reason; ///< Why this shape is here; the test's name.
+  Problem problem;
+};
+
+void PrintTo(const Case &test, std::ostream *os) { *os << test.reason; }
+
+class QuantisedKernels : public testing::TestWithParam<Case> {};
+
+bool hasVnni() { return llvm::sys::getHostCPUFeatures().lookup("avx512vnni"); }
+
+/// Position and bits of the first difference.
+template <typename T>
+testing::AssertionResult sameBits(const std::vector<T> &actual,
+                                  const std::vector<T> &expected) {
+  if (actual.size() != expected.size())
+    return testing::AssertionFailure() << "sizes differ";
+  for (size_t i = 0; i < actual.size(); ++i)
+    if (std::memcmp(&actual[i], &expected[i], sizeof(T)) != 0)
+      return testing::AssertionFailure()
+             << "element " << i << " of " << actual.size() << " is "
+             << +actual[i] << ", not " << +expected[i];
+  return testing::AssertionSuccess();
+}
+
+void compare(const Problem &problem, const Outputs &actual,
+             const Outputs &expected) {
+  EXPECT_TRUE(sameBits(actual.dense, expected.dense)) << "dense";
+  EXPECT_TRUE(sameBits(actual.sums, expected.sums)) << "sums";
+  EXPECT_TRUE(sameBits(actual.overflow, expected.overflow)) << "overflow";
+  EXPECT_TRUE(sameBits(actual.salient, expected.salient)) << "salient";
+  EXPECT_TRUE(sameBits(actual.y, expected.y)) << "y";
+  EXPECT_TRUE(sameBits(actual.rows, expected.rows)) << "lookup";
+  if (!problem.taps)
+    return;
+  EXPECT_TRUE(sameBits(actual.counts, expected.counts)) << "counts";
+  EXPECT_TRUE(sameBits(actual.membrane, expected.membrane)) << "membrane";
+}
+
+void check(const Problem &problem, bool vnni) {
+  Layer layer = makeLayer(problem);
+  auto compiled = CompiledLayer::compile(layer, vnni);
+  ASSERT_TRUE(compiled) << moduleText(layer);
+  compare(problem, compiled->run(layer), runReference(layer));
+}
+
+} // namespace
+
+TEST_P(QuantisedKernels, VnniEqualsScalarDefinition) {
+  if (!hasVnni())
+    GTEST_SKIP() << "this processor has no AVX-512 VNNI";
+  check(GetParam().problem, /*vnni=*/true);
+}
+
+TEST_P(QuantisedKernels, PortableEqualsScalarDefinition) {
+  check(GetParam().problem, /*vnni=*/false);
+}
+
+static Problem sized(int64_t rows, int64_t n, int64_t k, int64_t bits = 4,
+                     int64_t group = 32) {
+  Problem problem;
+  problem.rows = rows;
+  problem.n = n;
+  problem.k = k;
+  problem.bits = bits;
+  problem.group = group;
+  problem.seed = rows + 131 * n + 17 * k + bits;
+  return problem;
+}
+
+template <typename Change> static Problem with(Problem problem, Change change) {
+  change(problem);
+  return problem;
+}
+
+static Problem plain(Problem problem) {
+  problem.window = problem.taps = false;
+  problem.tolerance = 0;
+  return problem;
+}
+
+static Problem everyOption(Problem problem) {
+  problem.rowScale = problem.gains = problem.centres = true;
+  problem.tolerance = 2;
+  return problem;
+}
+
+static Problem overflowing(Problem problem, float typicalCount) {
+  problem.typicalCount = typicalCount;
+  return problem;
+}
+
+static const Case cases[] = {
+    // Rows: none, the two-mask form (1), row tiles of 4, 2 and 1 and their
+    // tails, more rows than one work item.
+    {"NoRows", sized(0, 32, 32)},
+    {"OneRow", sized(1, 64, 64)},
+    {"TwoRows", sized(2, 64, 64)},
+    {"TilesOfFourAndOne", sized(5, 64, 64)},
+    {"TilesOfFourTwoAndOne", sized(7, 80, 64)},
+    {"SeveralWorkItems", sized(69, 64, 32)},
+    // Output channels: one, one over a tile, one panel and a tile, a panel of
+    // two and three tiles, several panels.
+    {"OneOutputChannel", sized(3, 1, 40)},
+    {"OneOverATile", sized(4, 17, 32)},
+    {"PanelsOfFourAndTwo", sized(4, 96, 32)},
+    {"PanelsOfFourAndThreeCut", sized(4, 107, 32)},
+    {"OneRowManyPanels", sized(1, 331, 64)},
+    // Input channels: one, the padding of a line, one under and over a group.
+    {"OneInputChannel", sized(3, 16, 1)},
+    {"OneLine", sized(3, 16, 8)},
+    {"OneUnderAGroup", sized(5, 33, 31)},
+    {"OneOverAGroup", sized(5, 33, 33)},
+    {"LastGroupShort", sized(4, 16, 88)},
+    {"WholeRowWithPadding", sized(5, 48, 45, 4, 0)},
+    {"LongRowUnrolledByFour", sized(2, 64, 576, 4, 0)},
+    // Groups: the shortest, half vectors in encode, longer than the row.
+    {"GroupsOfEight", sized(5, 40, 40, 4, 8)},
+    {"GroupsOfTwentyFour", sized(5, 16, 77, 4, 24)},
+    {"GroupLongerThanTheRow", sized(4, 16, 24, 4, 64)},
+    // Code widths; from 5 bits on in the 8-bit container.
+    {"TwoBits", sized(5, 64, 64, 2)},
+    {"ThreeBits", sized(1, 64, 64, 3)},
+    {"FiveBits", sized(5, 33, 36, 5)},
+    {"SixBitsOneRow", sized(1, 64, 64, 6)},
+    {"EightBits", sized(7, 80, 72, 8)},
+    {"EightBitsWholeRow", sized(6, 80, 100, 8, 0)},
+    {"EightBitsOneChannel", sized(2, 1, 1, 8)},
+    // Options.
+    {"NothingOptional", plain(sized(5, 48, 64))},
+    {"EveryOption", everyOption(sized(5, 33, 77))},
+    {"EveryOptionOneRow", everyOption(sized(1, 16, 24, 4, 8))},
+    {"GainsWithoutWindow",
+     with(plain(sized(3, 16, 40)), [](Problem &p) { p.gains = true; })},
+    {"CentresOnly",
+     with(plain(sized(3, 16, 40)), [](Problem &p) { p.centres = true; })},
+    {"ExactWindow", with(sized(4, 16, 64),
+                         [](Problem &p) {
+                           p.tolerance = 0;
+                           p.typicalCount = 60;
+                         })},
+    // Overflow: some in every row (i32 epilogue), every count, so large that
+    // the sum leaves i32 (i64 epilogue), and weights whose dense sum already
+    // does (64-bit accumulators).
+    {"OverflowInEveryRow", overflowing(sized(5, 80, 64), 60)},
+    {"EveryCountOverflows", overflowing(sized(7, 80, 72, 8), 3000)},
+    {"OverflowLeavesI32", overflowing(sized(6, 107, 96), 30000)},
+    {"OverflowLeavesI32OneRow", overflowing(sized(1, 80, 96), 30000)},
+    {"WideAccumulators",
+     with(sized(5, 33, 1024, 4, 32), [](Problem &p) { p.maxOffset = 32767; })},
+    {"WideEightBitsWholeRow", with(overflowing(sized(3, 80, 1500, 8, 0), 50),
+                                   [](Problem &p) { p.maxOffset = 32767; })},
+    // The model's own shapes.
+    {"ModelPrefill", sized(128, 1536, 576)},
+    {"ModelDecode", sized(1, 576, 1536)},
+};
+
+INSTANTIATE_TEST_SUITE_P(Shapes, QuantisedKernels, testing::ValuesIn(cases),
+                         [](const auto &info) {
+                           return std::string(info.param.reason);
+                         });

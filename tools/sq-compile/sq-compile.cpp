@@ -1,0 +1,136 @@
+//===- sq-compile.cpp - graphs and weights to a compiled folder --------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
+#include "spikequant/Pipelines/Compile.h"
+
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+
+using namespace llvm;
+using namespace mlir::spikequant;
+
+namespace {
+cl::OptionCategory category("sq-compile options");
+cl::list<std::string> graphs(cl::Positional, cl::OneOrMore,
+                             cl::desc("GRAPH.mlir .."), cl::cat(category));
+cl::opt<std::string> output("o", cl::Required, cl::value_desc("folder"),
+                            cl::desc("Compiled model"), cl::cat(category));
+cl::opt<std::string> weights("weights", cl::value_desc("file"),
+                             cl::desc("Weights, safetensors"),
+                             cl::cat(category));
+cl::opt<std::string> calibration("calibration", cl::value_desc("file"),
+                                 cl::desc("Calibration of the bundle"),
+                                 cl::cat(category));
+cl::opt<bool> floatOnly("float", cl::desc("Do not quantise: the baseline"),
+                        cl::cat(category));
+cl::opt<bool> observe("observe",
+                      cl::desc("Do not quantise; show every encode site to the "
+                               "host, for calibration"),
+                      cl::cat(category));
+cl::opt<double> bits("bits", cl::init(4.25),
+                     cl::desc("Mean bits per activation, events included"),
+                     cl::cat(category));
+cl::opt<unsigned> tolerance(
+    "tolerance", cl::init(1),
+    cl::desc("Counts so far outside their window saturate, 0 or 1"),
+    cl::cat(category));
+cl::opt<unsigned> weightBits("weight-bits", cl::init(4),
+                             cl::desc("Bits of a weight code, 2 to 8"),
+                             cl::cat(category));
+cl::opt<unsigned> group("group", cl::init(32),
+                        cl::desc("Input channels per multiplier and offset; "
+                                 "0: the whole row"),
+                        cl::cat(category));
+cl::opt<unsigned> headBits("head-bits", cl::init(8),
+                           cl::desc("Bits of a code in the weights of the "
+                                    "result and in embeddings"),
+                           cl::cat(category));
+cl::opt<std::string> method("method", cl::init("spike"),
+                            cl::desc("spike or rtn (round to nearest)"),
+                            cl::cat(category));
+cl::opt<bool> taps("taps", cl::desc("Show the counts of every site"),
+                   cl::cat(category));
+cl::opt<std::string> cpu("mcpu", cl::init("native"),
+                         cl::desc("Processor to generate code for"),
+                         cl::cat(category));
+cl::opt<InstructionSet> instructions(
+    "isa", cl::init(InstructionSet::Automatic), cl::cat(category),
+    cl::desc("Instructions of the dot product"),
+    cl::values(clEnumValN(InstructionSet::Automatic, "auto", "what is there"),
+               clEnumValN(InstructionSet::Vnni, "vnni", "AVX-512 VNNI"),
+               clEnumValN(InstructionSet::Portable, "portable", "any vectors")));
+cl::opt<CompileStage> stage(
+    "emit", cl::init(CompileStage::Library), cl::cat(category),
+    cl::desc("Stop early and print the program"),
+    cl::values(
+        clEnumValN(CompileStage::QuantizedMlir, "mlir-quantized", "tensors"),
+        clEnumValN(CompileStage::Buffers, "mlir-buffers", "bufferised"),
+        clEnumValN(CompileStage::Kernels, "mlir-kernels", "outlined kernels"),
+        clEnumValN(CompileStage::Llvm, "llvm", "LLVM IR"),
+        clEnumValN(CompileStage::Object, "obj", "keep model.o"),
+        clEnumValN(CompileStage::Library, "library", "everything")));
+cl::opt<std::string> json("json", cl::value_desc("file"),
+                          cl::desc("Also write the report here"),
+                          cl::cat(category));
+
+/// The libraries are beside the folder of this program.
+std::string getRuntimeFolder(const char *program) {
+  SmallString<256> path(sys::fs::getMainExecutable(
+      program, reinterpret_cast<void *>(getRuntimeFolder)));
+  sys::path::remove_filename(path);
+  sys::path::append(path, "..", "lib");
+  return path.str().str();
+}
+
+CompileOptions getOptions(const char *program) {
+  CompileOptions options;
+  options.graphs.assign(graphs.begin(), graphs.end());
+  options.weights = weights;
+  options.output = output;
+  options.mode = observe     ? CompileMode::Observe
+                 : floatOnly ? CompileMode::Float
+                             : CompileMode::Quantized;
+  options.stage = stage;
+  options.calibration = calibration;
+  options.bits = bits;
+  options.tolerance = tolerance;
+  options.weightBits = weightBits;
+  options.group = group;
+  options.headBits = headBits;
+  options.method = method;
+  options.taps = taps;
+  options.cpu = cpu;
+  options.instructions = instructions;
+  options.runtimeFolder = getRuntimeFolder(program);
+  options.jsonReport = json;
+  return options;
+}
+} // namespace
+
+int main(int argc, char **argv) {
+  InitLLVM init(argc, argv);
+  cl::HideUnrelatedOptions(category);
+  cl::ParseCommandLineOptions(argc, argv,
+                              "Compiles linalg graphs and their weights\n");
+  mlir::DialectRegistry registry;
+  registerSpikeQuantDialects(registry);
+  mlir::registerAllToLLVMIRTranslations(registry);
+  mlir::MLIRContext context(registry);
+  SourceMgr sources;
+  mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  if (Error failure = compileModel(getOptions(argv[0]), &context)) {
+    errs() << "sq-compile: error: " << toString(std::move(failure)) << "\n";
+    return 1;
+  }
+  return 0;
+}
