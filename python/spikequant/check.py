@@ -22,19 +22,19 @@ _CATEGORY = "spikequant-name-sites"
 class Finding:
     """A contraction that was taken as a site or left real, and where it is."""
 
-    graph: str
     taken: bool
     text: str
-    location: str
+    location: str | None
 
 
 def check(source: str | Path, weights: str | Path | None = None) -> dict:
-    """`unsupported` operations and contractions (`sites` and `left`) of each graph.
+    """`unsupported` operations and contractions (`sites` and `left`), each with its `graphs`.
 
     Graphs of a bundle that differ in the context only are checked once.
     """
     source = Path(source)
-    unsupported, findings = [], []
+    unsupported: list[dict] = []
+    graphs_of: dict[Finding, list[str]] = {}
     with tempfile.TemporaryDirectory() as work:
         for name in _graph_names(source):
             file = Path(work) / f"{name}.mlir"
@@ -43,13 +43,22 @@ def check(source: str | Path, weights: str | Path | None = None) -> dict:
             except UnsupportedOperationsError as error:
                 unsupported += [{"graph": name, **asdict(op)} for op in error.operations]
                 continue
-            findings += _find_sites(file, name)
+            for finding in _find_sites(file, source):
+                graphs_of.setdefault(finding, []).append(name)
     return {
         "source": str(source),
         "unsupported": unsupported,
-        "sites": [asdict(finding) for finding in findings if finding.taken],
-        "left": [asdict(finding) for finding in findings if not finding.taken],
+        "sites": _entries(graphs_of, taken=True),
+        "left": _entries(graphs_of, taken=False),
     }
+
+
+def _entries(graphs_of: dict[Finding, list[str]], taken: bool) -> list[dict]:
+    return [
+        {"graphs": graphs, "text": finding.text, "location": finding.location}
+        for finding, graphs in graphs_of.items()
+        if finding.taken == taken
+    ]
 
 
 def _graph_names(source: Path) -> list[str]:
@@ -69,7 +78,7 @@ def _import(source: Path, name: str, file: Path, weights: str | Path | None) -> 
         import_graph(source, file, "main", attributes, number_arguments=True)
 
 
-def _find_sites(file: Path, graph: str) -> list[Finding]:
+def _find_sites(file: Path, source: Path) -> list[Finding]:
     remarks = file.with_suffix(".yaml")
     options = [f"--remarks-filter={_CATEGORY}", "--remark-format=yaml"]
     options += [f"--remarks-output-file={remarks}", "-o", "/dev/null"]
@@ -78,7 +87,7 @@ def _find_sites(file: Path, graph: str) -> list[Finding]:
         documents = list(yaml.load_all(remarks.read_text(encoding="utf-8"), _RemarkLoader))
     except (OSError, yaml.YAMLError) as error:
         raise SpikeQuantError(f"sq-opt's remarks cannot be read: {error}") from error
-    return [_finding(document, graph) for document in documents if document]
+    return [_finding(document, source) for document in documents if document]
 
 
 class _RemarkLoader(yaml.SafeLoader):
@@ -92,8 +101,15 @@ def _load_remark(loader: yaml.SafeLoader, kind: str, node: yaml.MappingNode) -> 
 _RemarkLoader.add_multi_constructor("!", _load_remark)
 
 
-def _finding(remark: dict, graph: str) -> Finding:
+def _finding(remark: dict, source: Path) -> Finding:
     parts = [str(value) for entry in remark.get("Args", []) for value in entry.values()]
+    return Finding(remark["Kind"] == "Passed", " ".join(parts), _location(remark, source))
+
+
+def _location(remark: dict, source: Path) -> str | None:
+    """Operations of a text without locations are placed in that text, which is called "-"."""
     place = remark.get("DebugLoc") or {}
-    location = ":".join(str(place[key]) for key in ("File", "Line", "Column") if key in place)
-    return Finding(graph, remark["Kind"] == "Passed", " ".join(parts), location)
+    if not place.get("Line"):
+        return None
+    file = source if place["File"] == "-" else place["File"]
+    return f"{file}:{place['Line']}:{place.get('Column', 0)}"

@@ -265,7 +265,7 @@ def _check_supported(module: ir.Module, source: str) -> None:
     def visit(operation: ir.Operation) -> ir.WalkResult:
         is_foreign = operation.name.split(".")[0] in _FOREIGN_DIALECTS
         if is_foreign and operation.name != "stablehlo.return":
-            left.append(_describe(operation))
+            left.append(_describe(operation, source))
         return ir.WalkResult.ADVANCE
 
     # Pre-order: an operation comes before those inside it.
@@ -274,7 +274,9 @@ def _check_supported(module: ir.Module, source: str) -> None:
         raise UnsupportedOperationsError(source, left)
 
 
-def _describe(operation: ir.Operation) -> UnsupportedOperation:
+def _describe(operation: ir.Operation, source: str) -> UnsupportedOperation:
+    """Operations of a text without locations are placed in that text, which is called "-"."""
     location = str(operation.location).removeprefix("loc(").removesuffix(")")
+    location = location.replace('"-":', f'"{source}":')
     form = operation.get_asm(print_generic_op_form=True, skip_regions=True)
     return UnsupportedOperation(operation.name, location, form)

@@ -32,9 +32,10 @@ def run(options) -> dict:
     result = check(options.source, options.weights)
     for entry in result["unsupported"]:
         print(f"{entry['graph']}: unsupported: {entry['name']} at {entry['location']}")
-    for key in ("sites", "left"):
+    for key, title in (("sites", "quantised"), ("left", "stays real")):
         for entry in result[key]:
-            print(f"{entry['graph']}: {entry['text']} ({entry['location']})")
+            place = f" ({entry['location']})" if entry["location"] else ""
+            print(f"{', '.join(entry['graphs'])}: {title}: {entry['text']}{place}")
     count = {key: len(result[key]) for key in ("sites", "left", "unsupported")}
     print(
         f"{count['sites']} sites will be quantised, {count['left']} contractions stay real, "
