@@ -104,15 +104,8 @@ static bool isClose(double a, double b) {
   return std::abs(a - b) <= 1e-9 * (1.0 + std::abs(a) + std::abs(b));
 }
 
-static Error verifySite(const SiteProblem &site, const SiteSolution &answer,
-                        const AllocationOptions &options) {
+static Error verifyStep(const SiteProblem &site, const SiteSolution &answer) {
   const char *name = answer.name.c_str();
-  if (answer.name != site.name)
-    return createStringError("site '%s' is answered as '%s'", site.name.c_str(),
-                             name);
-  if (answer.bits.size() != site.getChannels())
-    return createStringError("site '%s': %zu windows for %u channels", name,
-                             answer.bits.size(), site.getChannels());
   if (!(answer.step > 0.0f) || !std::isnormal(answer.step))
     return createStringError("site '%s': the step %g is not a positive, finite "
                              "and normal number",
@@ -122,27 +115,69 @@ static Error verifySite(const SiteProblem &site, const SiteSolution &answer,
                              "would clip at %d counts",
                              name, double(answer.step), site.maxAbs,
                              countLimit);
-  for (uint32_t c = 0; c < site.getChannels(); ++c) {
-    int bits = answer.bits[c];
-    if (bits < 0 || bits > options.maxBits)
-      return createStringError("site '%s', channel %u: %d bits, allowed are 0 "
-                               "to %d",
-                               name, c, bits, options.maxBits);
-    float scale = site.encodeScales.empty() ? 1.0f : site.encodeScales[c];
+  for (auto [channel, scale] : llvm::enumerate(site.encodeScales))
     if (!std::isnormal(scale / answer.step))
-      return createStringError("site '%s', channel %u: a / s = %g / %g is not "
+      return createStringError("site '%s', channel %zu: a / s = %g / %g is not "
                                "a normal number",
-                               name, c, double(scale), double(answer.step));
-  }
-  SiteCost cost = computeCost(site, options, answer.step, answer.bits);
-  if (!isClose(cost.windowBits, answer.cost.windowBits) ||
-      !isClose(cost.salient, answer.cost.salient) ||
-      !isClose(cost.saturated, answer.cost.saturated) ||
-      !isClose(cost.loss, answer.cost.loss))
-    return createStringError("site '%s': the recorded cost is not that of the "
-                             "step and bits",
-                             name);
+                               name, channel, double(scale),
+                               double(answer.step));
+  if (!std::isnormal(1.0f / answer.step))
+    return createStringError("site '%s': 1 / s is not a normal number for the "
+                             "step %g",
+                             name, double(answer.step));
   return Error::success();
+}
+
+static Error verifyBits(const SiteProblem &site, const SiteSolution &answer,
+                        int32_t maxBits) {
+  const char *name = answer.name.c_str();
+  if (answer.bits.size() != site.getChannels())
+    return createStringError("site '%s': %zu windows for %u channels", name,
+                             answer.bits.size(), site.getChannels());
+  for (auto [channel, bits] : llvm::enumerate(answer.bits))
+    if (bits < 0 || bits > maxBits)
+      return createStringError("site '%s', channel %zu: %d bits, allowed are 0 "
+                               "to %d",
+                               name, channel, int(bits), maxBits);
+  return Error::success();
+}
+
+static Error verifyCost(const SiteProblem &site, const SiteSolution &answer,
+                        const AllocationOptions &options) {
+  SiteCost cost = computeCost(site, options, answer.step, answer.bits);
+  if (isClose(cost.windowBits, answer.cost.windowBits) &&
+      isClose(cost.salient, answer.cost.salient) &&
+      isClose(cost.saturated, answer.cost.saturated) &&
+      isClose(cost.loss, answer.cost.loss))
+    return Error::success();
+  return createStringError("site '%s': the recorded cost is not that of the "
+                           "step and bits",
+                           answer.name.c_str());
+}
+
+static Error verifySite(const SiteProblem &site, const SiteSolution &answer,
+                        const AllocationOptions &options) {
+  if (answer.name != site.name)
+    return createStringError("site '%s' is answered as '%s'", site.name.c_str(),
+                             answer.name.c_str());
+  if (Error error = verifyStep(site, answer))
+    return error;
+  if (Error error = verifyBits(site, answer, options.maxBits))
+    return error;
+  return verifyCost(site, answer, options);
+}
+
+static Error verifyMeans(const BitProblem &problem,
+                         const BitSolution &solution) {
+  BitSolution again = solution;
+  summarise(problem, again);
+  if (isClose(again.activationBits, solution.activationBits) &&
+      isClose(again.storedBits, solution.storedBits) &&
+      isClose(again.activationBitsByMacs, solution.activationBitsByMacs) &&
+      isClose(again.salient, solution.salient) &&
+      isClose(again.expectedLoss, solution.expectedLoss))
+    return Error::success();
+  return createStringError("the recorded means are not those of the sites");
 }
 
 Error spikequant::verify(const BitProblem &problem,
@@ -153,18 +188,12 @@ Error spikequant::verify(const BitProblem &problem,
   for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites))
     if (Error error = verifySite(site, answer, problem.options))
       return error;
-  BitSolution again = solution;
-  summarise(problem, again);
-  if (!isClose(again.activationBits, solution.activationBits) ||
-      !isClose(again.storedBits, solution.storedBits) ||
-      !isClose(again.activationBitsByMacs, solution.activationBitsByMacs) ||
-      !isClose(again.salient, solution.salient) ||
-      !isClose(again.expectedLoss, solution.expectedLoss))
-    return createStringError("the recorded means are not those of the sites");
+  if (Error error = verifyMeans(problem, solution))
+    return error;
   if (problem.options.rule == StepRule::Budget &&
-      again.activationBits > problem.options.meanBits + 1e-9)
+      solution.activationBits > problem.options.meanBits + 1e-9)
     return createStringError("%.4f bits per value exceed the budget of %.4f",
-                             again.activationBits, problem.options.meanBits);
+                             solution.activationBits, problem.options.meanBits);
   return Error::success();
 }
 

@@ -21,6 +21,7 @@ using namespace spikequant;
 using namespace spikequant::magnitude;
 
 namespace {
+/// Channels whose counts lie side by side in the histogram.
 constexpr uint32_t blockChannels = 16;
 constexpr uint64_t blockRows = 64;
 constexpr uint32_t smallBits = powerBits(8);
@@ -71,7 +72,7 @@ static void addSmallBlock(const float *values, uint64_t rows, size_t stride,
       squares[c] += magnitude * magnitude;
     }
     for (uint32_t c = 0; c < blockChannels; ++c)
-      ++target.histogram[size_t(c) * binCount + bins[c]];
+      ++target.histogram[bins[c] * blockChannels + c];
   }
   for (uint32_t c = 0; c < blockChannels; ++c) {
     target.maxAbs[c] = std::max(target.maxAbs[c], bit_cast<float>(largest[c]));
@@ -87,7 +88,7 @@ static void addBlock(const float *values, uint64_t rows, size_t stride,
     for (uint32_t c = 0; c < width; ++c) {
       float value = values[r * stride + c];
       unsigned bin = binOf(value);
-      ++target.histogram[size_t(c) * binCount + bin];
+      ++target.histogram[bin * blockChannels + c];
       if (bin >= infinityBin)
         continue;
       float absolute = bit_cast<float>(absoluteBits(value));
@@ -99,6 +100,7 @@ static void addBlock(const float *values, uint64_t rows, size_t stride,
 }
 
 Error SiteStatistics::accumulate(const float *values, uint64_t count) {
+  static_assert(blockChannels == laneCount);
   if (count > std::numeric_limits<uint32_t>::max() - rows)
     return createStringError("site '%s': more than 2^32 - 1 rows; calibrate on "
                              "less text",
@@ -110,7 +112,7 @@ Error SiteStatistics::accumulate(const float *values, uint64_t count) {
       uint32_t width = std::min(blockChannels, channels - c);
       const float *block = values + r * channels + c;
       Target target{&maxAbs[c], &sums[c], &squares[c],
-                    &histogram[size_t(c) * binCount]};
+                    &histogram[histogramIndex(c, 0)]};
       if (width == blockChannels &&
           largestBits(block, height, channels, width) < smallBits)
         addSmallBlock(block, height, channels, target);

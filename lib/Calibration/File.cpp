@@ -40,18 +40,19 @@ static std::string toDecimal(Int128 value) {
 }
 
 /// Runs of nonzero bins, each `first:count,count,..`, separated by spaces.
-static std::string printBins(const uint32_t *counts) {
+static std::string printBins(const SiteStatistics &site, uint32_t channel) {
   std::string text;
   raw_string_ostream os(text);
   for (unsigned bin = 0; bin < binCount; ++bin) {
-    if (counts[bin] == 0)
+    uint32_t count = site.getCount(channel, bin);
+    if (count == 0)
       continue;
-    bool continues = bin > 0 && counts[bin - 1] != 0;
+    bool continues = bin > 0 && site.getCount(channel, bin - 1) != 0;
     if (continues)
       os << ',';
     else
       os << (text.empty() ? "" : " ") << bin << ':';
-    os << counts[bin];
+    os << count;
   }
   return text;
 }
@@ -60,7 +61,7 @@ static json::Value printChannel(const SiteStatistics &site, uint32_t channel) {
   return json::Object{{"max", site.getMaxAbs(channel)},
                       {"sum", toDecimal(site.getFixedSum(channel))},
                       {"squares", toDecimal(site.getFixedSquares(channel))},
-                      {"bins", printBins(site.getHistogram(channel))}};
+                      {"bins", printBins(site, channel)}};
 }
 
 static void printSite(const SiteStatistics &site, json::OStream &os) {
@@ -124,9 +125,10 @@ private:
   Expected<SiteStatistics> readSite(const json::Value &value);
   Error readChannel(const json::Value &value, SiteStatistics &site,
                     uint32_t channel);
-  Error readBins(StringRef text, MutableArrayRef<uint32_t> counts);
+  Error readBins(StringRef text, SiteStatistics &site, uint32_t channel);
   Error readSum(const json::Object &object, StringRef key, Int128 &result);
   Error checkChannel(const SiteStatistics &site, uint32_t channel);
+  Error checkSums(const SiteStatistics &site, uint32_t channel);
 
   StringRef source;
   std::string where;
@@ -212,9 +214,7 @@ Error StatisticsReader::readChannel(const json::Value &value,
   std::optional<StringRef> bins = object->getString("bins");
   if (!bins)
     return fail("\"bins\" is missing or no string");
-  MutableArrayRef<uint32_t> counts(&site.histogram[size_t(channel) * binCount],
-                                   binCount);
-  if (Error error = readBins(*bins, counts))
+  if (Error error = readBins(*bins, site, channel))
     return error;
   if (Error error = readSum(*object, "sum", site.sums[channel]))
     return error;
@@ -223,8 +223,8 @@ Error StatisticsReader::readChannel(const json::Value &value,
   return checkChannel(site, channel);
 }
 
-Error StatisticsReader::readBins(StringRef text,
-                                 MutableArrayRef<uint32_t> counts) {
+Error StatisticsReader::readBins(StringRef text, SiteStatistics &site,
+                                 uint32_t channel) {
   unsigned next = 0;
   while (!text.empty()) {
     auto [run, rest] = text.split(' ');
@@ -239,7 +239,7 @@ Error StatisticsReader::readBins(StringRef text,
         return fail("\"bins\": '" + item + "' is no count from 1 to 2^32 - 1");
       if (bin >= binCount)
         return fail("\"bins\": there are only " + Twine(binCount) + " bins");
-      counts[bin++] = count;
+      site.histogram[site.histogramIndex(channel, bin++)] = count;
     }
     next = bin + 1;
     text = rest;
@@ -278,6 +278,11 @@ Error StatisticsReader::checkChannel(const SiteStatistics &site,
                 Twine(site.rows) + " rows");
   if (binOf(site.maxAbs[channel]) != highest)
     return fail("\"max\" is not in the highest bin that is used");
+  return checkSums(site, channel);
+}
+
+Error StatisticsReader::checkSums(const SiteStatistics &site,
+                                  uint32_t channel) {
   Int128 finite = Int128(site.getFiniteCount(channel));
   Int128 sum = site.sums[channel], squares = site.squares[channel];
   constexpr int largestBits = maxExponent + sumFractionBits;

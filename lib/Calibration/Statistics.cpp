@@ -7,6 +7,7 @@
 #include "spikequant/Calibration/Statistics.h"
 
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <cmath>
 #include <limits>
@@ -18,7 +19,7 @@ using namespace spikequant::magnitude;
 SiteStatistics::SiteStatistics(std::string name, uint32_t channels)
     : name(std::move(name)), channels(channels), maxAbs(channels),
       sums(channels), squares(channels),
-      histogram(size_t(channels) * binCount) {}
+      histogram(size_t(alignTo(channels, laneCount)) * binCount) {}
 
 /// The bins are u32, so the row counter must stay below 2^32.
 static Error checkRows(const SiteStatistics &site, uint64_t more) {
@@ -83,9 +84,8 @@ double SiteStatistics::getPercentile(double fraction) const {
   std::vector<uint64_t> totals(infinityBin);
   float largest = 0.0f;
   for (uint32_t c = 0; c < channels; ++c) {
-    const uint32_t *counts = getHistogram(c);
     for (unsigned bin = 0; bin < infinityBin; ++bin)
-      totals[bin] += counts[bin];
+      totals[bin] += getCount(c, bin);
     largest = std::max(largest, maxAbs[c]);
   }
   uint64_t count = sum_of(totals, uint64_t(0));

@@ -41,11 +41,12 @@ LogicalResult addArguments(func::FuncOp function) {
   return success();
 }
 
-/// Names that the host sees, in the order of their first appearance.
+/// Names that the host sees: those that are listed already, then the others in
+/// the order of their first appearance.
 void listSites(func::FuncOp function) {
-  if (function->hasAttr(kSitesAttr))
-    return;
   llvm::SetVector<Attribute> sites;
+  if (auto listed = function->getAttrOfType<ArrayAttr>(kSitesAttr))
+    sites.insert(listed.begin(), listed.end());
   function.walk([&](Operation *op) {
     if (isa<ObserveOp, TallyOp, EncodeSplitOp>(op))
       sites.insert(op->getAttr("site"));

@@ -8,6 +8,7 @@
 
 #include "TileRounding.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
@@ -45,7 +46,7 @@ static Error checkArguments(MatrixView weights, const RoundingOptions &options,
 static void loadTile(MatrixView source, int64_t first,
                      std::vector<float> &out) {
   int64_t present = std::min(lanes, source.n - first);
-  std::fill(out.begin(), out.end(), 0.0f);
+  llvm::fill(out, 0.0f);
   const float *base = source.data + first * source.strideN;
   for (int64_t j = 0; j < source.k; ++j)
     for (int64_t l = 0; l < present; ++l)

@@ -32,11 +32,32 @@ static inline float clampTo(float x, float low, float high) {
   return x > high ? high : x;
 }
 
+static inline float clampOffset(float c) {
+  return clampTo(c, -32767.0f, 32767.0f);
+}
+
+/// Fewer levels than codes: a group that lies on a grid need not reach both of
+/// its ends, and only its own spacing restores it. More: the ends are clipped,
+/// which pays in long groups.
+static std::vector<GridCandidate> gridCandidates(const RoundingOptions &options,
+                                                 float top) {
+  std::vector<GridCandidate> candidates{{top, 0.0f}};
+  if (!options.searchSteps)
+    return candidates;
+  if (top <= 15.0f)
+    for (float levels = top - 1; 2 * levels >= top; --levels)
+      candidates.push_back({levels, 0.0f});
+  for (float ratio : {1.04f, 1.08f, 1.14f, 1.22f, 1.34f})
+    candidates.push_back({top * ratio, top * (ratio - 1.0f) / 2.0f});
+  return candidates;
+}
+
 TileRounding::TileRounding(int64_t k, const RoundingOptions &options)
     : k(k), group(options.symmetric ? k : std::min(options.group, k)),
       groups((k + group - 1) / group), options(options),
       top(static_cast<float>((1 << options.bits) - 1)),
-      maxMultiplier(options.bits <= 4 ? 255.0f : 63.0f) {
+      maxMultiplier(options.bits <= 4 ? 255.0f : 63.0f),
+      candidates(gridCandidates(options, top)) {
   weights.resize(k * lanes);
   codes.resize(k * lanes);
   multipliers.resize(groups);
@@ -51,8 +72,9 @@ TileRounding::TileRounding(int64_t k, const RoundingOptions &options)
 
 /// Squared error of rounding the values t (0..1, [count][lane]) to the grid
 /// {(q + shift) / levels : q = 0..top}.
-static Lanes<float> gridError(const float *t, int64_t count, float levels,
-                              float shift, float top) {
+static Lanes<float> gridError(const float *t, int64_t count,
+                              GridCandidate candidate, float top) {
+  auto [levels, shift] = candidate;
   Lanes<float> error{};
   float spacing = 1.0f / levels;
   for (int64_t j = 0; j < count; ++j)
@@ -65,33 +87,9 @@ static Lanes<float> gridError(const float *t, int64_t count, float levels,
   return error;
 }
 
-namespace {
-/// A grid of `levels` steps across a group's range, starting `shift` steps
-/// above its minimum.
-struct GridCandidate {
-  float levels;
-  float shift;
-};
-} // namespace
-
-/// Fewer levels than codes: a group that lies on a grid need not reach both of
-/// its ends, and only its own spacing restores it. More: the ends are clipped,
-/// which pays in long groups.
-static std::vector<GridCandidate> gridCandidates(float top, bool search) {
-  std::vector<GridCandidate> candidates{{top, 0.0f}};
-  if (!search)
-    return candidates;
-  if (top <= 15.0f)
-    for (float levels = top - 1; 2 * levels >= top; --levels)
-      candidates.push_back({levels, 0.0f});
-  for (float ratio : {1.04f, 1.08f, 1.14f, 1.22f, 1.34f})
-    candidates.push_back({top * ratio, top * (ratio - 1.0f) / 2.0f});
-  return candidates;
-}
-
-GroupGrid TileRounding::findGrid(int64_t g) {
-  int64_t begin = groupBegin(g), count = groupEnd(g) - begin;
-  const float *w = weights.data() + begin * lanes;
+/// Least and greatest value of each lane.
+static std::pair<Lanes<float>, Lanes<float>> rangeOf(const float *w,
+                                                     int64_t count) {
   Lanes<float> low, high;
   std::copy_n(w, lanes, low.begin());
   std::copy_n(w, lanes, high.begin());
@@ -101,7 +99,32 @@ GroupGrid TileRounding::findGrid(int64_t g) {
       low[l] = value < low[l] ? value : low[l];
       high[l] = value > high[l] ? value : high[l];
     }
-  Lanes<float> reciprocal;
+  return {low, high};
+}
+
+/// The candidate with the least error for the values t (0..1), per lane.
+static Lanes<GridCandidate> bestCandidate(llvm::ArrayRef<GridCandidate> all,
+                                          const float *t, int64_t count,
+                                          float top) {
+  Lanes<GridCandidate> best;
+  Lanes<float> least;
+  least.fill(INFINITY);
+  for (GridCandidate candidate : all) {
+    Lanes<float> error = gridError(t, count, candidate, top);
+    for (int64_t l = 0; l < lanes; ++l)
+      if (error[l] < least[l]) {
+        least[l] = error[l];
+        best[l] = candidate;
+      }
+  }
+  return best;
+}
+
+GroupGrid TileRounding::findGrid(int64_t g) {
+  int64_t begin = groupBegin(g), count = groupEnd(g) - begin;
+  const float *w = weights.data() + begin * lanes;
+  auto [low, high] = rangeOf(w, count);
+  Lanes<float> reciprocal; // 0 where the group is constant
   for (int64_t l = 0; l < lanes; ++l) {
     float range = high[l] - low[l];
     reciprocal[l] = range > smallestRange ? 1.0f / range : 0.0f;
@@ -110,25 +133,15 @@ GroupGrid TileRounding::findGrid(int64_t g) {
     for (int64_t l = 0; l < lanes; ++l)
       normalised[j * lanes + l] = (w[j * lanes + l] - low[l]) * reciprocal[l];
 
-  Lanes<float> best, levels{}, shift{};
-  best.fill(INFINITY);
-  for (GridCandidate candidate : gridCandidates(top, options.searchSteps)) {
-    Lanes<float> error = gridError(normalised.data(), count, candidate.levels,
-                                   candidate.shift, top);
-    for (int64_t l = 0; l < lanes; ++l)
-      if (error[l] < best[l]) {
-        best[l] = error[l];
-        levels[l] = candidate.levels;
-        shift[l] = candidate.shift;
-      }
-  }
-
+  Lanes<GridCandidate> best =
+      bestCandidate(candidates, normalised.data(), count, top);
   GroupGrid grid;
   for (int64_t l = 0; l < lanes; ++l) {
     bool constant = reciprocal[l] == 0.0f;
-    grid.step[l] = constant ? 0.0f : (high[l] - low[l]) / levels[l];
-    grid.low[l] = low[l] + shift[l] * grid.step[l];
-    grid.levels[l] = constant ? 0.0f : std::min(levels[l], top);
+    float step = (high[l] - low[l]) / best[l].levels;
+    grid.step[l] = constant ? 0.0f : step;
+    grid.low[l] = low[l] + best[l].shift * grid.step[l];
+    grid.levels[l] = constant ? 0.0f : std::min(best[l].levels, top);
   }
   return grid;
 }
@@ -222,6 +235,22 @@ static Lanes<float> inverseOf(const Lanes<float> &scales) {
   return inverse;
 }
 
+/// m is the nearest integer to the grid's step, plus `change`; c keeps the
+/// grid's middle, whatever rounding did to its step.
+static GroupChoice firstChoice(const GroupGrid &grid,
+                               const Lanes<float> &inverse, float change,
+                               float maxMultiplier) {
+  GroupChoice choice;
+  for (int64_t l = 0; l < lanes; ++l) {
+    float ideal = nearest(grid.step[l] * inverse[l]) + change;
+    choice.m[l] = clampTo(ideal, 1.0f, maxMultiplier);
+    float half = grid.levels[l] * 0.5f;
+    float middle = (grid.low[l] + half * grid.step[l]) * inverse[l];
+    choice.c[l] = clampOffset(nearest(middle - half * choice.m[l]));
+  }
+  return choice;
+}
+
 void TileRounding::chooseGroup(int64_t g, const GroupGrid &grid) {
   const float *w = weights.data() + groupBegin(g) * lanes;
   int64_t count = groupEnd(g) - groupBegin(g);
@@ -229,22 +258,13 @@ void TileRounding::chooseGroup(int64_t g, const GroupGrid &grid) {
   GroupChoice best;
   best.squaredError.fill(INFINITY);
   for (float change : {0.0f, 1.0f, -1.0f}) {
-    GroupChoice choice;
-    for (int64_t l = 0; l < lanes; ++l) {
-      float ideal = nearest(grid.step[l] * inverse[l]) + change;
-      choice.m[l] = clampTo(ideal, 1.0f, maxMultiplier);
-      // Keep the grid's middle, whatever rounding did to its step.
-      float half = grid.levels[l] * 0.5f;
-      float middle = (grid.low[l] + half * grid.step[l]) * inverse[l];
-      choice.c[l] =
-          clampTo(nearest(middle - half * choice.m[l]), -32767.0f, 32767.0f);
-    }
+    GroupChoice choice = firstChoice(grid, inverse, change, maxMultiplier);
     evaluate(w, count, inverse, top, choice);
     keepBetter(best, choice);
-    for (int64_t l = 0; l < lanes; ++l)
-      choice.c[l] = clampTo(
-          choice.c[l] + nearest(choice.residual[l] / static_cast<float>(count)),
-          -32767.0f, 32767.0f);
+    for (int64_t l = 0; l < lanes; ++l) {
+      float mean = choice.residual[l] / static_cast<float>(count);
+      choice.c[l] = clampOffset(choice.c[l] + nearest(mean));
+    }
     evaluate(w, count, inverse, top, choice);
     keepBetter(best, choice);
   }
@@ -254,17 +274,64 @@ void TileRounding::chooseGroup(int64_t g, const GroupGrid &grid) {
   }
 }
 
-void TileRounding::fixGroup(int64_t g) {
-  multipliers[g].fill(1);
-  offsets[g].fill(-(1 << (options.bits - 1)));
+/// All-zero rows have c = 0 in every form.
+void TileRounding::chooseIntegers() {
+  for (int64_t g = 0; g < groups; ++g) {
+    if (options.symmetric) {
+      multipliers[g].fill(1);
+      offsets[g].fill(-(1 << (options.bits - 1)));
+    } else {
+      chooseGroup(g, grids[g]);
+    }
+    for (int64_t l = 0; l < lanes; ++l)
+      if (maxAbs[l] == 0.0f) {
+        multipliers[g][l] = 1;
+        offsets[g][l] = 0;
+      }
+  }
 }
 
 //===----------------------------------------------------------------------===//
 // Codes
 //===----------------------------------------------------------------------===//
 
-/// Writes the nearest codes for the chosen integers, measures the errors and
-/// returns sum_j |W_oj| per lane.
+namespace {
+/// What the codes of one group leave over and add up to.
+struct GroupSums {
+  Lanes<float> error{}, square{}, largest{}; ///< In units of s^2, s^2 and s.
+  Lanes<int64_t> magnitude{};                ///< sum |W|
+};
+} // namespace
+
+/// Writes the nearest codes of one group for the integers m and c.
+static GroupSums writeGroup(const float *w, int64_t count,
+                            const Lanes<float> &inverse,
+                            const Lanes<int32_t> &multiplier,
+                            const Lanes<int32_t> &offset, float top,
+                            uint8_t *codes) {
+  Lanes<float> m, c, reciprocal;
+  for (int64_t l = 0; l < lanes; ++l) {
+    m[l] = static_cast<float>(multiplier[l]);
+    c[l] = static_cast<float>(offset[l]);
+    reciprocal[l] = 1.0f / m[l];
+  }
+  GroupSums sums;
+  for (int64_t j = 0; j < count; ++j)
+    for (int64_t l = 0; l < lanes; ++l) {
+      float y = w[j * lanes + l] * inverse[l];
+      float q = nearest(clampTo((y - c[l]) * reciprocal[l], 0.0f, top));
+      float weight = q * m[l] + c[l]; // exact: an integer below 2^24
+      float r = std::fabs(y - weight);
+      sums.error[l] += r * r;
+      sums.square[l] += y * y;
+      sums.largest[l] = r > sums.largest[l] ? r : sums.largest[l];
+      sums.magnitude[l] += static_cast<int32_t>(std::fabs(weight));
+      codes[j * lanes + l] = static_cast<uint8_t>(static_cast<int32_t>(q));
+    }
+  return sums;
+}
+
+/// Writes all codes, measures the errors and returns sum_j |W_oj| per lane.
 Lanes<int64_t> TileRounding::writeCodes() {
   Lanes<int64_t> rowSums{};
   squaredError.fill(0.0);
@@ -272,32 +339,16 @@ Lanes<int64_t> TileRounding::writeCodes() {
   maxError.fill(0.0);
   Lanes<float> inverse = inverseOf(scales);
   for (int64_t g = 0; g < groups; ++g) {
-    Lanes<float> m, c, reciprocal, error{}, square{}, largest{};
-    for (int64_t l = 0; l < lanes; ++l) {
-      m[l] = static_cast<float>(multipliers[g][l]);
-      c[l] = static_cast<float>(offsets[g][l]);
-      reciprocal[l] = 1.0f / m[l];
-    }
-    for (int64_t j = groupBegin(g); j < groupEnd(g); ++j) {
-      const float *w = weights.data() + j * lanes;
-      uint8_t *code = codes.data() + j * lanes;
-      for (int64_t l = 0; l < lanes; ++l) {
-        float y = w[l] * inverse[l];
-        float q = nearest(clampTo((y - c[l]) * reciprocal[l], 0.0f, top));
-        float weight = q * m[l] + c[l]; // exact: an integer below 2^24
-        float r = std::fabs(y - weight);
-        error[l] += r * r;
-        square[l] += y * y;
-        largest[l] = r > largest[l] ? r : largest[l];
-        code[l] = static_cast<uint8_t>(static_cast<int32_t>(q));
-        rowSums[l] += static_cast<int32_t>(std::fabs(weight));
-      }
-    }
+    int64_t begin = groupBegin(g), first = begin * lanes;
+    GroupSums sums =
+        writeGroup(weights.data() + first, groupEnd(g) - begin, inverse,
+                   multipliers[g], offsets[g], top, codes.data() + first);
     for (int64_t l = 0; l < lanes; ++l) {
       double s = scales[l];
-      squaredError[l] += error[l] * s * s;
-      squaredWeight[l] += square[l] * s * s;
-      maxError[l] = std::max(maxError[l], largest[l] * s);
+      squaredError[l] += sums.error[l] * s * s;
+      squaredWeight[l] += sums.square[l] * s * s;
+      maxError[l] = std::max(maxError[l], sums.largest[l] * s);
+      rowSums[l] += sums.magnitude[l];
     }
   }
   return rowSums;
@@ -323,17 +374,7 @@ bool TileRounding::round() {
     grids[g] = findGrid(g);
   chooseScales();
   for (int attempt = 0; attempt < 32; ++attempt) {
-    for (int64_t g = 0; g < groups; ++g) {
-      if (options.symmetric)
-        fixGroup(g);
-      else
-        chooseGroup(g, grids[g]);
-      for (int64_t l = 0; l < lanes; ++l)
-        if (maxAbs[l] == 0.0f) {
-          multipliers[g][l] = 1;
-          offsets[g][l] = 0;
-        }
-    }
+    chooseIntegers();
     if (!enlargeScales(writeCodes()))
       return true;
   }

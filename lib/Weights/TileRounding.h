@@ -32,6 +32,13 @@ struct GroupGrid {
   Lanes<float> levels; ///< 0 where the group is constant.
 };
 
+/// A grid of `levels` steps across a group's range, starting `shift` steps
+/// above its minimum.
+struct GridCandidate {
+  float levels;
+  float shift;
+};
+
 /// One tile on its way from real weights to codes.
 class TileRounding {
 public:
@@ -58,7 +65,7 @@ private:
   GroupGrid findGrid(int64_t g);
   void chooseScales();
   void chooseGroup(int64_t g, const GroupGrid &grid);
-  void fixGroup(int64_t g);
+  void chooseIntegers();
   Lanes<int64_t> writeCodes();
   bool enlargeScales(const Lanes<int64_t> &rowSums);
 
@@ -66,6 +73,7 @@ private:
   RoundingOptions options;
   float top; ///< The largest code.
   float maxMultiplier;
+  std::vector<GridCandidate> candidates;
   Lanes<float> maxAbs;
   std::vector<GroupGrid> grids;
   std::vector<float> normalised; ///< Scratch, one group.

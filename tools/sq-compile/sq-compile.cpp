@@ -9,6 +9,8 @@
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Remarks.h"
+#include "mlir/Remark/RemarkStreamer.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
@@ -23,7 +25,7 @@ namespace {
 cl::OptionCategory category("sq-compile options");
 cl::list<std::string> graphs(cl::Positional, cl::OneOrMore,
                              cl::desc("GRAPH.mlir .."), cl::cat(category));
-cl::opt<std::string> output("o", cl::Required, cl::value_desc("folder"),
+cl::opt<std::string> output("o", cl::init("out"), cl::value_desc("folder"),
                             cl::desc("Compiled model"), cl::cat(category));
 cl::opt<std::string> weights("weights", cl::value_desc("file"),
                              cl::desc("Weights, safetensors"),
@@ -82,6 +84,27 @@ cl::opt<CompileStage> stage(
 cl::opt<std::string> json("json", cl::value_desc("file"),
                           cl::desc("Also write the report here"),
                           cl::cat(category));
+cl::opt<std::string> remarks(
+    "remarks", cl::value_desc("regex"), cl::cat(category),
+    cl::desc("Print the decisions of these categories, e.g. .*"));
+cl::opt<std::string> remarksFile("remarks-output", cl::value_desc("file"),
+                                 cl::desc("Write them to a YAML file instead"),
+                                 cl::cat(category));
+
+/// Decisions (sites, steps, kernels) are remarks.
+bool enableRemarks(mlir::MLIRContext &context) {
+  if (remarks.empty() && remarksFile.empty())
+    return true;
+  mlir::remark::RemarkCategories categories;
+  categories.all = remarks.empty() ? std::string(".*") : remarks.getValue();
+  auto policy = std::make_unique<mlir::remark::RemarkEmittingPolicyAll>();
+  if (remarksFile.empty())
+    return succeeded(mlir::remark::enableOptimizationRemarks(
+        context, nullptr, std::move(policy), categories, true));
+  return succeeded(mlir::remark::enableOptimizationRemarksWithLLVMStreamer(
+      context, remarksFile, llvm::remarks::Format::YAML, std::move(policy),
+      categories));
+}
 
 /// The libraries are beside the folder of this program.
 std::string getRuntimeFolder(const char *program) {
@@ -128,6 +151,10 @@ int main(int argc, char **argv) {
   mlir::MLIRContext context(registry);
   SourceMgr sources;
   mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  if (!enableRemarks(context)) {
+    errs() << "sq-compile: error: remarks cannot be written\n";
+    return 1;
+  }
   if (Error failure = compileModel(getOptions(argv[0]), &context)) {
     errs() << "sq-compile: error: " << toString(std::move(failure)) << "\n";
     return 1;

@@ -80,11 +80,7 @@ public:
   /// Sum of the squares of those integers (grid 2^-40).
   Int128 getFixedSquares(uint32_t channel) const { return squares[channel]; }
   uint32_t getCount(uint32_t channel, unsigned bin) const {
-    return histogram[size_t(channel) * magnitude::binCount + bin];
-  }
-  /// `magnitude::binCount` counts of one channel.
-  const uint32_t *getHistogram(uint32_t channel) const {
-    return &histogram[size_t(channel) * magnitude::binCount];
+    return histogram[histogramIndex(channel, bin)];
   }
 
   /// Mean and mean square of a channel's finite values; 0 without any.
@@ -103,6 +99,15 @@ public:
 
 private:
   friend class StatisticsReader;
+
+  /// Counts of 16 channels lie side by side for each bin: a block of channels
+  /// then touches one cache line per used bin while it accumulates.
+  static constexpr uint32_t laneCount = 16;
+  static size_t histogramIndex(uint32_t channel, unsigned bin) {
+    size_t block = channel / laneCount;
+    return (block * magnitude::binCount + bin) * laneCount +
+           channel % laneCount;
+  }
 
   std::string name;
   uint32_t channels;

@@ -16,6 +16,8 @@
 
 #include <stdint.h>
 
+/* C names, as in the compiled library. */
+/* NOLINTBEGIN(readability-identifier-naming) */
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -62,5 +64,6 @@ void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
 #ifdef __cplusplus
 }
 #endif
+/* NOLINTEND(readability-identifier-naming) */
 
 #endif /* SPIKEQUANT_KERNEL_REFERENCE_H */

@@ -103,7 +103,7 @@ Value mlir::spikequant::emitExp2(FloatEmitter &e, Value x) {
 
 /// 2^k (e^r - 1) + 2^k - 1 with half the power, so that k = 128 works.
 Value mlir::spikequant::emitExpM1(FloatEmitter &e, Value x) {
-  Value limited = e.clamp(x, -18.0, 90.0);
+  Value limited = e.clamp(x, -18.0, 89.0);
   Reduced reduced = reduceExp(e, limited);
   Value r = reduced.r;
   Value q = e.fma(e.mul(r, r), e.polynomial(r, kExpQ), r);
@@ -176,7 +176,7 @@ Value mlir::spikequant::emitTanh(FloatEmitter &e, Value x) {
   Value exponential = emitExp(e, e.add(magnitude, magnitude));
   Value far = e.sub(one, e.div(e.constant(2.0), e.add(exponential, one)));
   Value isNear = e.less(magnitude, e.constant(0.625));
-  return e.select(isNear, near, e.copySign(far, x));
+  return e.copySign(e.select(isNear, near, far), x); // keeps -0
 }
 
 /// A polynomial near 0, 1 - exp(log(erfc |x|)) beyond.

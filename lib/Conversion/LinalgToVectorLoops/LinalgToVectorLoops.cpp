@@ -18,6 +18,7 @@
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -74,19 +75,22 @@ LogicalResult mlir::spikequant::convertLinalgToVectorLoops(
     RewriterBase &rewriter, linalg::LinalgOp op,
     const VectorLoopsOptions &options) {
   if (!op.hasPureBufferSemantics())
-    return op.emitOpError("is not on buffers; run the bufferisation first");
+    return op.emitOpError(
+        "works on tensors; bufferise before the conversion to loops");
+  if (llvm::is_contained(op.getStaticLoopRanges(), 0)) {
+    rewriter.eraseOp(op); // no iteration: the outputs stay as they are
+    return success();
+  }
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(op);
   FailureOr<StridedNest> nest = analyzeNest(op);
   if (failed(nest))
     return emitScalarLoops(rewriter, op);
-  if (!nest->empty()) {
-    simplifyNest(*nest);
-    flattenOperands(rewriter, *nest);
-    NestBuilder builder(rewriter, *nest, options);
-    if (failed(emitContraction(builder)))
-      emitGeneric(builder);
-  }
+  simplifyNest(*nest);
+  flattenOperands(rewriter, *nest);
+  NestBuilder builder(rewriter, *nest, options);
+  if (failed(emitContraction(builder)))
+    emitGeneric(builder);
   rewriter.eraseOp(op);
   return success();
 }
@@ -100,18 +104,36 @@ struct ConvertLinalgToVectorLoops
 
   void runOnOperation() override {
     IRRewriter rewriter(&getContext());
-    getOperation().walk([&](memref::CopyOp copy) {
-      rewriter.setInsertionPoint(copy);
-      linalg::makeMemRefCopyOp(rewriter, copy.getLoc(), copy.getSource(),
-                               copy.getTarget());
-      rewriter.eraseOp(copy);
-    });
+    expandCopies(rewriter);
     SmallVector<linalg::LinalgOp> ops;
     getOperation().walk([&](linalg::LinalgOp op) { ops.push_back(op); });
     VectorLoopsOptions options{vectorBits};
     for (linalg::LinalgOp op : ops)
       if (failed(convertLinalgToVectorLoops(rewriter, op, options)))
         return signalPassFailure();
+    if (failed(checkNothingLeft()))
+      signalPassFailure();
+  }
+
+private:
+  void expandCopies(RewriterBase &rewriter) {
+    getOperation().walk([&](memref::CopyOp copy) {
+      rewriter.setInsertionPoint(copy);
+      linalg::makeMemRefCopyOp(rewriter, copy.getLoc(), copy.getSource(),
+                               copy.getTarget());
+      rewriter.eraseOp(copy);
+    });
+  }
+
+  LogicalResult checkNothingLeft() {
+    WalkResult result = getOperation().walk([](Operation *op) {
+      if (!isa_and_nonnull<linalg::LinalgDialect>(op->getDialect()))
+        return WalkResult::advance();
+      op->emitOpError("has no structured form; decompose it before the "
+                      "conversion to loops");
+      return WalkResult::interrupt();
+    });
+    return failure(result.wasInterrupted());
   }
 };
 

@@ -7,6 +7,7 @@
 #include "NestBuilder.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -137,6 +138,35 @@ static bool hasVectorMemory(Type type) {
                             llvm::isPowerOf2_32(type.getIntOrFloatBitWidth()));
 }
 
+/// A bit of a memref occupies a byte that holds 0 or 1: address of one.
+Value NestBuilder::bitAddress(const NestAccess &access, Value offset) {
+  auto parts =
+      memref::ExtractStridedMetadataOp::create(builder, loc, access.base);
+  Value start =
+      memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, access.base);
+  Value address = add(add(start, parts.getOffset()), offset);
+  Value number =
+      arith::IndexCastOp::create(builder, loc, builder.getI64Type(), address);
+  return LLVM::IntToPtrOp::create(
+      builder, loc, LLVM::LLVMPointerType::get(builder.getContext()), number);
+}
+
+Value NestBuilder::loadBits(const NestAccess &access, Value offset,
+                            int64_t lanes) {
+  auto bytes = VectorType::get({lanes}, builder.getI8Type());
+  Value loaded =
+      LLVM::LoadOp::create(builder, loc, bytes, bitAddress(access, offset), 1);
+  return arith::TruncIOp::create(
+      builder, loc, VectorType::get({lanes}, builder.getI1Type()), loaded);
+}
+
+void NestBuilder::storeBits(const NestAccess &access, Value value, Value offset,
+                            int64_t lanes) {
+  auto bytes = VectorType::get({lanes}, builder.getI8Type());
+  Value wide = arith::ExtUIOp::create(builder, loc, bytes, value);
+  LLVM::StoreOp::create(builder, loc, wide, bitAddress(access, offset), 1);
+}
+
 Value NestBuilder::broadcast(Value scalar, int64_t lanes) {
   if (lanes == 0)
     return scalar;
@@ -155,6 +185,8 @@ Value NestBuilder::load(const NestAccess &access, Value offset, int64_t stride,
   if (stride == 1 && hasVectorMemory(access.elementType))
     return vector::LoadOp::create(builder, loc, type, access.base,
                                   ValueRange{offset});
+  if (stride == 1 && access.elementType.isInteger(1))
+    return loadBits(access, offset, lanes);
   SmallVector<Value> elements;
   for (int64_t lane = 0; lane < lanes; ++lane)
     elements.push_back(memref::LoadOp::create(builder, loc, access.base,
@@ -173,6 +205,8 @@ void NestBuilder::store(const NestAccess &access, Value value, Value offset,
                             ValueRange{offset});
     return;
   }
+  if (stride == 1 && access.elementType.isInteger(1))
+    return storeBits(access, value, offset, lanes);
   for (int64_t lane = 0; lane < lanes; ++lane) {
     Value element = vector::ExtractOp::create(builder, loc, value, lane);
     memref::StoreOp::create(builder, loc, element, access.base,

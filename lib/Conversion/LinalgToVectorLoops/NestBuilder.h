@@ -73,6 +73,10 @@ public:
   Location loc;
 
 private:
+  Value bitAddress(const NestAccess &access, Value offset);
+  Value loadBits(const NestAccess &access, Value offset, int64_t lanes);
+  void storeBits(const NestAccess &access, Value value, Value offset,
+                 int64_t lanes);
   Value indexOf(unsigned origin, const Position &position, unsigned lanesLoop,
                 int64_t lanes);
   Value cloneOnLanes(Operation &op, IRMapping &mapping, int64_t lanes);

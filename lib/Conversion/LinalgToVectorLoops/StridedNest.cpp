@@ -198,10 +198,6 @@ void mlir::spikequant::simplifyNest(StridedNest &nest) {
     ;
 }
 
-bool StridedNest::empty() const {
-  return llvm::any_of(loops, [](NestLoop loop) { return loop.size == 0; });
-}
-
 static SmallVector<unsigned> loopsOfKind(ArrayRef<NestLoop> loops,
                                          bool reduction) {
   SmallVector<unsigned> found;

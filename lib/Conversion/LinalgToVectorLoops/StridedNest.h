@@ -46,7 +46,6 @@ struct StridedNest {
     return ArrayRef<NestAccess>(accesses).drop_front(inputs);
   }
   Block &payload() const { return *linalg::LinalgOp(op).getBlock(); }
-  bool empty() const;
   SmallVector<unsigned> parallelLoops() const;
   SmallVector<unsigned> reductionLoops() const;
 };

@@ -30,6 +30,12 @@ void SpikeQuantDialect::initialize() {
       >();
 }
 
+Operation *SpikeQuantDialect::materializeConstant(OpBuilder &builder,
+                                                  Attribute value, Type type,
+                                                  Location loc) {
+  return arith::ConstantOp::materialize(builder, value, type, loc);
+}
+
 LogicalResult CodesAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                 unsigned bits, unsigned group, bool) {
   if (bits < 1 || bits > 8)

@@ -283,6 +283,12 @@ def typed_cases() -> Iterator[Case]:
         "%s = arith.cmpi slt, %x0, %x1 : i32\nlinalg.yield %s : i1",
     )  # fmt: skip
     yield elementwise(
+        "invert", "bits read and written in views with offsets",
+        [Buffer([5, 35], "i1", strides=[40, 1], offset=3, dynamic_offset=True),
+         Buffer([5, 35], "i1", strides=[36, 1], offset=1)], maps_of("01", "01"), "pp",
+        "%one = arith.constant true\n%s = arith.xori %x0, %one : i1\nlinalg.yield %s : i1",
+    )  # fmt: skip
+    yield elementwise(
         "casts", "several widths in one payload",
         [Buffer([50], "i8"), Buffer([50], "f64"), Buffer([50], "f32")], maps_of("0", "0", "0"), "p",
         "%a = arith.sitofp %x0 : i8 to f64\n%b = arith.mulf %a, %x1 : f64\n"

@@ -125,6 +125,7 @@ def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
     `:` type($input) `->` type($counts)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
 def SpikeQuant_IntegrateOp : SpikeQuant_Op<"integrate", [
@@ -201,6 +202,7 @@ def SpikeQuant_ObserveOp : SpikeQuant_Op<"observe", [
   }];
   let arguments = (ins AnyTypeOf<[AnyRankedTensor, AnyStridedMemRef]>:$input, StrAttr:$site);
   let assemblyFormat = "$input attr-dict `:` type($input)";
+  let hasVerifier = 1;
 }
 
 //===----------------------------------------------------------------------===//
@@ -211,7 +213,8 @@ def SpikeQuant_ObserveOp : SpikeQuant_Op<"observe", [
 class SpikeQuant_DestinationOp<string opMnemonic, list<Trait> traits = []>
     : SpikeQuant_Op<opMnemonic, traits # [
         DestinationStyleOpInterface, AttrSizedOperandSegments,
-        DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+        DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+        DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let assemblyFormat = [{
     attr-dict `ins` `(` $inputs `:` type($inputs) `)`
     `outs` `(` $outputs `:` type($outputs) `)` (`->` type($results)^)?
@@ -293,6 +296,7 @@ def SpikeQuant_TallyOp : SpikeQuant_Op<"tally", [MemoryEffects<[MemRead, MemWrit
   }];
   let arguments = (ins AnyTypeOf<[AnyRankedTensor, AnyStridedMemRef]>:$overflow, StrAttr:$site);
   let assemblyFormat = "$overflow attr-dict `:` type($overflow)";
+  let hasVerifier = 1;
 }
 
 def SpikeQuant_Dot4Op : SpikeQuant_Op<"dot4", [
