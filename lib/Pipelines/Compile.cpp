@@ -212,6 +212,8 @@ Error Compiler::prepare() {
           pm.addPass(createInsertObservers());
         if (options.mode == CompileMode::Quantized)
           pm.addPass(createQuantize(getQuantizeOptions(options)));
+        if (options.taps)
+          pm.addPass(createSpikeQuantInsertTaps());
       }))
     return failure;
   if (Error failure = runPasses("define math", [](OpPassManager &pm) {
