@@ -65,31 +65,53 @@ void shareLoop(scf::ParallelOp loop) {
   loop.erase();
 }
 
-/// Moves the body into `omp.single`: one thread runs it, all wait for it.
-void runByOneThread(func::FuncOp kernel) {
+/// Whether one thread has all the work anyway.
+bool hasOneIteration(scf::ParallelOp loop) {
+  return llvm::all_of(llvm::zip_equal(loop.getLowerBound(),
+                                      loop.getUpperBound(), loop.getStep()),
+                      [](auto bounds) {
+                        auto [lower, upper, step] = bounds;
+                        std::optional<int64_t> first =
+                                                   getConstantIntValue(lower),
+                                               end = getConstantIntValue(upper),
+                                               stride =
+                                                   getConstantIntValue(step);
+                        return first && end && stride && *first < *end &&
+                               *first + *stride >= *end;
+                      });
+}
+
+/// A serial kernel is run by the first thread; its callers wait for it.
+bool isSerial(func::FuncOp kernel) {
+  SmallVector<scf::ParallelOp> loops = getOutermostLoops(kernel);
+  return writesOutsideLoops(kernel) || llvm::all_of(loops, hasOneIteration);
+}
+
+/// Moves the body into `omp.masked`: the first thread runs it.
+void runByFirstThread(func::FuncOp kernel) {
   Block &body = kernel.getBody().front();
   OpBuilder builder = OpBuilder::atBlockBegin(&body);
-  auto single =
-      omp::SingleOp::create(builder, kernel.getLoc(), omp::SingleOperands());
-  Block *inner = builder.createBlock(&single.getRegion());
+  auto masked =
+      omp::MaskedOp::create(builder, kernel.getLoc(), omp::MaskedOperands());
+  Block *inner = builder.createBlock(&masked.getRegion());
   inner->getOperations().splice(inner->end(), body.getOperations(),
-                                std::next(single->getIterator()),
+                                std::next(masked->getIterator()),
                                 std::prev(body.end()));
   builder.setInsertionPointToEnd(inner);
   omp::TerminatorOp::create(builder, kernel.getLoc());
 }
 
 LogicalResult shareKernel(func::FuncOp kernel) {
-  if (writesOutsideLoops(kernel)) {
-    runByOneThread(kernel);
-    return success();
-  }
-  for (scf::ParallelOp loop : getOutermostLoops(kernel)) {
+  for (scf::ParallelOp loop : getOutermostLoops(kernel))
     if (loop.getNumReductions())
       return loop.emitError("a parallel loop of a kernel cannot reduce: the "
                             "order of the additions would not be fixed");
-    shareLoop(loop);
+  if (isSerial(kernel)) {
+    runByFirstThread(kernel);
+    return success();
   }
+  for (scf::ParallelOp loop : getOutermostLoops(kernel))
+    shareLoop(loop);
   return success();
 }
 
@@ -112,7 +134,7 @@ std::optional<int32_t> getElementCode(Type type) {
   return std::nullopt;
 }
 
-/// `spikequant.observe` to a call by one thread.
+/// `spikequant.observe` to a call by the first thread.
 struct ObserveLowering {
   explicit ObserveLowering(ModuleOp module) : module(module) {}
 
@@ -122,9 +144,9 @@ struct ObserveLowering {
     if (!code || !type.hasStaticShape() || !type.getLayout().isIdentity())
       return observe.emitError("cannot show ") << type << " to the host";
     OpBuilder builder(observe);
-    auto single =
-        omp::SingleOp::create(builder, observe.getLoc(), omp::SingleOperands());
-    builder.createBlock(&single.getRegion());
+    auto masked =
+        omp::MaskedOp::create(builder, observe.getLoc(), omp::MaskedOperands());
+    builder.createBlock(&masked.getRegion());
     int64_t columns = type.getRank() ? type.getShape().back() : 1;
     int64_t rows = columns ? type.getNumElements() / columns : 0;
     createCall(builder, observe, graph, *code, rows, columns);
@@ -186,14 +208,60 @@ bool mayBeWritten(func::FuncOp graph, Value buffer) {
          graph.getArgAttr(number, "spikequant.result");
 }
 
-LogicalResult shareGraph(func::FuncOp graph, ModuleOp module) {
-  graph.walk([&](memref::LoadOp load) {
-    if (!mayBeWritten(graph, load.getMemref()))
-      return;
-    OpBuilder builder(load->getContext());
-    builder.setInsertionPointAfter(load);
-    omp::BarrierOp::create(builder, load.getLoc());
-  });
+/// What a barrier may have to stand before: everything but addresses, numbers
+/// and reads of memory that does not change.
+bool needsOrder(Operation &op, func::FuncOp graph) {
+  if (auto load = dyn_cast<memref::LoadOp>(op))
+    return mayBeWritten(graph, load.getMemref());
+  return !isMemoryEffectFree(&op);
+}
+
+/// Barriers after runs of serial kernels and after scalar reads. In a run the
+/// first thread is the only one that touches memory.
+struct BarrierPlacement {
+  BarrierPlacement(func::FuncOp graph, const DenseSet<StringAttr> &serial)
+      : graph(graph), serial(serial) {}
+
+  void run() {
+    SmallVector<Operation *> places;
+    graph.walk([&](Block *block) {
+      for (Operation &op : *block)
+        if ((isSerialStep(op) && !continuesSerially(op)) ||
+            (isa<memref::LoadOp>(op) && needsOrder(op, graph)))
+          places.push_back(&op);
+    });
+    for (Operation *op : places) {
+      OpBuilder builder(op->getContext());
+      builder.setInsertionPointAfter(op);
+      omp::BarrierOp::create(builder, op->getLoc());
+    }
+  }
+
+private:
+  bool isSerialStep(Operation &op) {
+    auto call = dyn_cast<func::CallOp>(op);
+    return isa<ObserveOp>(op) ||
+           (call && serial.contains(call.getCalleeAttr().getAttr()));
+  }
+
+  /// Whether the next step is serial too, or the graph ends.
+  bool continuesSerially(Operation &op) {
+    for (Operation *next = op.getNextNode(); next; next = next->getNextNode()) {
+      if (isSerialStep(*next) || isa<func::ReturnOp>(next))
+        return true;
+      if (next->hasTrait<OpTrait::IsTerminator>() || needsOrder(*next, graph))
+        return false;
+    }
+    return false;
+  }
+
+  func::FuncOp graph;
+  const DenseSet<StringAttr> &serial;
+};
+
+LogicalResult shareGraph(func::FuncOp graph, ModuleOp module,
+                         const DenseSet<StringAttr> &serial) {
+  BarrierPlacement(graph, serial).run();
   ObserveLowering lowering(module);
   WalkResult result = graph.walk([&](ObserveOp observe) {
     return failed(lowering.lower(observe, graph)) ? WalkResult::interrupt()
@@ -205,18 +273,18 @@ LogicalResult shareGraph(func::FuncOp graph, ModuleOp module) {
 struct WorksharePass : impl::WorkshareBase<WorksharePass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    for (auto function :
-         llvm::make_early_inc_range(module.getOps<func::FuncOp>())) {
-      if (function.isDeclaration())
-        continue;
-      LogicalResult result = success();
-      if (function->hasAttr(kKernelAttr))
-        result = shareKernel(function);
-      else if (getContextArgument(function, kArenaAttr))
-        result = shareGraph(function, module);
-      if (failed(result))
-        return signalPassFailure();
-    }
+    DenseSet<StringAttr> serial;
+    for (auto kernel : module.getOps<func::FuncOp>())
+      if (!kernel.isDeclaration() && kernel->hasAttr(kKernelAttr)) {
+        if (isSerial(kernel))
+          serial.insert(kernel.getSymNameAttr());
+        if (failed(shareKernel(kernel)))
+          return signalPassFailure();
+      }
+    for (auto graph : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
+      if (!graph.isDeclaration() && getContextArgument(graph, kArenaAttr))
+        if (failed(shareGraph(graph, module, serial)))
+          return signalPassFailure();
   }
 };
 } // namespace

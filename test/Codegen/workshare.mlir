@@ -25,7 +25,7 @@ func.func private @parallel(%x: memref<8x4xf32>) attributes {spikequant.kernel} 
 // -----
 
 // CHECK-LABEL: func.func private @sequential
-// CHECK-NEXT: omp.single {
+// CHECK-NEXT: omp.masked {
 // CHECK: memref.store
 // CHECK: omp.terminator
 // CHECK-NEXT: }
@@ -57,11 +57,11 @@ func.func private @reducing(%x: memref<8xf32>, %y: memref<8xf32>) attributes {sp
 
 // -----
 
-// The host is called by one thread, with the site's index in the table.
+// The host is called by the first thread, with the site's index in the table.
 // CHECK-LABEL: func.func @observing
 // CHECK-SAME: %[[X:.*]]: memref<2x3x4xf32>
 // CHECK-SAME: %[[CALL:[a-z0-9]+]]: !llvm.ptr {spikequant.call}
-// CHECK: omp.single {
+// CHECK: omp.masked {
 // CHECK-DAG: %[[SITE:.*]] = arith.constant 1 : i32
 // CHECK-DAG: %[[ROWS:.*]] = arith.constant 6 : i64
 // CHECK-DAG: %[[COLUMNS:.*]] = arith.constant 4 : i64
@@ -72,6 +72,66 @@ func.func @observing(%x: memref<2x3x4xf32>, %w: memref<?xi8> {spikequant.weights
                      %s: memref<?xi64> {spikequant.salient}, %c: !llvm.ptr {spikequant.call})
     attributes {spikequant.sites = ["first", "second"]} {
   spikequant.observe %x {site = "second"} : memref<2x3x4xf32>
+  return
+}
+
+// -----
+
+// One iteration is no work to share: the first thread runs the kernel. One
+// barrier follows a run of such kernels; none is needed at the end of the graph,
+// nor after a kernel that shares its loop.
+// CHECK-LABEL: func.func @run
+// CHECK: call @one
+// CHECK-NEXT: memref.expand_shape
+// CHECK-NEXT: call @one_again
+// CHECK-NEXT: omp.barrier
+// CHECK-NEXT: call @many
+// CHECK-NEXT: call @one
+// CHECK-NEXT: return
+// CHECK: func.func private @one
+// CHECK: omp.masked
+// CHECK-NOT: omp.wsloop
+// CHECK: func.func private @one_again
+// CHECK: func.func private @many
+// CHECK-NOT: omp.masked
+// CHECK: omp.wsloop
+func.func @run(%x: memref<8xf32>, %y: memref<8xf32>, %a: memref<?xi8> {spikequant.arena}) {
+  func.call @one(%x) : (memref<8xf32>) -> ()
+  %v = memref.expand_shape %y [[0, 1]] output_shape [2, 4] : memref<8xf32> into memref<2x4xf32>
+  func.call @one_again(%v) : (memref<2x4xf32>) -> ()
+  func.call @many(%x) : (memref<8xf32>) -> ()
+  func.call @one(%x) : (memref<8xf32>) -> ()
+  return
+}
+func.func private @one(%x: memref<8xf32>) attributes {spikequant.kernel} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %v = arith.constant 1.0 : f32
+  scf.parallel (%i) = (%c0) to (%c1) step (%c1) {
+    memref.store %v, %x[%i] : memref<8xf32>
+    scf.reduce
+  }
+  return
+}
+func.func private @one_again(%x: memref<2x4xf32>) attributes {spikequant.kernel} {
+  %c0 = arith.constant 0 : index
+  %c4 = arith.constant 4 : index
+  %v = arith.constant 1.0 : f32
+  scf.parallel (%i) = (%c0) to (%c4) step (%c4) {
+    memref.store %v, %x[%c0, %i] : memref<2x4xf32>
+    scf.reduce
+  }
+  return
+}
+func.func private @many(%x: memref<8xf32>) attributes {spikequant.kernel} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c8 = arith.constant 8 : index
+  %v = arith.constant 1.0 : f32
+  scf.parallel (%i) = (%c0) to (%c8) step (%c1) {
+    memref.store %v, %x[%i] : memref<8xf32>
+    scf.reduce
+  }
   return
 }
 

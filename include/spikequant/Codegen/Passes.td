@@ -122,10 +122,12 @@ def Workshare : Pass<"spikequant-workshare", "::mlir::ModuleOp"> {
   let description = [{
     All threads of one parallel region run a graph from beginning to end. In
     kernels the outermost `scf.parallel` becomes an orphaned `omp.wsloop` with its
-    barrier; a kernel that writes outside such loops is run by one thread. In the
-    graphs `spikequant.observe` becomes a call of the runtime by one thread, and a
-    scalar read of memory that the graph may write is followed by a barrier, so
-    that no thread overwrites it before all have read it.
+    barrier. A *serial* kernel (its loops have one iteration, or it writes outside
+    of them) is run by the first thread (`omp.masked`), and so is
+    `spikequant.observe`, a call of the runtime; one barrier follows each run of
+    serial kernels, not each kernel. A scalar read of memory that the graph may
+    write is followed by a barrier too, so that no thread overwrites it before all
+    have read it.
 
     ```mlir
     scf.parallel (%i) = (%c0) to (%c8) step (%c1) { .. }
