@@ -35,6 +35,7 @@ struct Problem {
   int32_t maxOffset = 500;
   /// Typical |count|; 300 makes most counts overflow the int8 container.
   float typicalCount = 4.0f;
+  bool positive = false; ///< No negative activations: sums do not cancel.
   /// Every so many activations, one is 60 times larger, or NaN or infinite.
   int64_t outlierEvery = 37;
   uint32_t seed = 1;
