@@ -66,6 +66,18 @@ struct Outputs {
   std::vector<int16_t> counts;
   std::vector<float> y, rows;
   std::vector<int64_t> membrane, salient;
+  bool guardsIntact = true; ///< Nothing was written behind an array's end.
+
+  template <typename Function> void forEachArray(Function function) {
+    function(dense);
+    function(sums);
+    function(overflow);
+    function(counts);
+    function(y);
+    function(rows);
+    function(membrane);
+    function(salient);
+  }
 };
 
 Layer makeLayer(const Problem &problem);

@@ -43,6 +43,7 @@ testing::AssertionResult sameBits(const std::vector<T> &actual,
 
 void compare(const Problem &problem, const Outputs &actual,
              const Outputs &expected) {
+  EXPECT_TRUE(actual.guardsIntact) << "a kernel wrote behind an array";
   EXPECT_TRUE(sameBits(actual.dense, expected.dense)) << "dense";
   EXPECT_TRUE(sameBits(actual.sums, expected.sums)) << "sums";
   EXPECT_TRUE(sameBits(actual.overflow, expected.overflow)) << "overflow";
