@@ -17,6 +17,7 @@
 using namespace llvm;
 using namespace spikequant;
 
+// NOLINTNEXTLINE(readability-identifier-naming)
 struct sq_calibration {
   std::vector<SiteStatistics> sites;
   int64_t rowLimit = -1;

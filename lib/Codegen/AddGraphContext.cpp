@@ -41,17 +41,18 @@ LogicalResult addArguments(func::FuncOp function) {
   return success();
 }
 
-/// Names that the host sees, in the order of their first appearance.
+/// Names that the host sees: those that are listed already, then the others in
+/// the order of their first appearance.
 void listSites(func::FuncOp function) {
-  if (function->hasAttr(kSitesAttr))
-    return;
   llvm::SetVector<Attribute> sites;
+  if (auto listed = function->getAttrOfType<ArrayAttr>(kSitesAttr))
+    sites.insert(listed.begin(), listed.end());
   function.walk([&](Operation *op) {
     if (isa<ObserveOp, TallyOp, EncodeSplitOp>(op))
       sites.insert(op->getAttr("site"));
   });
-  function->setAttr(kSitesAttr, ArrayAttr::get(function.getContext(),
-                                               sites.getArrayRef()));
+  function->setAttr(kSitesAttr,
+                    ArrayAttr::get(function.getContext(), sites.getArrayRef()));
 }
 
 LogicalResult resolveLoad(LoadWeightsOp load, Value file) {
@@ -66,8 +67,8 @@ LogicalResult resolveLoad(LoadWeightsOp load, Value file) {
            << kLayoutAttr << "' with 'data')";
   OpBuilder builder(load);
   auto type = cast<MemRefType>(load.getType());
-  Value shift = arith::ConstantIndexOp::create(builder, load.getLoc(),
-                                               offset.getInt());
+  Value shift =
+      arith::ConstantIndexOp::create(builder, load.getLoc(), offset.getInt());
   auto dense = MemRefType::get(type.getShape(), type.getElementType());
   Value view = memref::ViewOp::create(builder, load.getLoc(), dense, file,
                                       shift, ValueRange());

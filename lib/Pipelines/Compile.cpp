@@ -8,18 +8,17 @@
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
-#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Pipelines/LoadGraphs.h"
 #include "spikequant/Pipelines/ModelTables.h"
 #include "spikequant/Pipelines/PackWeights.h"
 #include "spikequant/Pipelines/Pipelines.h"
+#include "spikequant/Pipelines/Report.h"
 #include "spikequant/Pipelines/TargetCode.h"
 
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Format.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Target/TargetMachine.h"
@@ -46,16 +45,13 @@ public:
     end();
     name = stage.str();
     start = Clock::now();
-    errs() << "sq-compile: " << name << " ..";
-    errs().flush();
+    errs() << "sq-compile: " << name << "\n";
   }
   void end() {
     if (name.empty())
       return;
-    double elapsed =
-        std::chrono::duration<double>(Clock::now() - start).count();
-    errs() << format(" %.1f s\n", elapsed);
-    stages.emplace_back(name, elapsed);
+    stages.emplace_back(
+        name, std::chrono::duration<double>(Clock::now() - start).count());
     name.clear();
   }
   json::Object toJson() const {
@@ -156,6 +152,12 @@ private:
   Error runPasses(StringRef stage, function_ref<void(OpPassManager &)> build);
   Error prepare();
   Error lower(const OutputFolder &folder);
+  Error writeProgram(const OutputFolder &folder);
+  std::string getMethod() const;
+  bool usesVnni() const {
+    return options.instructions != InstructionSet::Portable &&
+           hasVnni(*machine);
+  }
   Error generateCode(const OutputFolder &folder);
   Error writeReport(const OutputFolder &folder);
   json::Object createReport();
@@ -169,6 +171,7 @@ private:
   std::unique_ptr<TargetMachine> machine;
   PackedFileInfo weights;
   std::vector<GraphSpec> graphs;
+  json::Object program;
   bool stopped = false;
 };
 
@@ -216,8 +219,33 @@ Error Compiler::prepare() {
   return runPasses("fuse", buildFusionPipeline);
 }
 
+std::string Compiler::getMethod() const {
+  switch (options.mode) {
+  case CompileMode::Float:
+    return "float";
+  case CompileMode::Observe:
+    return "observe";
+  case CompileMode::Quantized:
+    return options.method;
+  }
+  llvm_unreachable("all modes are listed");
+}
+
+/// The program that sq-run and the compiled code must agree on.
+Error Compiler::writeProgram(const OutputFolder &folder) {
+  std::string text;
+  raw_string_ostream out(text);
+  module->print(out);
+  return folder.write("quantized.mlir", text);
+}
+
 Error Compiler::lower(const OutputFolder &folder) {
-  if (Error failure = runPasses("select integer kernels", [](OpPassManager &pm) {
+  if (Error failure = writeProgram(folder))
+    return failure;
+  program = describeProgram(*module, getMethod());
+  if (Error failure = runPasses("select kernels", [&](OpPassManager &pm) {
+        if (options.taps)
+          pm.addPass(createSpikeQuantInsertTaps());
         pm.addPass(createConvertSpikeQuantToProcessor());
       }))
     return failure;
@@ -241,8 +269,7 @@ Error Compiler::lower(const OutputFolder &folder) {
   graphs = std::move(*described);
   return runPasses("lower to LLVM", [&](OpPassManager &pm) {
     LoweringOptions lowering;
-    lowering.vnni = options.instructions != InstructionSet::Portable &&
-                    hasVnni(*machine);
+    lowering.vnni = usesVnni();
     buildLLVMPipeline(pm, lowering);
   });
 }
@@ -270,8 +297,7 @@ Error Compiler::generateCode(const OutputFolder &folder) {
   if (Error failure = emitObject(*code, *machine, folder.file("model.o")))
     return failure;
   progress.begin("link");
-  if (Error failure = linkLibrary(folder.file("model.o"),
-                                  options.runtimeFolder,
+  if (Error failure = linkLibrary(folder.file("model.o"), options.runtimeFolder,
                                   folder.file("model.so")))
     return failure;
   if (options.stage != CompileStage::Object)
@@ -285,18 +311,21 @@ json::Object Compiler::createReport() {
     list.push_back(json::Object{{"name", graph.name},
                                 {"arena_bytes", graph.arenaBytes},
                                 {"sites", int64_t(graph.sites.size())}});
-  return json::Object{{"seconds", progress.total()},
-                      {"stages", progress.toJson()},
-                      {"peak_bytes", getPeakBytes()},
-                      {"packed_bytes", int64_t(weights.bytes)},
-                      {"cpu", machine->getTargetCPU().str()},
-                      {"graphs", std::move(list)}};
+  json::Object report = program;
+  report["seconds"] = progress.total();
+  report["stages"] = progress.toJson();
+  report["peak_bytes"] = getPeakBytes();
+  report["packed_bytes"] = int64_t(weights.bytes);
+  report["cpu"] = machine->getTargetCPU().str();
+  report["cpu_features"] = getCheckedFeatures(*machine);
+  report["vnni"] = usesVnni();
+  report["graphs"] = std::move(list);
+  return report;
 }
 
 Error Compiler::writeReport(const OutputFolder &folder) {
   std::string text;
-  raw_string_ostream(text) << formatv("{0:2}\n",
-                                      json::Value(createReport()));
+  raw_string_ostream(text) << formatv("{0:2}\n", json::Value(createReport()));
   if (Error failure = folder.write("compile.json", text))
     return failure;
   if (options.jsonReport.empty())

@@ -25,9 +25,21 @@ static std::string getArgumentName(func::FuncOp graph, unsigned number) {
 static void nameArguments(func::FuncOp graph) {
   for (unsigned number = 0; number < graph.getNumArguments(); ++number)
     if (!graph.getArgAttr(number, "spikequant.weight"))
-      graph.setArgAttr(number, kNameAttr,
-                       StringAttr::get(graph.getContext(),
-                                       getArgumentName(graph, number)));
+      graph.setArgAttr(
+          number, kNameAttr,
+          StringAttr::get(graph.getContext(), getArgumentName(graph, number)));
+}
+
+/// The names move to the function, as results become arguments later.
+static void nameResults(func::FuncOp graph) {
+  SmallVector<Attribute> names;
+  for (unsigned number = 0; number < graph.getNumResults(); ++number) {
+    auto name = graph.getResultAttrOfType<StringAttr>(number, kNameAttr);
+    names.push_back(name ? name
+                         : StringAttr::get(graph.getContext(),
+                                           "out" + std::to_string(number)));
+  }
+  graph->setAttr(kResultNamesAttr, ArrayAttr::get(graph.getContext(), names));
 }
 
 static LogicalResult inlineHelpers(ModuleOp module) {
@@ -68,8 +80,10 @@ OwningOpRef<ModuleOp> loadGraphs(ArrayRef<std::string> files,
     if (!module || failed(inlineHelpers(*module)))
       return {};
     for (auto graph : module->getOps<func::FuncOp>())
-      if (!graph.isDeclaration() && !graph.isPrivate())
+      if (!graph.isDeclaration() && !graph.isPrivate()) {
         nameArguments(graph);
+        nameResults(graph);
+      }
     if (failed(mergeInto(*merged, *module)))
       return {};
   }

@@ -60,8 +60,7 @@ static FailureOr<ArraySpec> describeArray(func::FuncOp graph, unsigned number) {
            << ", which cannot cross the C interface";
   ArraySpec spec;
   spec.elementType = *element;
-  spec.elementBytes =
-      llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  spec.elementBytes = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
   spec.shape.assign(type.getShape().begin(), type.getShape().end());
   if (auto name = graph.getArgAttrOfType<StringAttr>(number, kNameAttr))
     spec.name = name.str();
@@ -76,6 +75,12 @@ static void place(std::vector<T> &list, int64_t index, T value, T filler) {
   list[index] = std::move(value);
 }
 
+static std::string getResultName(func::FuncOp graph, int64_t number) {
+  if (auto names = graph->getAttrOfType<ArrayAttr>(kResultNamesAttr))
+    return cast<StringAttr>(names[number]).str();
+  return "out" + std::to_string(number);
+}
+
 static FailureOr<GraphSpec> describeGraph(func::FuncOp graph) {
   GraphSpec spec;
   spec.name = graph.getName().str();
@@ -87,7 +92,7 @@ static FailureOr<GraphSpec> describeGraph(func::FuncOp graph) {
       return failure();
     if (auto result =
             graph.getArgAttrOfType<IntegerAttr>(number, "spikequant.result")) {
-      array->name = "out" + std::to_string(result.getInt());
+      array->name = getResultName(graph, result.getInt());
       place(spec.results, result.getInt(), *array, ArraySpec());
       place<int64_t>(spec.resultStates, result.getInt(), -1, -1);
       continue;
@@ -139,10 +144,10 @@ public:
     SmallVector<llvm::Constant *> rows;
     for (const GraphSpec &graph : graphs)
       rows.push_back(createGraph(graph));
-    llvm::Constant *table = createStruct(
-        {number(SQ_ABI_VERSION), number(graphs.size()), createArray(rows),
-         number(weights.checksum), number(weights.bytes),
-         createString(cpuFeatures)});
+    llvm::Constant *table =
+        createStruct({number(SQ_ABI_VERSION), number(graphs.size()),
+                      createArray(rows), number(weights.checksum),
+                      number(weights.bytes), createString(cpuFeatures)});
     auto *global = new llvm::GlobalVariable(
         module, table->getType(), /*isConstant=*/true,
         llvm::GlobalValue::ExternalLinkage, table, "sq_model_table");
@@ -161,9 +166,9 @@ private:
   }
 
   llvm::Constant *createGlobal(llvm::Constant *value) {
-    auto *global = new llvm::GlobalVariable(module, value->getType(), true,
-                                            llvm::GlobalValue::PrivateLinkage,
-                                            value);
+    auto *global =
+        new llvm::GlobalVariable(module, value->getType(), true,
+                                 llvm::GlobalValue::PrivateLinkage, value);
     global->setUnnamedAddr(llvm::GlobalValue::UnnamedAddr::Global);
     return global;
   }
@@ -186,8 +191,7 @@ private:
       shape.push_back(number(size));
     return createStruct({createString(spec.name), number32(spec.elementType),
                          number32(spec.shape.size()), createArray(shape),
-                         number(spec.getBytes()),
-                         number32(spec.stateResult)});
+                         number(spec.getBytes()), number32(spec.stateResult)});
   }
 
   llvm::Constant *createArraySpecs(ArrayRef<ArraySpec> specs) {
@@ -211,8 +215,8 @@ private:
   /// `void body(const sq_call *)`: unpacks the call into memref descriptors.
   llvm::Function *createBody(const GraphSpec &graph);
 
-  void appendMemRef(SmallVectorImpl<llvm::Value *> &operands,
-                    llvm::Value *data, ArrayRef<int64_t> shape);
+  void appendMemRef(SmallVectorImpl<llvm::Value *> &operands, llvm::Value *data,
+                    ArrayRef<int64_t> shape);
   llvm::Value *loadField(llvm::IRBuilder<> &builder, llvm::Value *base,
                          int64_t index) {
     return builder.CreateLoad(
@@ -233,9 +237,8 @@ void TableWriter::appendMemRef(SmallVectorImpl<llvm::Value *> &operands,
   for (int64_t size : shape)
     operands.push_back(number(size));
   for (size_t i = 0; i < shape.size(); ++i)
-    operands.push_back(
-        number(std::accumulate(shape.begin() + i + 1, shape.end(), int64_t(1),
-                               std::multiplies<>())));
+    operands.push_back(number(std::accumulate(
+        shape.begin() + i + 1, shape.end(), int64_t(1), std::multiplies<>())));
 }
 
 llvm::Function *TableWriter::createBody(const GraphSpec &graph) {

@@ -136,14 +136,23 @@ private:
   }
 
   Error packCodes(WeightsOp op, CodesAttr codes) {
+    if (auto literal = dyn_cast_or_null<DenseElementsAttr>(
+            op.getValue().value_or(ElementsAttr())))
+      return packCodes(op, codes, llvm::to_vector(literal.getValues<float>()),
+                       /*transposed=*/false);
     Expected<sq::F32Tensor> tensor = read(op);
     if (!tensor)
       return tensor.takeError();
+    bool transposed =
+        op.getPermutation() &&
+        ArrayRef<int64_t>(*op.getPermutation()) == ArrayRef<int64_t>{1, 0};
+    return packCodes(op, codes, tensor->values(), transposed);
+  }
+
+  Error packCodes(WeightsOp op, CodesAttr codes, ArrayRef<float> values,
+                  bool transposed) {
     ArrayRef<int64_t> shape = op.getArrayType().getShape(); // [N, K]
-    bool transposed = op.getPermutation() &&
-                      ArrayRef<int64_t>(*op.getPermutation()) ==
-                          ArrayRef<int64_t>{1, 0};
-    const float *data = tensor->values().data();
+    const float *data = values.data();
     sq::MatrixView view =
         transposed ? sq::MatrixView::transposed(data, shape[1], shape[0])
                    : sq::MatrixView::rowMajor(data, shape[0], shape[1]);
@@ -180,21 +189,41 @@ DictionaryAttr getLayout(MLIRContext *context, const sq::PackedEntry &entry) {
        field("max_row_sum", entry.maxRowSum)});
 }
 
-Expected<PackedFileInfo> annotate(ModuleOp module, StringRef path) {
+/// Whether the entry holds what the operation declares.
+Error checkEntry(WeightsOp op, const sq::PackedEntry *entry, StringRef path) {
+  if (!entry)
+    return weightError(op, "is not in '" + path + "'");
+  ArrayRef<int64_t> shape = op.getArrayType().getShape();
+  bool same;
+  if (auto codes = dyn_cast<CodesAttr>(op.getFormat()))
+    same = entry->kind == sq::PackedEntry::Kind::Codes && shape.size() == 2 &&
+           entry->layout.n == shape[0] && entry->layout.k == shape[1] &&
+           entry->bits == int32_t(codes.getBits());
+  else
+    same = entry->kind == sq::PackedEntry::Kind::Raw &&
+           ArrayRef<int64_t>(entry->shape) == shape;
+  if (!same)
+    return weightError(op, "has another shape or format in '" + path + "'");
+  return Error::success();
+}
+} // namespace
+
+Expected<PackedFileInfo> annotateWeights(ModuleOp module, StringRef path) {
   Expected<sq::PackedFile> file =
       sq::PackedFile::open(path, /*verifyChecksum=*/false);
   if (!file)
     return file.takeError();
-  for (auto op : module.getOps<WeightsOp>())
-    op->setAttr(kLayoutAttr,
-                getLayout(module.getContext(), *file->find(op.getSymName())));
+  for (auto op : module.getOps<WeightsOp>()) {
+    const sq::PackedEntry *entry = file->find(op.getSymName());
+    if (Error failure = checkEntry(op, entry, path))
+      return std::move(failure);
+    op->setAttr(kLayoutAttr, getLayout(module.getContext(), *entry));
+  }
   PackedFileInfo info;
   info.bytes = file->fileBytes();
   info.checksum = support::endian::read64le(file->base() + 40);
   return info;
 }
-} // namespace
-
 Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
                                      StringRef path) {
   std::optional<sq::SafetensorsFile> source;
@@ -214,7 +243,7 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
       return std::move(failure);
   if (Error failure = writer->finish())
     return std::move(failure);
-  return annotate(module, path);
+  return annotateWeights(module, path);
 }
 
 } // namespace mlir::spikequant

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
-from . import bundle
 from .errors import SpikeQuantError
 from .native import Graph, NativeModel, Observer
+from .outputs import replacing_file
+
+_NPZ_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, SyntaxError)
 
 
 def run_arrays(
@@ -20,12 +25,12 @@ def run_arrays(
     record: str | Path | None = None,
 ) -> None:
     """Runs one graph; with `record`, saves what it shows, by site."""
-    graph = choose_graph(NativeModel(program), graph_name)
-    arrays = load_arrays(inputs, [f"arg{i}" for i in range(len(graph.arguments))])
+    model = NativeModel(program)
+    graph = choose_graph(model, graph_name)
     recorder = Recorder(graph)
-    given = named_arguments(graph, arrays)
+    given = named_arguments(model, graph, load_arrays(inputs), inputs)
     results = graph.run(given, threads, recorder.observer if record else None)
-    save_arrays(outputs, {f"out{i}": array for i, array in enumerate(results.values())})
+    save_arrays(outputs, {f"out{i}": array for i, array in enumerate(results)})
     if record:
         save_arrays(record, recorder.arrays())
 
@@ -51,32 +56,55 @@ def choose_graph(model: NativeModel, name: str | None) -> Graph:
     return model.graph(name or next(iter(model.graphs)))
 
 
-def named_arguments(graph: Graph, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def argument_numbers(model: NativeModel, graph: Graph) -> dict[str, str]:
+    """argN (N counts the function's arguments, weights too) to the argument's name."""
+    for entry in model.description.get("graphs", []):
+        if entry["name"] == graph.name:
+            names = [argument["name"] for argument in entry["arguments"]]
+            given = {spec.name for spec in graph.arguments}
+            return {f"arg{i}": name for i, name in enumerate(names) if name in given}
+    return {spec.name: spec.name for spec in graph.arguments}
+
+
+def named_arguments(
+    model: NativeModel, graph: Graph, arrays: dict[str, np.ndarray], source: str | Path
+) -> dict[str, np.ndarray]:
     """Arrays argN as the graph's arguments; state left out starts as zeros."""
+    names = argument_numbers(model, graph)
+    unknown = [key for key in arrays if key not in names]
+    if unknown:
+        raise SpikeQuantError(
+            f"{source}: graph '{graph.name}' has no input {', '.join(unknown)}: "
+            f"it has {', '.join(names)}"
+        )
+    specs = {spec.name: spec for spec in graph.arguments}
     named = {}
-    for index, spec in enumerate(graph.arguments):
-        if f"arg{index}" in arrays:
-            array = arrays[f"arg{index}"]
-            named[spec.name] = np.array(array) if spec.state_result >= 0 else array
+    for key, name in names.items():
+        spec = specs[name]
+        if key in arrays:
+            # State is changed in place: not the caller's array.
+            named[name] = np.array(arrays[key], order="C")
         elif spec.state_result >= 0:
-            named[spec.name] = spec.empty()
+            named[name] = spec.empty()
         else:
-            raise SpikeQuantError(f"graph '{graph.name}': array 'arg{index}' is missing")
+            raise SpikeQuantError(
+                f"{source}: '{key}' is missing: {name} {spec.dtype} {list(spec.shape)}"
+            )
     return named
 
 
-def load_arrays(path: str | Path, known: list[str]) -> dict[str, np.ndarray]:
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, AttributeError) as error:
-        raise SpikeQuantError(f"{path}: not an .npz file of arrays: {error}") from error
-    unknown = [name for name in arrays if name not in known]
-    if unknown:
-        raise SpikeQuantError(f"{path}: no argument is called {', '.join(unknown)}")
-    return arrays
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise SpikeQuantError(f"{path}: no such file") from error
+    except (*_NPZ_ERRORS, *_DAMAGE) as error:
+        raise SpikeQuantError(
+            f"{path}: not an .npz file of arrays (numpy.savez makes one): {error}"
+        ) from error
 
 
 def save_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    with bundle.replacing_file(Path(path)) as temporary, temporary.open("wb") as file:
+    with replacing_file(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)

@@ -9,33 +9,41 @@ from pathlib import Path
 
 import numpy as np
 
+from .errors import SpikeQuantError
 from .session import Session
 
 Progress = Callable[[str, int, int], None]
 
 _REPEATS = 3
+_USUAL_LENGTHS = (128, 512)
 
 
 def measure(
     program: str | Path,
     threads: int = 1,
-    prompt_lengths: Sequence[int] = (128, 512),
+    prompt_lengths: Sequence[int] | None = None,
     decode_tokens: int = 64,
     progress: Progress | None = None,
 ) -> dict:
-    """Median of three runs each; tokens are arbitrary but fixed."""
+    """Median of three runs each, after one that does not count; tokens are arbitrary but fixed.
+
+    `prompt_lengths` None: the usual ones that fit the model.
+    """
     report = progress or (lambda *_: None)
     start = time.perf_counter()
     session = Session(program, threads)
     load_seconds = time.perf_counter() - start
-    lengths = [length for length in prompt_lengths if length <= session.contexts[-1]]
+    lengths = _lengths(session, prompt_lengths)
+    if decode_tokens >= session.contexts[-1]:
+        raise SpikeQuantError(
+            f"--decode-tokens {decode_tokens}: the largest context is {session.contexts[-1]}"
+        )
     steps = len(lengths) + 1
     prefill = {}
     for index, length in enumerate(lengths):
         report(f"prefill {length}", index, steps)
         prefill[str(length)] = length / _median_seconds(lambda n=length: _prefill(session, n))
     report("decode", steps - 1, steps)
-    decode_tokens = min(decode_tokens, session.contexts[-1] - 1)
     seconds = _median_seconds(lambda: _decode(session, decode_tokens))
     report("done", steps, steps)
     return {
@@ -55,6 +63,16 @@ def resident_bytes() -> int:
     return 0
 
 
+def _lengths(session: Session, wanted: Sequence[int] | None) -> list[int]:
+    largest = session.contexts[-1]
+    if wanted is None:
+        return [length for length in _USUAL_LENGTHS if length <= largest] or [largest]
+    for length in wanted:
+        if length > largest:
+            raise SpikeQuantError(f"--prompt-lengths {length}: the largest context is {largest}")
+    return list(wanted)
+
+
 def _median_seconds(work: Callable[[], float]) -> float:
     work()
     return statistics.median(work() for _ in range(_REPEATS))
@@ -64,9 +82,13 @@ def _tokens(session: Session, count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, session.vocabulary, count)
 
 
+def _smallest_context(session: Session, count: int) -> int:
+    return min(context for context in session.contexts if context >= count)
+
+
 def _prefill(session: Session, length: int) -> float:
     tokens = _tokens(session, length)
-    session.reset(min(c for c in session.contexts if c >= length))
+    session.reset(_smallest_context(session, length))
     start = time.perf_counter()
     session.feed(tokens)
     return time.perf_counter() - start
@@ -74,7 +96,7 @@ def _prefill(session: Session, length: int) -> float:
 
 def _decode(session: Session, count: int) -> float:
     tokens = _tokens(session, count + 1)
-    session.reset()
+    session.reset(_smallest_context(session, count + 1))
     session.feed(tokens[:1])
     start = time.perf_counter()
     for token in tokens[1:]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import SpikeQuantError
+from .outputs import replacing_folder
 
 FORMAT, VERSION = "spikequant-bundle", 1
 MODEL, WEIGHTS, TOKENIZER, GRAPHS = "model.json", "weights.safetensors", "tokenizer.json", "graphs"
@@ -67,68 +64,6 @@ def write_json(path: Path, value: dict) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-@contextlib.contextmanager
-def replacing_folder(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that takes its place only if the body succeeds.
-
-    An existing target is replaced only if it is a bundle (or empty): nothing else is deleted.
-    A killed process can leave the temporary folder (`.NAME.*`) behind, never half a target.
-    """
-    target = target.resolve()
-    if target.exists() and not _replaceable(target):
-        raise SpikeQuantError(f"{target}: exists and is not a bundle: choose another output folder")
-    with _clear_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            yield temporary
-            _give_usual_permissions(temporary)
-            _swap(temporary, target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def replacing_file(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place only if the body succeeds."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    with _clear_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _clear_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SpikeQuantError(f"{target}: cannot be written: {error}") from error
-
-
-def _swap(temporary: Path, target: Path) -> None:
-    """Renames only, so that no moment has half a folder in place; then the old one goes."""
-    if not target.exists():
-        temporary.rename(target)
-        return
-    retired = temporary.with_name(temporary.name + ".old")
-    target.rename(retired)
-    temporary.rename(target)
-    shutil.rmtree(retired)
-
-
-def _replaceable(target: Path) -> bool:
-    if not target.is_dir():
-        return False
-    return (target / MODEL).is_file() or not any(target.iterdir())
-
-
-def _give_usual_permissions(folder: Path) -> None:
-    """Temporary folders and safetensors files are private; the result follows the umask."""
-    mask = os.umask(0)
-    os.umask(mask)
-    for path in (folder, *folder.rglob("*")):
-        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
+def replacing_bundle(target: Path) -> contextlib.AbstractContextManager[Path]:
+    """A new folder that takes the place of the bundle `target` if the body succeeds."""
+    return replacing_folder(target, lambda folder: (folder / MODEL).is_file(), "a bundle")

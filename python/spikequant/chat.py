@@ -1,15 +1,18 @@
-"""Text in, text out: prompts, chat templates and printing tokens as they come."""
+"""Text in, text out: prompts, chat templates, and text as its tokens come."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from .errors import SpikeQuantError
 from .session import Session
 from .text import load_tokenizer
+
+Message = dict[str, str]
 
 
 class Chat:
@@ -18,48 +21,71 @@ class Chat:
     def __init__(self, session: Session):
         self.session = session
         self.tokenizer: Tokenizer = load_tokenizer(session.model.folder)
-        self.settings: dict = session.model.description["tokenizer"]
+        self.settings: dict = session.model.description.get("tokenizer") or {}
 
     def encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text).ids
+        return self.tokenizer.encode(text).ids if text else []
 
-    def encode_turn(self, text: str, first: bool = True) -> list[int]:
-        """The model's chat template around one message of the user."""
-        template = self.settings.get("chat_template")
-        if not template:
-            raise SpikeQuantError("the model has no chat template: leave out --chat")
-        environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-        rendered = environment.from_string(template).render(
-            messages=[{"role": "user", "content": text}],
-            add_generation_prompt=True,
-            bos_token=self.settings.get("bos_text", ""),
-            eos_token=self.settings.get("eos_text", ""),
-            raise_exception=_raise_template_error,
-        )
-        ids = self.tokenizer.encode(rendered, add_special_tokens=False).ids
-        if first and self.settings.get("add_bos") and ids[:1] != [self.settings["bos_id"]]:
-            ids = [self.settings["bos_id"], *ids]
-        return ids
+    def encode_messages(self, messages: list[Message]) -> list[int]:
+        """The model's chat template around a conversation that the model is to go on with."""
+        ids = self.tokenizer.encode(self._render(messages), add_special_tokens=False).ids
+        bos = self.settings.get("bos_id")
+        return [bos, *ids] if self.settings.get("add_bos") and ids[:1] != [bos] else ids
 
     def answer(self, tokens: list[int], limit: int) -> Iterator[str]:
-        """Pieces of text as they come; ends at an end-of-text token."""
+        """Pieces of text as they come; ends at an end-of-text token.
+
+        What the cache holds already of the start of `tokens` is not computed again.
+        """
+        session = self.session
         if not tokens:
             raise SpikeQuantError("the prompt is empty: give some text")
-        if len(tokens) > self.session.room:
+        if len(tokens) > session.contexts[-1]:
             raise SpikeQuantError(
-                f"the prompt has {len(tokens)} tokens, but there is room for "
-                f"{self.session.room}: shorten it"
+                f"the prompt has {len(tokens)} tokens, but the largest context holds "
+                f"{session.contexts[-1]}: shorten it, or export the model with a larger --context"
             )
+        # At least one token has to be computed, for its logits.
+        session.rewind(min(_common_prefix(session.history, tokens), len(tokens) - 1))
+        rest = tokens[session.position :]
+        return self._text(session.generate(rest, limit, self.settings.get("end_ids", [])))
+
+    def _text(self, tokens: Iterator[int]) -> Iterator[str]:
         ids: list[int] = []
-        shown = ""
-        for token in self.session.generate(tokens, limit, self.settings.get("end_ids", [])):
+        shown = text = ""
+        for token in tokens:
             ids.append(token)
             text = self.tokenizer.decode(ids)
             # A character may need several tokens: wait for its last byte.
             if not text.endswith("\ufffd"):
                 yield text[len(shown) :]
                 shown = text
+        if text != shown:
+            yield text[len(shown) :]
+
+    def _render(self, messages: list[Message]) -> str:
+        template = self.settings.get("chat_template")
+        if not template:
+            raise SpikeQuantError("the model has no chat template: leave out --chat")
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        try:
+            return environment.from_string(template).render(
+                messages=messages,
+                add_generation_prompt=True,
+                bos_token=self.settings.get("bos_text", ""),
+                eos_token=self.settings.get("eos_text", ""),
+                raise_exception=_refuse,
+            )
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise SpikeQuantError(f"the model's chat template fails: {error}") from error
 
 
-def _raise_template_error(message: str):
-    raise SpikeQuantError(f"the chat template refuses the messages: {message}")
+def _common_prefix(first: list[int], second: list[int]) -> int:
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
+
+
+def _refuse(message: str):
+    raise SpikeQuantError(f"the model's chat template refuses the messages: {message}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -17,34 +19,53 @@ A first session:
   spikequant compile model.bundle --calibration model.calib.json -o model.sq
   spikequant run model.sq --chat --prompt "What is a spiking neuron?"
   spikequant eval model.sq --text test.txt
+
+Every command explains itself: spikequant COMMAND --help.
 """
+_TRACE = "SPIKEQUANT_TRACE"
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 only if the whole job was done; 2 for a wrong command line."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         result = options.run(options)
         if getattr(options, "json", None) and result is not None:
             _write_json(options.json, result)
+        sys.stdout.flush()
     except SpikeQuantError as error:
-        print(f"spikequant {options.command}: error: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        return 1
+        return _fail(options, str(error), 1)
     except KeyboardInterrupt:
-        print(f"spikequant {options.command}: interrupted", file=sys.stderr)
-        return 130
+        return _fail(options, "interrupted", 130)
+    except BrokenPipeError:
+        # The reader has gone; keep the interpreter from complaining at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get(_TRACE):
+            raise
+        message = f"internal error: {type(error).__name__}: {error} ({_TRACE}=1 shows where)"
+        return _fail(options, message, 1)
     return 0
 
 
-def _write_json(path: Path, result: dict) -> None:
-    from .bundle import replacing_file, write_json
+def _fail(options: argparse.Namespace, message: str, code: int) -> int:
+    print(f"spikequant {options.command}: error: {message}", file=sys.stderr)
+    return code
 
-    try:
-        with replacing_file(path) as temporary:
-            write_json(temporary, result)
-    except OSError as error:
-        raise SpikeQuantError(f"{path}: cannot be written: {error}") from error
+
+def _terminate(_signal, _frame) -> None:
+    """An orderly end: temporary files go."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _write_json(path: Path, result: dict) -> None:
+    from .bundle import write_json
+    from .outputs import replacing_file
+
+    with replacing_file(path) as temporary:
+        write_json(temporary, result)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -45,7 +45,7 @@ def export_gguf(
     model = read_gguf(gguf_path)
     steps = len(contexts) * len(ROLES) + 2
     report = progress or (lambda *_: None)
-    with bundle.replacing_folder(Path(out_dir)) as folder:
+    with bundle.replacing_bundle(Path(out_dir)) as folder:
         report("weights", 0, steps)
         save_file(dict(model.weights(contexts[-1])), folder / bundle.WEIGHTS)
         (folder / bundle.GRAPHS).mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from jaxlib.mlir.dialects import chlo, stablehlo
 
 from . import bundle
 from .errors import SpikeQuantError
+from .outputs import replacing_file
 from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 
 _PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
@@ -49,12 +51,14 @@ def import_graph(
     name: str | None = None,
     argument_attributes: Sequence[Attributes] | None = None,
     result_attributes: Sequence[Attributes] | None = None,
+    number_arguments: bool = False,
 ) -> Path:
     """Reads the StableHLO file `src`, writes linalg text (with locations) to `out`.
 
     The public function `main` (or the only public one) is renamed to `name`. `argument_attributes`
     holds one mapping per argument (trailing ones may be left out), `result_attributes` one per
-    result; a string becomes a string attribute, an int an i64 one.
+    result; a string becomes a string attribute, an int an i64 one. JAX's donated arguments are
+    state. `number_arguments` names the arguments that are no weights arg0, arg1, ..
     Raises SpikeQuantError; then `out` is not touched.
     """
     src, out = Path(src), Path(out)
@@ -62,8 +66,10 @@ def import_graph(
         data = src.read_bytes()
     except OSError as error:
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
-    text = import_text(data, str(src), name, argument_attributes, result_attributes)
-    with bundle.replacing_file(out) as temporary:
+    text = import_text(
+        data, str(src), name, argument_attributes, result_attributes, number_arguments
+    )
+    with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
 
@@ -86,13 +92,17 @@ def import_text(
     name: str | None = None,
     argument_attributes: Sequence[Attributes] | None = None,
     result_attributes: Sequence[Attributes] | None = None,
+    number_arguments: bool = False,
 ) -> str:
     """As `import_graph`, on the file's contents; `source` is what messages call it."""
     context = make_context()
     with context, ir.Location.unknown(context):
         module = parse(data, source, context)
         function = _entry(module, source)
-        attributes = argument_attributes or _donated_arguments(function)
+        attributes = _merge(_donated_arguments(function), argument_attributes or [])
+        if number_arguments:
+            arguments = function.regions[0].blocks[0].arguments
+            attributes = _number_arguments(attributes, len(arguments))
         _inline(module, function, source)
         _run(_PREPARE, module, source)
         rewrite_concatenate(module)
@@ -202,6 +212,19 @@ def _donated_arguments(function: ir.Operation) -> list[Attributes]:
     ]
 
 
+def _merge(first: Sequence[Attributes], second: Sequence[Attributes]) -> list[Attributes]:
+    return [{**a, **b} for a, b in itertools.zip_longest(first, second, fillvalue={})]
+
+
+def _number_arguments(attributes: Sequence[Attributes], count: int) -> list[Attributes]:
+    names = [{"spikequant.name": f"arg{i}"} for i in range(count)]
+    named = _merge(names, attributes)
+    for row in named:
+        if "spikequant.weight" in row:
+            row.pop("spikequant.name", None)
+    return named
+
+
 def _strip_foreign_attributes(module: ir.Module, function: ir.Operation) -> None:
     """Removes what JAX and StableHLO hang on modules and results: MLIR does not know it."""
     for name in list(module.operation.attributes):
@@ -242,7 +265,7 @@ def _check_supported(module: ir.Module, source: str) -> None:
     def visit(operation: ir.Operation) -> ir.WalkResult:
         is_foreign = operation.name.split(".")[0] in _FOREIGN_DIALECTS
         if is_foreign and operation.name != "stablehlo.return":
-            left.append(_describe(operation))
+            left.append(_describe(operation, source))
         return ir.WalkResult.ADVANCE
 
     # Pre-order: an operation comes before those inside it.
@@ -251,7 +274,9 @@ def _check_supported(module: ir.Module, source: str) -> None:
         raise UnsupportedOperationsError(source, left)
 
 
-def _describe(operation: ir.Operation) -> UnsupportedOperation:
+def _describe(operation: ir.Operation, source: str) -> UnsupportedOperation:
+    """Operations of a text without locations are placed in that text, which is called "-"."""
     location = str(operation.location).removeprefix("loc(").removesuffix(")")
+    location = location.replace('"-":', f'"{source}":')
     form = operation.get_asm(print_generic_op_form=True, skip_regions=True)
     return UnsupportedOperation(operation.name, location, form)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from .compiler import CompileOptions, compile_model
+from .activation_bits import activation_bits
 from .errors import SpikeQuantError
+from .float_program import cached_float_program
 from .session import Session
 from .text import read_windows
 
 Progress = Callable[[str, int, int], None]
 
-# Bits of an event that is sent with its address, and of one that is stored in order
-# behind an escape code (docs/spec.md, accounting).
-_EVENT_BITS, _STORED_EVENT_BITS = 32, 16
+
+@dataclass
+class Losses:
+    """One value per window: means over its tokens after the first, in nats."""
+
+    program: list[float] = field(default_factory=list)
+    baseline: list[float] = field(default_factory=list)
+    divergence: list[float] = field(default_factory=list)
 
 
 def evaluate(
@@ -45,69 +51,69 @@ def evaluate(
     if session.model.compilation.get("method") != "float":
         report("float program", 0, windows)
         baseline = Session(float_program or cached_float_program(session), threads)
-    losses, float_losses, divergences = [], [], []
+        _check_alike(session, baseline)
+    losses = Losses()
     for index, window in enumerate(tokens):
         report("window", index, windows)
-        scores = _log_softmax(_score(session, window))
-        losses.append(_loss(scores, window))
-        if baseline is not None:
-            expected = _log_softmax(_score(baseline, window))
-            float_losses.append(_loss(expected, window))
-            divergences.append(float(np.mean(_divergence(expected, scores))))
+        _add_window(losses, session, baseline, window)
     report("done", windows, windows)
-    result = _summary(np.array(losses), np.array(float_losses or losses), divergences)
     return {
-        **result,
+        **summary(losses),
         "windows": windows,
         "context": context,
-        **activation_bits(session, windows * context),
+        **activation_bits(session),
         "weight_bits": session.model.compilation.get("weight_bits"),
         "islands": session.model.compilation.get("islands", []),
     }
 
 
-def activation_bits(session: Session, tokens: int) -> dict:
-    """Measured bits of the encoded values, salient events included."""
-    sites = session.model.compilation.get("encode_sites", [])
-    if not sites:
-        return {"activation_bits": None, "activation_bits_by_macs": None, "stored_bits": None}
-    salient = _salient_by_site(session)
-    values = np.array([site["channels"] for site in sites], float)
-    fan_out = np.array([site["fan_out"] for site in sites], float)
-    bits = np.array([site["mean_bits"] for site in sites], float)
-    rate = np.array([salient.get(site["site"], 0) for site in sites]) / (tokens * values)
-    sent, stored = bits + _EVENT_BITS * rate, bits + _STORED_EVENT_BITS * rate
+def summary(losses: Losses) -> dict:
+    """The ratio's standard error is that of the mean paired difference, to first order."""
+    program = np.array(losses.program)
+    baseline = np.array(losses.baseline or losses.program)
+    paired = program - baseline
+    ratio = float(np.exp(paired.mean()))
+    error = float(paired.std(ddof=1) / np.sqrt(len(paired))) if len(paired) > 1 else None
     return {
-        "activation_bits": float(np.average(sent, weights=values)),
-        "activation_bits_by_macs": float(np.average(sent, weights=values * fan_out)),
-        "stored_bits": float(np.average(stored, weights=values)),
-        "stored_bits_by_macs": float(np.average(stored, weights=values * fan_out)),
-        "salient_share": float(np.average(rate, weights=values)),
+        "perplexity": float(np.exp(program.mean())),
+        "float_perplexity": float(np.exp(baseline.mean())),
+        "ratio": ratio,
+        "ratio_standard_error": None if error is None else ratio * error,
+        "kl": float(np.mean(losses.divergence)) if losses.divergence else 0.0,
     }
 
 
-def cached_float_program(session: Session) -> Path:
-    """The float program of the bundle that a program was compiled from."""
-    source = Path(session.model.description.get("bundle", ""))
-    if not (source / "model.json").is_file():
+def _check_alike(session: Session, baseline: Session) -> None:
+    if baseline.vocabulary != session.vocabulary or baseline.contexts[-1] < session.contexts[-1]:
         raise SpikeQuantError(
-            f"the bundle '{source}' is gone: give a folder compiled with --float as --float"
+            f"{baseline.model.folder}: compiled from another model than {session.model.folder}"
         )
-    stamp = f"{source} {(source / 'model.json').stat().st_mtime_ns}"
-    key = hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = cache / "spikequant" / f"float-{key}"
-    if not (folder / "compile.json").is_file():
-        graphs = [graph["name"] for graph in session.model.description["graphs"]]
-        scores = [name for name in graphs if name.startswith("score")]
-        compile_model(source, folder, CompileOptions(method="float", graphs=scores))
-    return folder
 
 
-def _score(session: Session, window: np.ndarray) -> np.ndarray:
-    bucket = min(context for context in session.contexts if context >= len(window))
-    session.reset(bucket)
-    return session.score(window)
+def _add_window(
+    losses: Losses, session: Session, baseline: Session | None, window: np.ndarray
+) -> None:
+    """Chunk by chunk, so that no logits of a whole window are held."""
+    sums = np.zeros(3)
+    position = 0
+    others = itertools.repeat(None) if baseline is None else _scores(baseline, window)
+    for scores, expected in zip(_scores(session, window), others, strict=False):
+        following = window[position + 1 : position + 1 + len(scores)]
+        sums[0] += _loss(scores, following)
+        if expected is not None:
+            sums[1] += _loss(expected, following)
+            sums[2] += _divergence(expected, scores)
+        position += len(scores)
+    losses.program.append(sums[0] / (len(window) - 1))
+    if baseline is not None:
+        losses.baseline.append(sums[1] / (len(window) - 1))
+        losses.divergence.append(sums[2] / len(window))
+
+
+def _scores(session: Session, window: np.ndarray) -> Iterator[np.ndarray]:
+    """Log probabilities of every next token, from an empty cache."""
+    session.reset(min(context for context in session.contexts if context >= len(window)))
+    return map(_log_softmax, session.score(window))
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -116,33 +122,11 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted - np.log(total).astype(np.float32)
 
 
-def _loss(scores: np.ndarray, window: np.ndarray) -> float:
-    """Mean negative log likelihood of the tokens after the first, nats."""
-    chosen = scores[np.arange(len(window) - 1), window[1:]]
-    return float(-chosen.mean(dtype=np.float64))
+def _loss(scores: np.ndarray, following: np.ndarray) -> float:
+    """Sum of negative log likelihoods; the window's last token has none that follows."""
+    return -float(scores[np.arange(len(following)), following].sum(dtype=np.float64))
 
 
-def _divergence(expected: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Kullback-Leibler divergence per token, nats."""
-    return (np.exp(expected) * (expected - scores)).sum(axis=1, dtype=np.float64)
-
-
-def _summary(losses: np.ndarray, float_losses: np.ndarray, divergences: list[float]) -> dict:
-    paired = losses - float_losses
-    ratio = float(np.exp(paired.mean()))
-    error = float(paired.std(ddof=1) / np.sqrt(len(paired))) if len(paired) > 1 else None
-    return {
-        "perplexity": float(np.exp(losses.mean())),
-        "float_perplexity": float(np.exp(float_losses.mean())),
-        "ratio": ratio,
-        "ratio_standard_error": None if error is None else ratio * error,
-        "kl": float(np.mean(divergences)) if divergences else 0.0,
-    }
-
-
-def _salient_by_site(session: Session) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for graph in session.model.graphs.values():
-        for site, count in zip(graph.sites, graph.salient, strict=False):
-            totals[site] = totals.get(site, 0) + int(count)
-    return totals
+def _divergence(expected: np.ndarray, scores: np.ndarray) -> float:
+    """Sum over tokens of the Kullback-Leibler divergence."""
+    return float((np.exp(expected) * (expected - scores)).sum(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""A conversation with a compiled language model: cache buckets, chunks, sampling."""
+"""A conversation with a compiled language model: cache buckets, chunks, greedy generation."""
 
 from __future__ import annotations
 
@@ -8,128 +8,173 @@ from pathlib import Path
 import numpy as np
 
 from .errors import SpikeQuantError
-from .native import Graph, NativeModel, Observer
+from .native import NativeModel, Observer
 
 # A rest of a prompt this short is quicker token by token than as a padded chunk.
 _SHORT_REST = 8
 
+END, LIMIT, FULL = "end of text", "limit", "context full"
+
 
 class Session:
-    """Holds the cache of one conversation. `position` tokens have been taken so far."""
+    """Holds the cache of one conversation and the tokens in it.
 
-    def __init__(self, folder: str | Path, threads: int = 1, observer: Observer | None = None):
-        self.model = NativeModel(folder)
-        description = self.model.description
-        if "contexts" not in description:
-            raise SpikeQuantError(
-                f"{folder}: not a language model bundle; run it with --inputs and --outputs"
-            )
+    The graphs `prefill`, `score` (a chunk of tokens at a time) and `decode` (one token) exist for
+    several cache lengths ("contexts"); the cache moves to a larger one when it has to.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path | NativeModel,
+        threads: int = 1,
+        observer: Observer | None = None,
+    ):
+        self.model = folder if isinstance(folder, NativeModel) else NativeModel(folder)
         self.threads, self.observer = threads, observer
-        self.chunk: int = description["chunk"]
-        self.contexts: list[int] = sorted(description["contexts"])
-        self.vocabulary: int = description["hyperparameters"]["vocabulary"]
+        self._read_description(self.model.description)
+        self.rows = 0  # token rows computed so far, padding included, over all resets
+        self.stopped: str | None = None  # why the last `generate` ended
         self.reset()
 
-    def reset(self, context: int | None = None) -> None:
-        """Forgets everything; `context` is the bucket to start with (the smallest one)."""
-        self.position = 0
-        self.context = context or self.contexts[0]
-        self._state = self._graph(self._roles()[0]).new_state()
+    def _read_description(self, description: dict) -> None:
+        """A program may hold only some of the bundle's graphs."""
+        if "contexts" not in description:
+            raise SpikeQuantError(
+                f"{self.model.folder}: no language model: run it with --inputs and --outputs"
+            )
+        try:
+            self.chunk = int(description["chunk"])
+            self.vocabulary = int(description["hyperparameters"]["vocabulary"])
+            self._names = {
+                (graph["role"], int(graph["context"])): graph["name"]
+                for graph in description["graphs"]
+                if graph["name"] in self.model.graphs
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpikeQuantError(
+                f"{self.model.folder}/model.json: damaged: {error!r}; compile the model again"
+            ) from error
+        self.contexts = sorted({context for _, context in self._names})
+        if not self.contexts:
+            raise SpikeQuantError(f"{self.model.folder}: holds no graph of its model.json")
 
-    def feed(self, tokens: Sequence[int]) -> np.ndarray:
-        """Takes tokens; returns the logits [vocabulary] after the last one."""
-        tokens = self._checked(tokens)
-        self._reserve(len(tokens))
-        logits = None
-        while len(tokens):
-            fits = self.position + self.chunk <= self.context
-            if len(tokens) > _SHORT_REST and fits and self._has("prefill"):
-                logits, tokens = self._prefill(tokens)
-            else:
-                logits, tokens = self._decode(tokens)
-        return logits
-
-    def score(self, tokens: Sequence[int]) -> np.ndarray:
-        """Takes tokens; returns the logits [len(tokens), vocabulary] after each one."""
-        tokens = self._checked(tokens)
-        chunks = -(-len(tokens) // self.chunk)
-        self._reserve(chunks * self.chunk)
-        logits = np.empty((len(tokens), self.vocabulary), np.float32)
-        for start in range(0, len(tokens), self.chunk):
-            part = tokens[start : start + self.chunk]
-            outputs = self._run("score", self._chunk_inputs(part))
-            logits[start : start + len(part)] = outputs["logits"][: len(part)]
-            self.position += len(part)
-        return logits
-
-    def generate(
-        self, tokens: Sequence[int], limit: int, end_ids: Sequence[int] = ()
-    ) -> Iterator[int]:
-        """Greedy continuation: the likeliest token each time, at most `limit` of them.
-
-        Ends at one of `end_ids`, or when the largest context is full.
-        """
-        logits = self.feed(tokens)
-        for remaining in range(limit, 0, -1):
-            token = int(logits.argmax())
-            if token in end_ids:
-                return
-            yield token
-            if remaining == 1 or self.position >= self.contexts[-1]:
-                return
-            logits = self.feed([token])
+    @property
+    def position(self) -> int:
+        """Tokens in the cache."""
+        return len(self.history)
 
     @property
     def room(self) -> int:
         """Tokens that can still be taken."""
         return self.contexts[-1] - self.position
 
-    def _prefill(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        part = tokens[: self.chunk]
-        logits = self._run("prefill", self._chunk_inputs(part))["logits"]
-        self.position += len(part)
-        return logits, tokens[len(part) :]
+    def reset(self, context: int | None = None) -> None:
+        """Forgets everything; `context` is the cache length to start with (the smallest one)."""
+        self.history: list[int] = []
+        self.context = context or self.contexts[0]
+        self._state = self._new_state()
 
-    def _decode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        inputs = {"tokens": tokens[:1], "start": np.array(self.position, np.int32)}
-        logits = self._run("decode", inputs)["logits"]
-        self.position += 1
-        return logits, tokens[1:]
+    def rewind(self, position: int) -> None:
+        """Forgets all but the first `position` tokens. What follows them is overwritten later."""
+        del self.history[position:]
 
-    def _chunk_inputs(self, part: np.ndarray) -> dict[str, np.ndarray]:
-        padded = np.zeros(self.chunk, np.int32)
-        padded[: len(part)] = part
-        return {
-            "tokens": padded,
-            "start": np.array(self.position, np.int32),
-            "count": np.array(len(part), np.int32),
-        }
+    def feed(self, tokens: Sequence[int]) -> np.ndarray:
+        """Takes tokens; returns the logits [vocabulary] after the last one."""
+        tokens = self._checked(tokens)
+        self._reserve(len(tokens))
+        logits = None
+        while tokens:
+            chunk = self._has("prefill") and (len(tokens) > _SHORT_REST or not self._has("decode"))
+            logits, taken = self._chunk("prefill", tokens) if chunk else self._decode(tokens[0])
+            tokens = tokens[taken:]
+        return logits
 
-    def _run(self, role: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        graph = self._graph(role)
-        wanted = {spec.name for spec in graph.arguments}
-        given = {name: array for name, array in inputs.items() if name in wanted}
-        return graph.run({**given, **self._state}, self.threads, self.observer)
+    def score(self, tokens: Sequence[int]) -> Iterator[np.ndarray]:
+        """Takes tokens, a chunk at a time; yields the logits [part, vocabulary] after each one."""
+        tokens = self._checked(tokens)
+        self._reserve(len(tokens))
+        while tokens:
+            logits, taken = self._chunk("score", tokens)
+            yield logits[-taken:]
+            tokens = tokens[taken:]
 
-    def _graph(self, role: str) -> Graph:
-        return self.model.graph(f"{role}_{self.context}")
+    def generate(
+        self, tokens: Sequence[int], limit: int, end_ids: Sequence[int] = ()
+    ) -> Iterator[int]:
+        """Greedy continuation: the likeliest token each time (the first of equals).
+
+        `stopped` then says why it ended: END (one of `end_ids` came, which is not yielded), LIMIT
+        (`limit` tokens), or FULL (the last token found no place in the largest context).
+        """
+        self.stopped = None
+        logits = self.feed(tokens)
+        for count in range(1, limit + 1):
+            token = int(logits.argmax())
+            if token in end_ids:
+                self.stopped = END
+                return
+            yield token
+            if count == limit or self.room == 0:
+                self.stopped = LIMIT if count == limit else FULL
+                return
+            logits = self.feed([token])
+
+    def _chunk(self, role: str, tokens: list[int]) -> tuple[np.ndarray, int]:
+        """Logits of the valid rows (`score`) or of the last (`prefill`); how many were taken.
+
+        A chunk has to fit the cache as a whole. At its end it starts earlier and computes some
+        positions again, which gives the same values.
+        """
+        start = min(self.position, self.context - self.chunk)
+        again = self.history[start:]
+        part = tokens[: self.chunk - len(again)]
+        valid = [*again, *part]
+        padded = np.resize(np.array(valid, np.int32), self.chunk)
+        logits = self._run(role, tokens=padded, start=start, count=len(valid))
+        self.rows += self.chunk
+        self.history += part
+        return (logits[: len(valid)] if role == "score" else logits), len(part)
+
+    def _decode(self, token: int) -> tuple[np.ndarray, int]:
+        logits = self._run("decode", tokens=[token], start=self.position)
+        self.rows += 1
+        self.history.append(token)
+        return logits, 1
+
+    def _run(self, role: str, **inputs) -> np.ndarray:
+        """The first result: the logits."""
+        graph = self.model.graph(self._graph_name(role))
+        arrays = {name: np.array(value, np.int32) for name, value in inputs.items()}
+        return graph.run({**arrays, **self._state}, self.threads, self.observer)[0]
+
+    def _graph_name(self, role: str) -> str:
+        if not self._has(role):
+            raise SpikeQuantError(
+                f"{self.model.folder} was compiled without the graph '{role}_{self.context}': "
+                "compile it without --graphs"
+            )
+        return self._names[role, self.context]
 
     def _has(self, role: str) -> bool:
-        return f"{role}_{self.context}" in self.model.graphs
+        return (role, self.context) in self._names
 
-    def _roles(self) -> list[str]:
-        return [role for role in ("decode", "prefill", "score") if self._has(role)]
+    def _new_state(self) -> dict[str, np.ndarray]:
+        """All graphs of one context have the same state."""
+        name = next(name for (_, context), name in self._names.items() if context == self.context)
+        return self.model.graph(name).new_state()
 
-    def _checked(self, tokens: Sequence[int]) -> np.ndarray:
-        array = np.asarray(tokens, np.int64)
-        if array.size == 0:
+    def _checked(self, tokens: Sequence[int]) -> list[int]:
+        ids = np.asarray(tokens)
+        if ids.size == 0:
             raise SpikeQuantError("no tokens: the prompt is empty")
-        if array.min() < 0 or array.max() >= self.vocabulary:
+        if ids.ndim != 1 or ids.dtype.kind not in "iu":
+            raise SpikeQuantError("tokens must be a list of whole numbers")
+        if ids.min() < 0 or ids.max() >= self.vocabulary:
             raise SpikeQuantError(f"token ids must be 0 to {self.vocabulary - 1}")
-        return array.astype(np.int32)
+        return ids.tolist()
 
     def _reserve(self, count: int) -> None:
-        """Moves the cache to the smallest bucket that has room for `count` more tokens."""
+        """Moves the cache to the smallest context that has room for `count` more tokens."""
         needed = self.position + count
         if needed <= self.context:
             return
@@ -140,6 +185,6 @@ class Session:
                 "shorten the text, or export the model with a larger --context"
             )
         old, self.context = self._state, larger[0]
-        self._state = self._graph(self._roles()[0]).new_state()
+        self._state = self._new_state()
         for name, array in old.items():
             self._state[name][tuple(slice(size) for size in array.shape)] = array

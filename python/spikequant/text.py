@@ -13,6 +13,8 @@ from .errors import SpikeQuantError
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
     path = Path(folder) / bundle.TOKENIZER
+    if not path.exists():
+        raise SpikeQuantError(f"{path} is missing: {folder} holds no language model")
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the package raises plain Exception
@@ -32,9 +34,10 @@ def read_windows(
     """The first `windows` windows of `context` tokens of a text file, [windows, context] i32."""
     if windows < 1 or context < 2:
         raise SpikeQuantError("at least one window of two tokens is needed")
+    tokenizer = load_tokenizer(folder)
     # A token has at least one byte; 16 bytes per token is far more than any text needs.
     head = read_text(text)[: windows * context * 16]
-    ids = load_tokenizer(folder).encode(head, add_special_tokens=False).ids
+    ids = tokenizer.encode(head, add_special_tokens=False).ids
     available = len(ids) // context
     if available < windows and not (allow_fewer and available):
         raise SpikeQuantError(

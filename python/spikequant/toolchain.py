@@ -34,13 +34,24 @@ def find_library(name: str) -> str:
     return str(path)
 
 
-def run_tool(name: str, arguments: Sequence[str | Path], quiet: bool = False) -> str:
-    """Runs a tool; its messages go through unless `quiet`. Returns its standard output."""
+def run_tool(name: str, arguments: Sequence[str | Path]) -> str:
+    """Runs a tool; returns its standard output. A failure is reported with its messages.
+
+    The tool is killed when this process is.
+    """
     command = [find_tool(name), *map(str, arguments)]
-    error_stream = subprocess.PIPE if quiet else None
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=error_stream, text=True)
+    if leash := shutil.which("setpriv"):
+        command = [leash, "--pdeathsig", "KILL", *command]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        message = (done.stderr or "").strip().splitlines()
-        reason = "\n".join(message) if message else f"exit code {done.returncode}"
-        raise SpikeQuantError(f"{name} failed: {reason}")
+        raise SpikeQuantError(f"{name} failed: {_reason(done)}")
     return done.stdout
+
+
+def _reason(done: subprocess.CompletedProcess) -> str:
+    """The messages, without progress lines."""
+    if done.returncode < 0:
+        return f"stopped by signal {-done.returncode} (out of memory?)"
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    telling = [line for line in lines if "error:" in line or "note:" in line]
+    return "\n".join(telling or lines) or f"exit code {done.returncode}"

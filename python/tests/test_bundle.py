@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from spikequant import SpikeQuantError, bundle
+from spikequant import SpikeQuantError, bundle, outputs
 
 
 def test_error_no_bundle(tmp_path):
@@ -49,7 +49,7 @@ def test_attributes_of_arguments_and_results():
 
 def test_interrupted_file_leaves_nothing(tmp_path):
     target = tmp_path / "a.mlir"
-    with pytest.raises(RuntimeError), bundle.replacing_file(target) as temporary:
+    with pytest.raises(RuntimeError), outputs.replacing_file(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert not list(tmp_path.iterdir())

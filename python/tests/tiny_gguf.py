@@ -94,7 +94,7 @@ def write_gguf(
     kinds: list[int] | None = None,
     pre: str = "smollm",
     tokenizer: str = "gpt2",
-    extra: dict[str, int | bool] | None = None,
+    extra: dict[str, int | bool | str] | None = None,
 ) -> Path:
     """Writes a GGUF file; tensors are f32. `metadata` keys lack the architecture prefix."""
     tokens = tokens or [f"t{index}" for index in range(vocabulary)]
@@ -106,10 +106,11 @@ def write_gguf(
     writer.add_tokenizer_pre(pre)
     writer.add_token_list(tokens)
     writer.add_token_types(kinds or [1] * len(tokens))
-    writer.add_token_merges(merges or ["a b"] if "ab" in tokens else ["t 0"])
+    writer.add_token_merges(merges or (["a b"] if "ab" in tokens else ["t 0"]))
     writer.add_eos_token_id(2)
     for key, value in (extra or {}).items():
-        (writer.add_bool if isinstance(value, bool) else writer.add_uint32)(key, value)
+        kinds_of_value = {bool: writer.add_bool, str: writer.add_string}
+        kinds_of_value.get(type(value), writer.add_uint32)(key, value)
     for name, array in tensors.items():
         writer.add_tensor(name, array)
     writer.write_header_to_file()

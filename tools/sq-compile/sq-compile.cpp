@@ -7,8 +7,10 @@
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Pipelines/Compile.h"
 
-#include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/IR/Remarks.h"
+#include "mlir/Remark/RemarkStreamer.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
@@ -23,7 +25,7 @@ namespace {
 cl::OptionCategory category("sq-compile options");
 cl::list<std::string> graphs(cl::Positional, cl::OneOrMore,
                              cl::desc("GRAPH.mlir .."), cl::cat(category));
-cl::opt<std::string> output("o", cl::Required, cl::value_desc("folder"),
+cl::opt<std::string> output("o", cl::init("out"), cl::value_desc("folder"),
                             cl::desc("Compiled model"), cl::cat(category));
 cl::opt<std::string> weights("weights", cl::value_desc("file"),
                              cl::desc("Weights, safetensors"),
@@ -40,10 +42,10 @@ cl::opt<bool> observe("observe",
 cl::opt<double> bits("bits", cl::init(4.25),
                      cl::desc("Mean bits per activation, events included"),
                      cl::cat(category));
-cl::opt<unsigned> tolerance(
-    "tolerance", cl::init(1),
-    cl::desc("Counts so far outside their window saturate, 0 or 1"),
-    cl::cat(category));
+cl::opt<unsigned>
+    tolerance("tolerance", cl::init(1),
+              cl::desc("Counts so far outside their window saturate, 0 or 1"),
+              cl::cat(category));
 cl::opt<unsigned> weightBits("weight-bits", cl::init(4),
                              cl::desc("Bits of a weight code, 2 to 8"),
                              cl::cat(category));
@@ -68,7 +70,8 @@ cl::opt<InstructionSet> instructions(
     cl::desc("Instructions of the dot product"),
     cl::values(clEnumValN(InstructionSet::Automatic, "auto", "what is there"),
                clEnumValN(InstructionSet::Vnni, "vnni", "AVX-512 VNNI"),
-               clEnumValN(InstructionSet::Portable, "portable", "any vectors")));
+               clEnumValN(InstructionSet::Portable, "portable",
+                          "any vectors")));
 cl::opt<CompileStage> stage(
     "emit", cl::init(CompileStage::Library), cl::cat(category),
     cl::desc("Stop early and print the program"),
@@ -82,6 +85,29 @@ cl::opt<CompileStage> stage(
 cl::opt<std::string> json("json", cl::value_desc("file"),
                           cl::desc("Also write the report here"),
                           cl::cat(category));
+cl::opt<std::string>
+    remarks("remarks", cl::value_desc("regex"), cl::cat(category),
+            cl::desc("Print the decisions of these categories, e.g. .*"));
+cl::opt<std::string> remarksFile("remarks-output", cl::value_desc("file"),
+                                 cl::desc("Write them to a YAML file instead"),
+                                 cl::cat(category));
+
+/// Decisions (sites, steps, kernels) are remarks.
+bool enableRemarks(mlir::MLIRContext &context) {
+  if (remarks.empty() && remarksFile.empty())
+    return true;
+  mlir::remark::RemarkCategories categories;
+  categories.passed = categories.missed = categories.analysis =
+      categories.failed =
+          remarks.empty() ? std::string(".*") : remarks.getValue();
+  auto policy = std::make_unique<mlir::remark::RemarkEmittingPolicyAll>();
+  if (remarksFile.empty())
+    return succeeded(mlir::remark::enableOptimizationRemarks(
+        context, nullptr, std::move(policy), categories, true));
+  return succeeded(mlir::remark::enableOptimizationRemarksWithLLVMStreamer(
+      context, remarksFile, llvm::remarks::Format::YAML, std::move(policy),
+      categories));
+}
 
 /// The libraries are beside the folder of this program.
 std::string getRuntimeFolder(const char *program) {
@@ -126,8 +152,13 @@ int main(int argc, char **argv) {
   registerSpikeQuantDialects(registry);
   mlir::registerAllToLLVMIRTranslations(registry);
   mlir::MLIRContext context(registry);
+  context.printOpOnDiagnostic(false);
   SourceMgr sources;
   mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  if (!enableRemarks(context)) {
+    errs() << "sq-compile: error: remarks cannot be written\n";
+    return 1;
+  }
   if (Error failure = compileModel(getOptions(argv[0]), &context)) {
     errs() << "sq-compile: error: " << toString(std::move(failure)) << "\n";
     return 1;

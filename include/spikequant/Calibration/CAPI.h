@@ -22,6 +22,7 @@
 #define SQ_CALIBRATION_API __attribute__((visibility("default")))
 #endif
 
+/* NOLINTBEGIN(readability-identifier-naming): C names. */
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -77,5 +78,7 @@ sq_calibration_error(const sq_calibration *collector);
 #ifdef __cplusplus
 }
 #endif
+
+/* NOLINTEND(readability-identifier-naming) */
 
 #endif /* SPIKEQUANT_CALIBRATION_CAPI_H */

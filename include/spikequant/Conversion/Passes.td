@@ -175,4 +175,64 @@ def ConvertLinalgToVectorLoops
                            "::mlir::vector::VectorDialect"];
 }
 
+def SpikeQuantInsertTaps : Pass<"spikequant-insert-taps"> {
+  let summary = "shows the integers of every site to the host";
+  let description = [{
+    After each `encode` the counts are observed under the name "<site>.counts",
+    after each `integrate` the membrane under "<weights>.acc"; with `inputs` also
+    what the encode read, "<site>.x" and "<site>.row_scale". Recorded by two
+    programs they can be compared; `sq-run --replay` recomputes the integers from
+    the recorded inputs.
+
+    ```mlir
+    %n = spikequant.encode %x {step = 0.5 : f32, site = "up.in"}
+        : tensor<2x8xf32> -> tensor<2x8xi16>
+    ```
+
+    becomes
+
+    ```mlir
+    spikequant.observe %x {site = "up.in.x"} : tensor<2x8xf32>
+    %n = spikequant.encode %x {site = "up.in", step = 5.000000e-01 : f32}
+        : tensor<2x8xf32> -> tensor<2x8xi16>
+    spikequant.observe %n {site = "up.in.counts"} : tensor<2x8xi16>
+    ```
+  }];
+  let options = [
+    Option<"inputs", "inputs", "bool", "true", "also show what each encode reads">
+  ];
+}
+
+def ConvertSpikeQuantToReference
+    : Pass<"convert-spikequant-to-reference", "::mlir::ModuleOp"> {
+  let summary = "spikequant operations to calls of their scalar definitions";
+  let description = [{
+    Each operation becomes a call of the function of
+    `spikequant/Kernel/Reference.h` that defines it, on buffers; weights need their
+    place in the packed file (`spikequant.layout`). `observe` becomes a call of
+    `sq_ref_observe(site, data, element type, rows, channels)`, the site being an
+    index of the function's `spikequant.sites`. Bodies of contractions become
+    `math.fma`. Bufferise afterwards.
+
+    ```mlir
+    %n = spikequant.encode %x {step = 0.5 : f32, site = "up.in"}
+        : tensor<2x8xf32> -> tensor<2x8xi16>
+    ```
+
+    becomes
+
+    ```mlir
+    %b = bufferization.to_buffer %x read_only : tensor<2x8xf32> to memref<2x8xf32>
+    %a = memref.alloc() : memref<2x8xi16>
+    func.call @sq_ref_encode(%b's address, .., %a's address, ..)
+    %n = bufferization.to_tensor %a restrict writable
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
+    "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect"];
+}
+
 #endif // SPIKEQUANT_CONVERSION_PASSES

@@ -29,6 +29,11 @@ llvm::Expected<PackedFileInfo> packWeights(ModuleOp module,
                                            llvm::StringRef safetensorsPath,
                                            llvm::StringRef path);
 
+/// Puts the places of a packed file that exists on the operations
+/// (`spikequant.layout`). Errors: a weight is missing or has another shape.
+llvm::Expected<PackedFileInfo> annotateWeights(ModuleOp module,
+                                               llvm::StringRef path);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_PIPELINES_PACKWEIGHTS_H

@@ -18,6 +18,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Conversion/ExpandMath/ExpandMath.h"
+#include "spikequant/Conversion/LinalgToVectorLoops.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -94,14 +95,6 @@ static Operation *getCombiner(linalg::LinalgOp op) {
   return combiner;
 }
 
-/// A product of two inputs: that sum is a chain of fused multiply-adds.
-static bool isProductOfInputs(Operation *combiner, unsigned accumulator) {
-  Operation *value = combiner->getOperand(1 - accumulator).getDefiningOp();
-  return isa<arith::AddFOp, arith::AddIOp>(combiner) && value &&
-         isa<arith::MulFOp, arith::MulIOp>(value) &&
-         llvm::all_of(value->getOperands(), llvm::IsaPred<BlockArgument>);
-}
-
 /// The one reduction loop, or an error if there are none or more.
 static FailureOr<unsigned> getReductionLoop(linalg::LinalgOp op) {
   SmallVector<unsigned> loops;
@@ -122,7 +115,8 @@ static FailureOr<Reduction> matchReduction(linalg::LinalgOp op) {
   unsigned accumulator =
       combiner->getOperand(0) == op.getRegionOutputArgs().front() ? 0 : 1;
   TypedAttr neutral = getNeutral(combiner);
-  if (!neutral || isProductOfInputs(combiner, accumulator))
+  if (!neutral || isFusedContraction(op) ||
+      linalg::isaContractionOpInterface(op))
     return failure();
   return Reduction{op,       *loop,       op.getStaticLoopRanges()[*loop],
                    combiner, accumulator, neutral};

@@ -3,6 +3,7 @@
 from . import (
     bench_command,
     calibrate_command,
+    check_command,
     compile_command,
     eval_command,
     export_command,
@@ -12,6 +13,7 @@ from . import (
 
 ALL = [
     export_command,
+    check_command,
     import_command,
     calibrate_command,
     compile_command,

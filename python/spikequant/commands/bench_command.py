@@ -6,30 +6,41 @@ from pathlib import Path
 
 from ..progress import progress_bar
 from .arguments import add_json, add_threads, integer_list, positive
+from .figures import print_figures
 
 NAME = "bench"
 HELP = "prefill and decode speed, memory and load time"
 DESCRIPTION = """\
 Median of three runs each, wall time. Memory is the process's resident set, the Python
-interpreter and the mapped weights included."""
+interpreter and the mapped weights included.
+
+Example:
+  spikequant bench model.sq --threads 1 --prompt-lengths 128"""
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("program", type=Path, metavar="OUT")
-    parser.add_argument("--prompt-lengths", type=integer_list, default=[128, 512], metavar="N,N")
-    parser.add_argument("--decode-tokens", type=positive, default=64, metavar="N")
+    parser.add_argument("program", type=Path, metavar="OUT", help="a compiled model")
+    parser.add_argument(
+        "--prompt-lengths",
+        type=integer_list,
+        metavar="N,N",
+        help="tokens per prompt (default: 128 and 512, if the context is that long)",
+    )
+    parser.add_argument(
+        "--decode-tokens", type=positive, default=64, metavar="N", help="default: 64"
+    )
     add_threads(parser)
     add_json(parser)
 
 
 def run(options) -> dict:
     from ..bench import measure
-    from .eval_command import print_figures
 
     with progress_bar("bench") as report:
         result = measure(
             options.program, options.threads, options.prompt_lengths, options.decode_tokens, report
         )
-    flat = {f"prefill {k} tokens/s": v for k, v in result["prefill_tokens_per_second"].items()}
-    print_figures({**flat, **{k: v for k, v in result.items() if not isinstance(v, dict)}})
+    speeds = result["prefill_tokens_per_second"].items()
+    flat = {f"prefill_{length}_tokens_per_second": speed for length, speed in speeds}
+    print_figures({**flat, **result})
     return result

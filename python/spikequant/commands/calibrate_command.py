@@ -6,58 +6,79 @@ from pathlib import Path
 
 from ..errors import SpikeQuantError
 from ..progress import progress_bar
-from .arguments import add_output, add_threads, positive
+from .arguments import add_output, add_threads, add_weights, positive
 
 NAME = "calibrate"
 HELP = "collects the statistics from which steps and bits are chosen"
 DESCRIPTION = """\
 Runs the float program over text (a bundle) or recorded inputs (a graph) and saves, for
-each value that will be encoded, a mergeable histogram per channel. Calibrate on other
-text than you evaluate on."""
+each value that will be encoded, a mergeable histogram per channel. Steps and bits are
+chosen from it by 'spikequant compile', so one calibration serves any number of bits.
+Calibrate on other text than you evaluate on.
+
+Examples:
+  spikequant calibrate model.bundle --text calibration.txt -o model.calib.json
+  spikequant calibrate graph.mlir --inputs batch.npz -o graph.calib.json
+  spikequant calibrate --merge part1.json part2.json -o all.json"""
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("source", type=Path, nargs="?", metavar="BUNDLE|GRAPH")
     given = parser.add_mutually_exclusive_group(required=True)
-    given.add_argument("--text", type=Path, metavar="FILE", help="text to run over")
+    given.add_argument("--text", type=Path, metavar="FILE", help="text to run over (UTF-8)")
     given.add_argument(
-        "--inputs", type=Path, metavar="NPZ", help="arrays argN with a leading batch axis"
+        "--inputs", type=Path, metavar="NPZ", help="arrays argN, each with a leading batch axis"
     )
     given.add_argument(
         "--merge", type=Path, nargs="+", metavar="CALIB", help="add up calibration files"
     )
     add_output(parser, "the calibration file")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights argN of a graph")
-    parser.add_argument("--tokens", type=positive, default=8192, metavar="N", help="default: 8192")
-    parser.add_argument("--context", type=positive, default=1024, metavar="N", help="default: 1024")
+    add_weights(parser)
+    parser.add_argument(
+        "--tokens", type=positive, default=8192, metavar="N", help="of the text (default: 8192)"
+    )
+    parser.add_argument(
+        "--context",
+        type=positive,
+        default=1024,
+        metavar="N",
+        help="tokens per window, one of the bundle's contexts (default: 1024, or the largest)",
+    )
     add_threads(parser)
 
 
 def run(options) -> None:
-    from ..calibrate import calibrate_inputs, calibrate_text, merge
-
     if options.merge:
-        merge(options.merge, options.output)
-        return
+        from ..collector import merge
+
+        if options.source is not None:
+            raise SpikeQuantError("--merge adds up files: leave out the bundle or graph")
+        return merge(options.merge, options.output)
     if options.source is None:
         raise SpikeQuantError("name the bundle or the graph to calibrate")
+    if bool(options.text) != options.source.is_dir() and options.source.exists():
+        raise SpikeQuantError("a bundle needs --text, a graph --inputs")
     with progress_bar("calibrate") as report:
-        if options.text:
-            calibrate_text(
-                options.source,
-                options.text,
-                options.output,
-                options.tokens,
-                options.context,
-                options.threads,
-                report,
-            )
-        else:
-            calibrate_inputs(
-                options.source,
-                options.weights,
-                options.inputs,
-                options.output,
-                options.threads,
-                report,
-            )
+        (_run_text if options.text else _run_inputs)(options, report)
+
+
+def _run_text(options, report) -> None:
+    from ..calibrate import calibrate_text
+
+    calibrate_text(
+        options.source,
+        options.text,
+        options.output,
+        options.tokens,
+        options.context,
+        options.threads,
+        report,
+    )
+
+
+def _run_inputs(options, report) -> None:
+    from ..calibrate import calibrate_inputs
+
+    calibrate_inputs(
+        options.source, options.weights, options.inputs, options.output, options.threads, report
+    )

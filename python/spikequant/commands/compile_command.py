@@ -6,41 +6,79 @@ import sys
 from pathlib import Path
 
 from ..progress import progress_bar
-from .arguments import add_json, add_output, positive
+from .arguments import add_json, add_output, add_weights, real, whole
 
 NAME = "compile"
 HELP = "quantises and compiles a bundle or a graph to a folder that runs"
 DESCRIPTION = """\
 Chooses steps and bits from the calibration, rounds and packs the weights, and writes a
-relocatable folder: model.so (docs/CABI.md), weights.sqw, model.json, tokenizer.json."""
+relocatable folder: model.so (docs/CABI.md), weights.sqw, model.json, tokenizer.json.
+
+Examples:
+  spikequant compile model.bundle --calibration model.calib.json --bits 4.25 -o model.sq
+  spikequant compile model.bundle --float -o model.float
+  spikequant compile graph.mlir --weights graph.safetensors --float -o graph.float"""
 
 
 def add_arguments(parser) -> None:
     parser.add_argument("source", type=Path, metavar="BUNDLE|GRAPH")
     add_output(parser, "the compiled folder")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights argN of a graph")
-    parser.add_argument("--calibration", type=Path, metavar="FILE")
-    parser.add_argument("--float", action="store_true", help="compile without quantisation")
+    add_weights(parser)
+    parser.add_argument(
+        "--calibration", type=Path, metavar="CALIB", help="made by 'spikequant calibrate'"
+    )
+    parser.add_argument(
+        "--float", action="store_true", help="no quantisation: the baseline for everything"
+    )
     parser.add_argument(
         "--method",
         choices=["spike", "rtn"],
         default="spike",
-        help="rtn: round to nearest with a step per token, the usual baseline",
+        help="rtn: round to nearest with a step per token, the usual baseline (no calibration)",
     )
     parser.add_argument(
-        "--bits", type=float, default=4.25, metavar="B", help="mean activation bits (default 4.25)"
+        "--bits",
+        type=real(1, 16),
+        default=4.25,
+        metavar="B",
+        help="mean activation bits, salient events included (default: 4.25)",
     )
-    parser.add_argument("--weight-bits", type=positive, default=4, metavar="B", help="default: 4")
-    parser.add_argument("--group", type=int, default=32, metavar="G", help="0: whole rows")
-    parser.add_argument("--head-bits", type=positive, default=8, metavar="B", help="default: 8")
-    parser.add_argument("--target", choices=["cpu"], default="cpu")
-    parser.add_argument("--isa", choices=["auto", "vnni", "portable"], default="auto")
-    parser.add_argument("--mcpu", default="native", help="as clang's -mcpu (default: native)")
+    parser.add_argument(
+        "--weight-bits", type=whole(2, 8), default=4, metavar="B", help="default: 4"
+    )
+    parser.add_argument(
+        "--group",
+        type=whole(0),
+        default=32,
+        metavar="G",
+        help="input channels that share a multiplier and an offset; 0: all (default: 32)",
+    )
+    parser.add_argument(
+        "--head-bits",
+        type=whole(2, 8),
+        default=8,
+        metavar="B",
+        help="weight bits of the embedding and the head (default: 8)",
+    )
+    parser.add_argument("--target", choices=["cpu"], default="cpu", help="default: cpu")
+    _add_code_arguments(parser)
+    add_json(parser)
+
+
+def _add_code_arguments(parser) -> None:
+    parser.add_argument(
+        "--isa",
+        choices=["auto", "vnni", "portable"],
+        default="auto",
+        help="instructions of the integer products; results are the same (default: auto)",
+    )
+    parser.add_argument(
+        "--mcpu", default="native", metavar="CPU", help="as clang's -mcpu (default: native)"
+    )
     parser.add_argument("--graphs", metavar="NAME,NAME", help="only these graphs of the bundle")
     parser.add_argument(
-        "--taps", action="store_true", help="show every count and membrane to the host"
+        "--taps", action="store_true", help="show every count and membrane to 'run --record'"
     )
-    add_json(parser)
 
 
 def run(options) -> dict:

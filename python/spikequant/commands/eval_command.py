@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from ..progress import progress_bar
-from .arguments import add_json, add_threads, positive
+from .arguments import add_json, add_threads, positive, whole
+from .figures import print_figures
 
 NAME = "eval"
 HELP = "perplexity over windows of text, beside the float program's"
 DESCRIPTION = """\
 Mean over whole windows, each scored from an empty cache. The ratio's standard error is
 that of the paired difference by window; activation bits are measured on this text, with
-everything frozen by calibration."""
+everything frozen by calibration. The float program is compiled once and kept in the
+cache folder (~/.cache/spikequant), unless --float names one.
+
+Example:
+  spikequant eval model.sq --text test.txt --windows 8 --json figures.json"""
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("program", type=Path, metavar="OUT")
-    parser.add_argument("--text", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--context", type=positive, default=1024, metavar="N")
-    parser.add_argument("--windows", type=positive, default=8, metavar="N")
+    parser.add_argument("program", type=Path, metavar="OUT", help="a compiled model")
+    parser.add_argument("--text", type=Path, required=True, metavar="FILE", help="UTF-8 text")
+    parser.add_argument(
+        "--context", type=whole(2), default=1024, metavar="N", help="tokens (default: 1024)"
+    )
+    parser.add_argument("--windows", type=positive, default=8, metavar="N", help="default: 8")
     parser.add_argument("--float", type=Path, metavar="OUT", help="the float program, if compiled")
     add_threads(parser)
     add_json(parser)
@@ -43,12 +47,3 @@ def run(options) -> dict:
         )
     print_figures(result)
     return result
-
-
-def print_figures(result: dict) -> None:
-    table = Table("figure", "value")
-    for key, value in result.items():
-        if value is not None and not isinstance(value, list):
-            shown = f"{value:.4f}" if isinstance(value, float) else str(value)
-            table.add_row(key, shown)
-    Console().print(table)

@@ -12,7 +12,10 @@ HELP = "a GGUF model to a bundle of StableHLO graphs, weights and tokenizer"
 DESCRIPTION = """\
 Builds the model of a GGUF file (architecture llama) in JAX and exports it: for each
 context length a prefill, a scoring and a decode graph, with the key-value cache as
-state and the weights as arguments."""
+state and the weights as arguments (docs/Bundle.md).
+
+Example:
+  spikequant export SmolLM2-135M-Instruct.gguf -o smollm2.bundle"""
 
 
 def add_arguments(parser) -> None:

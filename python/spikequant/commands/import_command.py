@@ -10,7 +10,10 @@ NAME = "import"
 HELP = "a StableHLO graph (text or portable artifact) to linalg text"
 DESCRIPTION = """\
 Lowers a StableHLO module to linalg on tensors, with locations. Operations that have no
-such form are listed with their locations."""
+such form are listed with their locations.
+
+Example:
+  spikequant import model.stablehlo.mlir -o model.linalg.mlir"""
 
 
 def add_arguments(parser) -> None:

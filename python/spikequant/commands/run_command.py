@@ -1,7 +1,8 @@
-"""spikequant run: a prompt or arrays through a compiled folder."""
+"""spikequant run: a prompt, a conversation or arrays through a compiled folder."""
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -12,19 +13,28 @@ NAME = "run"
 HELP = "runs a compiled model on a prompt, or a compiled graph on arrays"
 DESCRIPTION = """\
 With --prompt, continues a text (greedily); --chat puts the model's chat template around
-it and stops at the end of the answer. With --inputs, runs one graph on arrays arg0,
-arg1, .. of an .npz file and writes out0, out1, .. to --outputs."""
+it and stops at the end of the answer. --chat alone is a conversation in the terminal.
+With --inputs, runs one graph on arrays arg0, arg1, .. of an .npz file and writes its
+results out0, out1, .. to --outputs; state that is left out starts as zeros.
+
+Examples:
+  spikequant run model.sq --prompt "Once upon a time" --max-tokens 40
+  spikequant run model.sq --chat --prompt "What is a spiking neuron?"
+  spikequant run model.sq --chat
+  spikequant run graph.sq --inputs in.npz --outputs out.npz"""
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("program", type=Path, metavar="OUT")
-    given = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument("program", type=Path, metavar="OUT", help="a compiled model or graph")
+    given = parser.add_mutually_exclusive_group()
     given.add_argument("--prompt", metavar="TEXT")
     given.add_argument("--inputs", type=Path, metavar="NPZ")
     parser.add_argument("--chat", action="store_true", help="use the model's chat template")
-    parser.add_argument("--max-tokens", type=positive, default=128, metavar="N")
-    parser.add_argument("--outputs", type=Path, metavar="NPZ")
-    parser.add_argument("--graph", help="which graph to run on --inputs, if there are several")
+    parser.add_argument(
+        "--max-tokens", type=positive, metavar="N", help="of one answer (default: 128, chat: 512)"
+    )
+    parser.add_argument("--outputs", type=Path, metavar="NPZ", help="where results go")
+    parser.add_argument("--graph", metavar="NAME", help="for --inputs, if there are several")
     parser.add_argument(
         "--record", type=Path, metavar="NPZ", help="what a program compiled with --taps shows"
     )
@@ -35,10 +45,20 @@ def add_arguments(parser) -> None:
 def run(options) -> dict | None:
     if options.prompt is not None:
         return _run_prompt(options)
+    if options.inputs is not None:
+        return _run_inputs(options)
+    if options.chat:
+        return _run_conversation(options)
+    raise SpikeQuantError("say what to run on: --prompt TEXT, --chat, or --inputs FILE.npz")
+
+
+def _run_inputs(options) -> None:
     from ..arrays import run_arrays
 
     if options.outputs is None:
         raise SpikeQuantError("--inputs needs --outputs FILE.npz")
+    if options.chat:
+        raise SpikeQuantError("--chat is for prompts: leave it out with --inputs")
     run_arrays(
         options.program,
         options.inputs,
@@ -47,20 +67,52 @@ def run(options) -> dict | None:
         options.threads,
         options.record,
     )
-    return None
 
 
-def _run_prompt(options) -> dict:
+def _open_chat(options):
     from ..chat import Chat
     from ..session import Session
 
-    chat = Chat(Session(options.program, options.threads))
-    encode = chat.encode_turn if options.chat else chat.encode
-    tokens = encode(options.prompt) if options.prompt else []
-    start, text = time.perf_counter(), ""
-    for piece in chat.answer(tokens, options.max_tokens):
+    if options.outputs or options.graph or options.record:
+        raise SpikeQuantError("--outputs, --graph and --record are for --inputs")
+    return Chat(Session(options.program, options.threads))
+
+
+def _run_prompt(options) -> dict:
+    chat = _open_chat(options)
+    if not options.prompt:
+        raise SpikeQuantError("the prompt is empty: give some text")
+    if options.chat:
+        tokens = chat.encode_messages([{"role": "user", "content": options.prompt}])
+    else:
+        tokens = chat.encode(options.prompt)
+    start = time.perf_counter()
+    text = show_answer(chat, tokens, options.max_tokens or (512 if options.chat else 128))
+    return {
+        "prompt_tokens": len(tokens),
+        "answer_tokens": chat.session.position - len(tokens),
+        "text": text,
+        "stopped": chat.session.stopped,
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _run_conversation(options) -> None:
+    from ..conversation import converse
+
+    converse(_open_chat(options), options.max_tokens or 512)
+
+
+def show_answer(chat, tokens: list[int], limit: int) -> str:
+    """Prints the text as it comes; returns it."""
+    from ..session import FULL
+
+    text = ""
+    for piece in chat.answer(tokens, limit):
         print(piece, end="", flush=True)
         text += piece
     print()
-    seconds = time.perf_counter() - start
-    return {"prompt_tokens": len(tokens), "text": text, "seconds": seconds}
+    if chat.session.stopped == FULL:
+        size = chat.session.contexts[-1]
+        print(f"(stopped: the context of {size} tokens is full)", file=sys.stderr)
+    return text

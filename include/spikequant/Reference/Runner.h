@@ -1,0 +1,71 @@
+//===- Runner.h - the reference program --------------------------*- C++
+//-*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// Runs a graph of quantised, tensor-level IR: scalar loops in one thread, each
+/// spikequant operation a call of lib/Kernel, compiled in memory.
+///
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_REFERENCE_RUNNER_H
+#define SPIKEQUANT_REFERENCE_RUNNER_H
+
+#include "spikequant/Reference/Npz.h"
+#include "spikequant/Weights/PackedFile.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+#include <optional>
+#include <string>
+
+namespace mlir::spikequant {
+
+/// A program and its weights, ready to be lowered or replayed.
+struct ReferenceProgram {
+  OwningOpRef<ModuleOp> module;
+  std::string function;
+  std::optional<::spikequant::PackedFile> weights;
+};
+
+/// Reads `path`, chooses the public function `function` (may be empty if there
+/// is one only), drops the others, and finds the weights: `weightsPath` is a
+/// packed file (.sqw), or safetensors that are packed to a temporary file, or
+/// empty if the IR has its weights as literals or none.
+llvm::Expected<ReferenceProgram> loadProgram(llvm::StringRef path,
+                                             llvm::StringRef function,
+                                             llvm::StringRef weightsPath,
+                                             MLIRContext *context);
+
+struct RunOptions {
+  bool zeroState = false; ///< State that the inputs lack starts as zeros.
+  bool record = false;    ///< Insert taps if the program has none.
+  int64_t rowLimit = 0;   ///< See Recorder.
+};
+
+struct RunResult {
+  ::spikequant::NpzArrays outputs; ///< out0, out1, ..
+  ::spikequant::NpzArrays taps;
+};
+
+/// Runs the program once. Inputs are arg0, arg1, .. (or the argument's
+/// `spikequant.name`). Errors name the array and what was expected.
+llvm::Expected<RunResult> runProgram(ReferenceProgram &program,
+                                     const ::spikequant::NpzArrays &inputs,
+                                     const RunOptions &options);
+
+/// Recomputes counts and membranes of every site from the recorded inputs
+/// (spikequant-insert-taps) and compares integers. Prints the first difference
+/// of each array and a summary to `os`. \returns the number of arrays that
+/// differ.
+llvm::Expected<int64_t> replayTaps(ReferenceProgram &program,
+                                   const ::spikequant::NpzArrays &taps,
+                                   llvm::raw_ostream &os);
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_REFERENCE_RUNNER_H

@@ -1,0 +1,153 @@
+//===- Report.cpp - what a compiled model is made of -------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Pipelines/Report.h"
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/MapVector.h"
+
+#include <numeric>
+
+using namespace llvm;
+
+namespace mlir::spikequant {
+namespace {
+
+WeightsOp lookup(ModuleOp module, FlatSymbolRefAttr name) {
+  return name ? module.lookupSymbol<WeightsOp>(name.getValue()) : WeightsOp();
+}
+
+/// Mean of the bits per channel; the baseline's counts have four.
+double getMeanBits(ModuleOp module, EncodeOp encode, StringRef method) {
+  WeightsOp bits = lookup(module, encode.getBitsAttr());
+  auto values = bits ? dyn_cast_or_null<DenseElementsAttr>(
+                           bits.getValue().value_or(ElementsAttr()))
+                     : DenseElementsAttr();
+  if (!values)
+    return method == "rtn" ? 4 : 16;
+  auto range = values.getValues<int8_t>();
+  return std::accumulate(range.begin(), range.end(), 0.0) /
+         values.getNumElements();
+}
+
+json::Array describeEncodes(ModuleOp module, StringRef method) {
+  MapVector<StringRef, json::Object> sites;
+  module.walk([&](EncodeOp encode) {
+    json::Object &site = sites[encode.getSite()];
+    if (!site.empty())
+      return;
+    int64_t fanOut = 0;
+    for (Operation *user : encode.getCounts().getUsers())
+      if (auto integrate = dyn_cast<IntegrateOp>(user))
+        fanOut += cast<ShapedType>(integrate.getMembrane().getType())
+                      .getShape()
+                      .back();
+    site["site"] = encode.getSite().str();
+    site["channels"] =
+        cast<ShapedType>(encode.getInput().getType()).getShape().back();
+    site["fan_out"] = fanOut;
+    site["mean_bits"] = getMeanBits(module, encode, method);
+    site["step"] = encode.getStep().convertToDouble();
+  });
+  json::Array list;
+  for (auto &site : sites)
+    list.push_back(std::move(site.second));
+  return list;
+}
+
+/// Bits per weight: the code, its share of m (8) and c (16), of s_w (32).
+double getBitsPerWeight(WeightsOp op, CodesAttr codes) {
+  double channels = op.getArrayType().getShape().back();
+  double bits = codes.getBits() + 32 / channels;
+  if (codes.getSymmetric())
+    return bits;
+  double group = codes.getGroup() ? codes.getGroup() : channels;
+  return bits + 24 / std::min(group, channels);
+}
+
+struct WeightedMean {
+  double sum = 0, weight = 0;
+  void add(double value, double by) {
+    sum += value * by;
+    weight += by;
+  }
+  json::Value get() const {
+    return weight > 0 ? json::Value(sum / weight) : json::Value(nullptr);
+  }
+};
+
+void describeWeights(ModuleOp module, json::Object &report) {
+  SetVector<WeightsOp> sites;
+  DenseSet<Operation *> tables;
+  module.walk([&](Operation *op) {
+    if (auto integrate = dyn_cast<IntegrateOp>(op))
+      sites.insert(lookup(module, integrate.getWeightsAttr()));
+    if (auto rows = dyn_cast<LookupOp>(op))
+      tables.insert(lookup(module, rows.getWeightsAttr()));
+  });
+  WeightedMean all, layers;
+  for (WeightsOp op : sites)
+    if (auto codes = op ? dyn_cast<CodesAttr>(op.getFormat()) : CodesAttr()) {
+      double bits = getBitsPerWeight(op, codes);
+      all.add(bits, op.getArrayType().getNumElements());
+      if (!tables.contains(op))
+        layers.add(bits, op.getArrayType().getNumElements());
+    }
+  report["sites"] = int64_t(sites.size());
+  report["weight_bits"] = all.get();
+  report["layer_weight_bits"] = layers.get();
+}
+
+/// The kind of real-valued operation, or empty.
+StringRef getIsland(Operation *op) {
+  if (isa<LookupOp>(op))
+    return "embedding";
+  if (isa<DecodeOp>(op))
+    return "decode";
+  if (isa<linalg::BatchMatmulOp, linalg::MatmulOp>(op))
+    return "real products";
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic || !isa<FloatType>(getElementTypeOrSelf(op->getResult(0))))
+    return "";
+  return generic.getNumReductionLoops() ? "reductions" : "elementwise";
+}
+
+void describeIslands(ModuleOp module, json::Object &report) {
+  std::map<std::string, int64_t> largest;
+  for (auto graph : module.getOps<func::FuncOp>()) {
+    std::map<std::string, int64_t> counts;
+    graph.walk([&](Operation *op) {
+      if (StringRef name = getIsland(op); !name.empty())
+        ++counts[name.str()];
+    });
+    if (counts["decode"] >= largest["decode"])
+      largest = counts;
+  }
+  report["decodes"] = largest["decode"];
+  largest.erase("decode");
+  double total = 0;
+  for (auto &[name, count] : largest)
+    total += count;
+  json::Array islands;
+  for (auto &[name, count] : largest)
+    islands.push_back(json::Object{
+        {"name", name}, {"count", count}, {"share", count / total}});
+  report["islands"] = std::move(islands);
+}
+} // namespace
+
+json::Object describeProgram(ModuleOp module, StringRef method) {
+  json::Object report{{"method", method.str()}};
+  report["encode_sites"] = describeEncodes(module, method);
+  describeWeights(module, report);
+  describeIslands(module, report);
+  return report;
+}
+
+} // namespace mlir::spikequant

@@ -1,0 +1,200 @@
+//===- Replay.cpp - recomputes recorded integers site by site ------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+// Every encode gets the real numbers that the recorded program saw, every
+// integrate the counts that it had; so one difference does not cause others,
+// and the site that printed it is the site that is wrong.
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Conversion/GraphContext.h"
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Kernel/Reference.h"
+#include "spikequant/Reference/Runner.h"
+
+#include "mlir/IR/SymbolTable.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace llvm;
+using ::spikequant::NpyArray;
+using ::spikequant::NpzArrays;
+
+namespace mlir::spikequant {
+namespace {
+
+class Replay {
+public:
+  Replay(ReferenceProgram &program, const NpzArrays &taps, raw_ostream &os)
+      : symbols(*program.module), taps(taps), os(os),
+        file(program.weights ? program.weights->base() : nullptr) {}
+
+  Error replay(EncodeOp op);
+  Error replay(IntegrateOp op);
+  int64_t compared = 0, values = 0, differences = 0, missing = 0;
+
+private:
+  /// The recorded array, or null if there is none.
+  Expected<const NpyArray *> find(const Twine &name, StringRef type,
+                                  int64_t channels);
+  const uint8_t *getData(FlatSymbolRefAttr weights, StringRef part);
+  template <typename T>
+  void compare(const Twine &name, ArrayRef<T> expected, ArrayRef<T> recorded,
+               int64_t channels);
+
+  SymbolTable symbols;
+  const NpzArrays &taps;
+  raw_ostream &os;
+  const uint8_t *file;
+  StringSet<> done;
+};
+
+Expected<const NpyArray *> Replay::find(const Twine &name, StringRef type,
+                                        int64_t channels) {
+  auto found = taps.find(name.str());
+  if (found == taps.end())
+    return nullptr;
+  const NpyArray &array = found->second;
+  if (array.type != type || array.shape.size() != 2 ||
+      array.shape[1] != channels)
+    return createStringError("recorded array '" + name + "' is " +
+                             array.describe() + ", not " +
+                             ::spikequant::describeNpyType(type) + "[rows, " +
+                             Twine(channels) + "]");
+  return &array;
+}
+
+const uint8_t *Replay::getData(FlatSymbolRefAttr weights, StringRef part) {
+  if (!weights)
+    return nullptr;
+  auto op = symbols.lookup<WeightsOp>(weights.getAttr());
+  auto layout = op->getAttrOfType<DictionaryAttr>(kLayoutAttr);
+  return file + layout.getAs<IntegerAttr>(part).getInt();
+}
+
+template <typename T>
+void Replay::compare(const Twine &name, ArrayRef<T> expected,
+                     ArrayRef<T> recorded, int64_t channels) {
+  ++compared;
+  values += recorded.size();
+  int64_t different = 0, first = -1;
+  for (int64_t i = 0, size = recorded.size(); i < size; ++i)
+    if (expected[i] != recorded[i] && different++ == 0)
+      first = i;
+  if (different == 0)
+    return;
+  ++differences;
+  os << name << ": " << different << " of " << recorded.size()
+     << " integers differ; first at row " << first / channels << ", channel "
+     << first % channels << ": reference " << expected[first] << ", recorded "
+     << recorded[first] << "\n";
+}
+
+Error Replay::replay(EncodeOp op) {
+  StringRef site = op.getSite();
+  int64_t channels = cast<ShapedType>(op.getType()).getShape().back();
+  if (!done.insert(("encode " + site).str()).second)
+    return Error::success();
+  auto x = find(site + ".x", "f4", channels);
+  if (!x)
+    return x.takeError();
+  auto counts = find(site + ".counts", "i2", channels);
+  if (!counts)
+    return counts.takeError();
+  if (!*x || !*counts) {
+    ++missing;
+    return Error::success();
+  }
+  int64_t rows = (*x)->shape[0];
+  const NpyArray *scale = nullptr;
+  if (op.getRowScale()) {
+    auto found = taps.find((site + ".row_scale").str());
+    if (found == taps.end() || found->second.type != "f4" ||
+        found->second.elements() != rows)
+      return createStringError("recorded array '" + site +
+                               ".row_scale' is missing or does not fit '" +
+                               site + ".x'");
+    scale = &found->second;
+  }
+  if ((*counts)->shape != (*x)->shape)
+    return createStringError("recorded arrays '" + site + ".x' and '" + site +
+                             ".counts' have different shapes");
+  std::vector<int16_t> expected(rows * channels);
+  auto real = [&](FlatSymbolRefAttr symbol) {
+    return reinterpret_cast<const float *>(getData(symbol, "data"));
+  };
+  sq_ref_encode(
+      (*x)->values<float>().data(),
+      scale ? scale->values<float>().data() : nullptr, rows, channels,
+      op.getStep().convertToFloat(), real(op.getGainsAttr()),
+      real(op.getCentresAttr()),
+      reinterpret_cast<const int8_t *>(getData(op.getBitsAttr(), "data")),
+      op.getTolerance(), expected.data(), nullptr);
+  compare<int16_t>(site + ".counts", expected, (*counts)->values<int16_t>(),
+                   channels);
+  return Error::success();
+}
+
+Error Replay::replay(IntegrateOp op) {
+  auto encode = op.getCounts().getDefiningOp<EncodeOp>();
+  StringRef name = op.getWeights();
+  auto weights = symbols.lookup<WeightsOp>(op.getWeightsAttr().getAttr());
+  auto format = dyn_cast<CodesAttr>(weights.getFormat());
+  if (!encode || !format || !done.insert(("acc " + name).str()).second)
+    return Error::success();
+  int64_t n = weights.getArrayType().getShape()[0];
+  int64_t k = weights.getArrayType().getShape()[1];
+  auto counts = find(encode.getSite() + ".counts", "i2", k);
+  if (!counts)
+    return counts.takeError();
+  auto acc = find(name + ".acc", "i8", n);
+  if (!acc)
+    return acc.takeError();
+  if (!*counts || !*acc) {
+    ++missing;
+    return Error::success();
+  }
+  int64_t rows = (*acc)->shape[0];
+  if ((*counts)->shape[0] != rows)
+    return createStringError("recorded arrays '" + name + ".acc' and '" +
+                             encode.getSite() +
+                             ".counts' have different numbers of rows");
+  auto layout = weights->getAttrOfType<DictionaryAttr>(kLayoutAttr);
+  auto offset = [&](StringRef part) {
+    return layout.getAs<IntegerAttr>(part).getInt();
+  };
+  std::vector<int64_t> expected(rows * n);
+  sq_ref_integrate(
+      (*counts)->values<int16_t>().data(), rows, k, file, offset("codes"),
+      offset("multipliers"), offset("offsets"), format.getBits() <= 4 ? 4 : 8,
+      format.getGroup() ? format.getGroup() : k, n, expected.data());
+  compare<int64_t>(name + ".acc", expected, (*acc)->values<int64_t>(), n);
+  return Error::success();
+}
+
+} // namespace
+
+Expected<int64_t> replayTaps(ReferenceProgram &program, const NpzArrays &taps,
+                             raw_ostream &os) {
+  Replay replay(program, taps, os);
+  Error failure = Error::success();
+  program.module->walk([&](Operation *op) {
+    if (auto encode = dyn_cast<EncodeOp>(op))
+      failure = replay.replay(encode);
+    else if (auto integrate = dyn_cast<IntegrateOp>(op))
+      failure = replay.replay(integrate);
+    return failure ? WalkResult::interrupt() : WalkResult::advance();
+  });
+  if (failure)
+    return std::move(failure);
+  if (replay.compared == 0)
+    return createStringError("none of the program's sites was recorded: the "
+                             "file needs arrays '<site>.x', '<site>.counts' "
+                             "and '<weights>.acc'");
+  os << "replayed " << replay.compared << " arrays, " << replay.values
+     << " integers: " << replay.differences << " arrays differ, "
+     << replay.missing << " not recorded\n";
+  return replay.differences;
+}
+
+} // namespace mlir::spikequant

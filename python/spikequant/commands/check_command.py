@@ -1,0 +1,46 @@
+"""spikequant check: what can be compiled, what will be quantised, and why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import SpikeQuantError
+from .arguments import add_json, add_weights
+
+NAME = "check"
+HELP = "what of a graph is unsupported, what will be quantised, and why not"
+DESCRIPTION = """\
+Imports a StableHLO graph, or one graph of each role of a bundle, and lists
+  - operations that cannot be compiled yet, with their locations;
+  - the sites: contractions of activations with constant weights, which are quantised;
+  - contractions that stay real, with the reason.
+Exit code 1 if something is unsupported.
+
+Example:
+  spikequant check model.mlir --weights model.safetensors"""
+
+
+def add_arguments(parser) -> None:
+    parser.add_argument("source", type=Path, metavar="BUNDLE|GRAPH")
+    add_weights(parser)
+    add_json(parser)
+
+
+def run(options) -> dict:
+    from ..check import check
+
+    result = check(options.source, options.weights)
+    for entry in result["unsupported"]:
+        print(f"{entry['graph']}: unsupported: {entry['name']} at {entry['location']}")
+    for key, title in (("sites", "quantised"), ("left", "stays real")):
+        for entry in result[key]:
+            place = f" ({entry['location']})" if entry["location"] else ""
+            print(f"{', '.join(entry['graphs'])}: {title}: {entry['text']}{place}")
+    count = {key: len(result[key]) for key in ("sites", "left", "unsupported")}
+    print(
+        f"{count['sites']} sites will be quantised, {count['left']} contractions stay real, "
+        f"{count['unsupported']} operations are unsupported"
+    )
+    if result["unsupported"]:
+        raise SpikeQuantError(f"{options.source}: cannot be compiled yet, see above")
+    return result

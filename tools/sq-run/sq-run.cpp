@@ -1,0 +1,123 @@
+//===- sq-run.cpp - the reference: runs tensor-level programs -------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
+#include "spikequant/Reference/Runner.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/Target/LLVMIR/Dialect/All.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/SourceMgr.h"
+
+using namespace llvm;
+using namespace mlir::spikequant;
+using spikequant::NpzArrays;
+using spikequant::readNpz;
+using spikequant::writeNpz;
+
+namespace {
+cl::OptionCategory category("sq-run options");
+cl::opt<std::string> program(cl::Positional, cl::Required,
+                             cl::desc("PROGRAM.mlir"), cl::cat(category));
+cl::opt<std::string> function("function", cl::value_desc("name"),
+                              cl::desc("Graph to run (default: the only one)"),
+                              cl::cat(category));
+cl::opt<std::string> weights("weights", cl::value_desc("file"),
+                             cl::desc("Packed weights (.sqw) or safetensors"),
+                             cl::cat(category));
+cl::opt<std::string> inputs("inputs", cl::value_desc("in.npz"),
+                            cl::desc("Arguments: arg0, arg1, .."),
+                            cl::cat(category));
+cl::opt<std::string> outputs("outputs", cl::value_desc("out.npz"),
+                             cl::desc("Results: out0, out1, .."),
+                             cl::cat(category));
+cl::opt<bool> print("print", cl::desc("Print the results"), cl::cat(category));
+cl::opt<bool> zeroState("zero-state",
+                        cl::desc("State that the inputs lack starts as zeros"),
+                        cl::cat(category));
+cl::opt<std::string>
+    record("record", cl::value_desc("taps.npz"),
+           cl::desc("Write counts and membranes of every site, and what each "
+                    "encode reads"),
+           cl::cat(category));
+cl::opt<int64_t> rows("rows", cl::init(0), cl::value_desc("n"),
+                      cl::desc("Record the first n rows of each array only"),
+                      cl::cat(category));
+cl::opt<std::string>
+    replay("replay", cl::value_desc("taps.npz"),
+           cl::desc("Do not run: recompute the integers of every site from "
+                    "recorded inputs and compare"),
+           cl::cat(category));
+
+Error run(ReferenceProgram &loaded) {
+  NpzArrays arguments;
+  if (!inputs.empty()) {
+    Expected<NpzArrays> read = readNpz(inputs);
+    if (!read)
+      return read.takeError();
+    arguments = std::move(*read);
+  }
+  RunOptions options;
+  options.zeroState = zeroState;
+  options.record = !record.empty();
+  options.rowLimit = rows;
+  Expected<RunResult> result = runProgram(loaded, arguments, options);
+  if (!result)
+    return result.takeError();
+  for (const auto &[name, array] : result->outputs)
+    if (print) {
+      outs() << name << " ";
+      printArray(array, outs());
+    }
+  if (!record.empty())
+    if (Error failure = writeNpz(record, result->taps))
+      return failure;
+  return outputs.empty() ? Error::success()
+                         : writeNpz(outputs, result->outputs);
+}
+
+Error compareWithTaps(ReferenceProgram &loaded) {
+  Expected<NpzArrays> taps = readNpz(replay);
+  if (!taps)
+    return taps.takeError();
+  Expected<int64_t> differences = replayTaps(loaded, *taps, outs());
+  if (!differences)
+    return differences.takeError();
+  if (*differences > 0)
+    return createStringError("'" + replay + "' differs from the reference in " +
+                             Twine(*differences) + " arrays");
+  return Error::success();
+}
+
+Error runTool(mlir::MLIRContext &context) {
+  Expected<ReferenceProgram> loaded =
+      loadProgram(program, function, weights, &context);
+  if (!loaded)
+    return loaded.takeError();
+  return replay.empty() ? run(*loaded) : compareWithTaps(*loaded);
+}
+} // namespace
+
+int main(int argc, char **argv) {
+  InitLLVM init(argc, argv);
+  cl::HideUnrelatedOptions(category);
+  cl::ParseCommandLineOptions(
+      argc, argv, "Runs a quantised program by its definitions, slowly\n");
+  mlir::DialectRegistry registry;
+  registerSpikeQuantDialects(registry);
+  mlir::registerAllToLLVMIRTranslations(registry);
+  mlir::MLIRContext context(registry);
+  context.printOpOnDiagnostic(false);
+  SourceMgr sources;
+  mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
+  if (Error failure = runTool(context)) {
+    errs() << "sq-run: error: " << toString(std::move(failure)) << "\n";
+    return 1;
+  }
+  return 0;
+}
