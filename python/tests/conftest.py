@@ -33,9 +33,7 @@ def tiny_gguf_file(work) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_bundle(work, tiny_gguf_file) -> Path:
-    return export_gguf(
-        tiny_gguf_file, work / "tiny.bundle", tiny_chat.CONTEXTS, tiny_chat.CHUNK
-    )
+    return export_gguf(tiny_gguf_file, work / "tiny.bundle", tiny_chat.CONTEXTS, tiny_chat.CHUNK)
 
 
 @pytest.fixture(scope="session")
