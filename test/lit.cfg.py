@@ -14,6 +14,7 @@ config.environment["PATH"] = os.pathsep.join(
     [config.spikequant_tools_dir, config.llvm_tools_dir, os.environ["PATH"]]
 )
 config.substitutions.append(("%tools", config.spikequant_tools_dir))
+config.substitutions.append(("%cc", config.spikequant_c_compiler))
 config.substitutions.append(("%src", config.spikequant_src_root))
 llvm_libs = os.path.join(os.path.dirname(config.llvm_tools_dir), "lib")
 config.substitutions.append(("%llvm_libs", llvm_libs))

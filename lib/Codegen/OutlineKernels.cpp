@@ -54,6 +54,13 @@ Type withDynamicOffset(Type type) {
       memref.getMemorySpace());
 }
 
+/// Names of sites would keep equal kernels apart.
+void eraseAnnotations(Operation *op) {
+  for (NamedAttribute attribute : llvm::to_vector(op->getDiscardableAttrs()))
+    if (attribute.getName().strref().starts_with("spikequant."))
+      op->removeDiscardableAttr(attribute.getName());
+}
+
 bool isClonedIntoKernel(Value value) {
   Operation *op = value.getDefiningOp();
   return op && (op->hasTrait<OpTrait::ConstantLike>() ||
@@ -119,7 +126,7 @@ private:
   static void cloneBody(OpBuilder &builder, Operation *op, IRMapping &mapping) {
     auto copy = dyn_cast<memref::CopyOp>(op);
     if (!copy) {
-      builder.clone(*op, mapping);
+      eraseAnnotations(builder.clone(*op, mapping));
       return;
     }
     linalg::makeMemRefCopyOp(builder, op->getLoc(),

@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -73,6 +74,25 @@ int64_t placeBuffers(MutableArrayRef<Buffer> buffers) {
   return size;
 }
 
+/// The address of a buffer, handed to a call of a C function, is a use too.
+bool takesAddress(Operation *op) {
+  return isa<memref::ExtractAlignedPointerAsIndexOp, arith::IndexCastOp,
+             LLVM::IntToPtrOp>(op);
+}
+
+/// Lets the buffer live at every use of `value`, which is a view of it or its
+/// address.
+void extendLife(Value value, Buffer &buffer,
+                function_ref<int64_t(Operation *)> getPosition) {
+  for (Operation *user : value.getUsers()) {
+    int64_t position = getPosition(user);
+    buffer.first = std::min(buffer.first, position);
+    buffer.last = std::max(buffer.last, position);
+    if (takesAddress(user))
+      extendLife(user->getResult(0), buffer, getPosition);
+  }
+}
+
 struct PlanArenaPass : impl::PlanArenaBase<PlanArenaPass> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
@@ -108,11 +128,9 @@ struct PlanArenaPass : impl::PlanArenaBase<PlanArenaPass> {
       Buffer buffer{alloc, getBytes(alloc.getType())};
       buffer.first = positions.size();
       for (Value alias : aliases.resolve(alloc))
-        for (Operation *user : alias.getUsers()) {
-          int64_t position = positions.at(body.findAncestorOpInBlock(*user));
-          buffer.first = std::min(buffer.first, position);
-          buffer.last = std::max(buffer.last, position);
-        }
+        extendLife(alias, buffer, [&](Operation *user) {
+          return positions.at(body.findAncestorOpInBlock(*user));
+        });
       buffers.push_back(buffer);
       return WalkResult::advance();
     });

@@ -20,7 +20,6 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Format.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Target/TargetMachine.h"
@@ -47,16 +46,13 @@ public:
     end();
     name = stage.str();
     start = Clock::now();
-    errs() << "sq-compile: " << name << " ..";
-    errs().flush();
+    errs() << "sq-compile: " << name << "\n";
   }
   void end() {
     if (name.empty())
       return;
-    double elapsed =
-        std::chrono::duration<double>(Clock::now() - start).count();
-    errs() << format(" %.1f s\n", elapsed);
-    stages.emplace_back(name, elapsed);
+    stages.emplace_back(
+        name, std::chrono::duration<double>(Clock::now() - start).count());
     name.clear();
   }
   json::Object toJson() const {

@@ -96,7 +96,9 @@ bool enableRemarks(mlir::MLIRContext &context) {
   if (remarks.empty() && remarksFile.empty())
     return true;
   mlir::remark::RemarkCategories categories;
-  categories.all = remarks.empty() ? std::string(".*") : remarks.getValue();
+  categories.passed = categories.missed = categories.analysis =
+      categories.failed =
+          remarks.empty() ? std::string(".*") : remarks.getValue();
   auto policy = std::make_unique<mlir::remark::RemarkEmittingPolicyAll>();
   if (remarksFile.empty())
     return succeeded(mlir::remark::enableOptimizationRemarks(
@@ -149,6 +151,7 @@ int main(int argc, char **argv) {
   registerSpikeQuantDialects(registry);
   mlir::registerAllToLLVMIRTranslations(registry);
   mlir::MLIRContext context(registry);
+  context.printOpOnDiagnostic(false);
   SourceMgr sources;
   mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
   if (!enableRemarks(context)) {

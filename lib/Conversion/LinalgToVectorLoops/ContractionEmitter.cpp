@@ -15,6 +15,17 @@
 // Columns are outside rows, so that a panel of B stays in cache. The last
 // panel masks the lanes beyond n; the last row tile has fewer rows.
 //
+// One row and a large B read each element of B once, so memory is the limit:
+//
+//   scf.parallel (batch.., wide column chunk):
+//     scf.for 16 steps of k:
+//       broadcast 16 scalars of A
+//       scf.for vector of the chunk:
+//         load the accumulator, 16 fused multiply-adds, store it
+//
+// reads 16 rows of B side by side in address order, 1.6 to 1.8 times as fast
+// from memory as panels are. Every element still adds k ascending.
+//
 //===----------------------------------------------------------------------===//
 
 #include "NestBuilder.h"
@@ -45,6 +56,14 @@ private:
   void chooseTile();
   void choosePartition();
   bool isColumn(unsigned loop, unsigned panelInput) const;
+  bool isStream() const;
+  void emitStream();
+  void emitStreamSteps(Position position, Value lower, Value upper,
+                       ArrayRef<unsigned> outerReductions);
+  void emitStreamBlock(Position position, Value lower, Value upper,
+                       int64_t steps);
+  void emitStreamVector(const Position &position, ArrayRef<Value> broadcasts,
+                        RegisterTile tile);
   void emitPanel(Position position, Value firstRow, RegisterTile tile);
   void emitRows(Position position, Value firstRow, RegisterTile tile);
   void emitTile(Position position, RegisterTile tile);
@@ -138,8 +157,6 @@ void ContractionEmitter::chooseTile() {
 void ContractionEmitter::choosePartition() {
   constexpr int64_t kWanted = 16, kLeastRows = 32;
   panels = ceilDiv(columns, tile.vectors * lanes);
-  for (unsigned loop : outer)
-    outerCount *= nest.loops[loop].size;
   int64_t pieces = ceilDiv(kWanted, panels * outerCount);
   rowChunk = std::max(ceilDiv(rows, pieces), kLeastRows);
   rowChunk = std::min<int64_t>(llvm::alignTo(rowChunk, tile.rows), rows);
@@ -162,6 +179,12 @@ LogicalResult ContractionEmitter::emit() {
   if (largest != innerRows.end()) {
     row = *largest;
     innerRows.erase(largest);
+  }
+  for (unsigned loop : outer)
+    outerCount *= nest.loops[loop].size;
+  if (isStream()) {
+    emitStream();
+    return success();
   }
   chooseTile();
   choosePartition();
@@ -295,6 +318,93 @@ void ContractionEmitter::emitTile(Position position, RegisterTile tile) {
   for (int64_t r = 0; r < tile.rows; ++r)
     for (int64_t i = 0; i < tile.vectors; ++i)
       storeVector(accumulators[r * tile.vectors + i], position, r, i, tile);
+}
+
+//===----------------------------------------------------------------------===//
+// One row, large panel: rows of the panel as streams
+//===----------------------------------------------------------------------===//
+
+bool ContractionEmitter::isStream() const {
+  constexpr int64_t kCachedBytes = 64 * 1024;
+  int64_t bytes = columns * output().elementType.getIntOrFloatBitWidth() / 8;
+  for (unsigned loop : reductions)
+    bytes *= nest.loops[loop].size;
+  return row < 0 && innerRows.empty() && bytes >= kCachedBytes &&
+         columns >= 4 * lanes && nest.loops[reductions.back()].size >= 16;
+}
+
+void ContractionEmitter::emitStream() {
+  constexpr int64_t kWidestChunk = 384;
+  int64_t pieces = llvm::alignTo(ceilDiv(columns, kWidestChunk), 2);
+  int64_t chunk = llvm::alignTo(ceilDiv(columns, pieces), lanes);
+  pieces = ceilDiv(columns, chunk);
+  b.parallel(outerCount * pieces, [&](Value iteration) {
+    SmallVector<Value> digits = b.digits(iteration, {outerCount, pieces});
+    Position position = b.rowPosition(digits[0], outer);
+    Value lower = b.mul(digits[1], chunk);
+    Value upper = b.min(b.add(lower, chunk), columns);
+    emitStreamSteps(position, lower, upper,
+                    ArrayRef<unsigned>(reductions).drop_back());
+  });
+}
+
+void ContractionEmitter::emitStreamSteps(Position position, Value lower,
+                                         Value upper,
+                                         ArrayRef<unsigned> outerReductions) {
+  if (!outerReductions.empty()) {
+    unsigned loop = outerReductions.front();
+    return b.loop(b.index(0), b.index(nest.loops[loop].size), 1, [&](Value k) {
+      emitStreamSteps(b.advance(position, loop, k), lower, upper,
+                      outerReductions.drop_front());
+    });
+  }
+  unsigned inner = reductions.back();
+  int64_t steps = b.options.vectorBits >= 512 ? 16 : 8;
+  int64_t size = nest.loops[inner].size, whole = size - size % steps;
+  b.loop(b.index(0), b.index(whole), steps, [&](Value k) {
+    emitStreamBlock(b.advance(position, inner, k), lower, upper, steps);
+  });
+  if (whole != size)
+    emitStreamBlock(b.advance(position, inner, b.index(whole)), lower, upper,
+                    size - whole);
+}
+
+void ContractionEmitter::emitStreamBlock(Position position, Value lower,
+                                         Value upper, int64_t steps) {
+  unsigned inner = reductions.back(), scalarInput = 1 - panelInput;
+  SmallVector<Value> broadcasts;
+  for (int64_t step = 0; step < steps; ++step)
+    broadcasts.push_back(b.load(
+        scalars(),
+        b.add(position.offsets[scalarInput], step * scalars().strides[inner]),
+        0, lanes));
+  int64_t whole = columns - columns % lanes;
+  b.loop(lower, b.min(upper, whole), lanes, [&](Value element) {
+    emitStreamVector(b.advance(position, column, element), broadcasts, {1, 1});
+  });
+  if (whole == columns)
+    return;
+  b.loop(b.max(lower, whole), upper, lanes, [&](Value element) {
+    emitStreamVector(b.advance(position, column, element), broadcasts,
+                     {1, 1, columns - whole});
+  });
+}
+
+void ContractionEmitter::emitStreamVector(const Position &position,
+                                          ArrayRef<Value> broadcasts,
+                                          RegisterTile tile) {
+  Value sum = loadVector(2, position, 0, 0, tile);
+  int64_t stride = panel().strides[reductions.back()];
+  for (auto [step, scalar] : llvm::enumerate(broadcasts)) {
+    Position at = position;
+    at.offsets[panelInput] = b.add(at.offsets[panelInput], step * stride);
+    SmallVector<Value> arguments = {
+        scalar, loadVector(panelInput, at, 0, 0, tile), sum};
+    if (panelInput == 0)
+      std::swap(arguments[0], arguments[1]);
+    sum = b.payload(arguments, at, column, lanes)[0];
+  }
+  storeVector(sum, position, 0, 0, tile);
 }
 
 LogicalResult mlir::spikequant::emitContraction(NestBuilder &b) {

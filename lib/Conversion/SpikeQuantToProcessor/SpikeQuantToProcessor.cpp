@@ -52,7 +52,7 @@ private:
   LogicalResult lowerLookup(LookupOp op);
   LogicalResult lowerFire(FireOp op);
   FailureOr<int64_t> groupOf(IntegrateOp op);
-  SplitCounts split(Value counts, int64_t group, bool first);
+  SplitCounts split(Value counts, StringAttr site, int64_t group, bool first);
   Value integrateDecode(IntegrateOp op, const SplitCounts &counts,
                         FloatAttr step, Value *membrane);
   Value toRows(Location loc, Value value, int64_t keep);
@@ -143,7 +143,8 @@ FailureOr<int64_t> Lowering::groupOf(IntegrateOp op) {
 
 /// Emits encode_split for `counts`. Counts that no encode made are encoded
 /// with step 1: f32 holds them exactly.
-SplitCounts Lowering::split(Value counts, int64_t group, bool first) {
+SplitCounts Lowering::split(Value counts, StringAttr site, int64_t group,
+                            bool first) {
   Location loc = counts.getLoc();
   auto encode = counts.getDefiningOp<EncodeOp>();
   RankedTensorType type = typeOf(counts);
@@ -176,7 +177,6 @@ SplitCounts Lowering::split(Value counts, int64_t group, bool first) {
   if (tapped)
     outputs.push_back(empty(loc, {rows, k}, rewriter.getI16Type()));
 
-  StringAttr site = encode ? encode.getSiteAttr() : rewriter.getStringAttr("");
   auto op = EncodeSplitOp::create(
       rewriter, loc, ValueRange(outputs).getTypes(), inputs, outputs,
       encode ? encode.getStepAttr() : rewriter.getF32FloatAttr(1.0f), site,
@@ -215,12 +215,15 @@ LogicalResult Lowering::lowerCounts(Value counts) {
     return a.first->getBlock() == b.first->getBlock() &&
            a.first->isBeforeInBlock(b.first);
   });
+  auto encode = counts.getDefiningOp<EncodeOp>();
+  StringAttr site = encode ? encode.getSiteAttr()
+                           : rewriter.getStringAttr(
+                                 consumers.front().first.getWeights() + ".in");
   for (auto [integrate, group] : consumers)
     if (!splits.count(group))
-      splits[group] = split(counts, group, splits.empty());
-  auto encode = counts.getDefiningOp<EncodeOp>();
+      splits[group] = split(counts, site, group, splits.empty());
   if (encode && splits.empty() && !counts.use_empty())
-    split(counts, typeOf(counts).getShape().back(), /*first=*/true);
+    split(counts, site, typeOf(counts).getShape().back(), /*first=*/true);
   for (auto [integrate, group] : consumers)
     if (failed(lowerIntegrate(integrate, splits[group])))
       return failure();

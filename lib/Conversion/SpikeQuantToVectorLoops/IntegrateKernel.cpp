@@ -192,6 +192,15 @@ Value IntegrateEmitter::broadcastCounts(const RegisterBlock &block, int64_t row,
   return b.bitcast(b.broadcast(word, kLanes), i8, 64);
 }
 
+/// The high half of each byte. Shifts words, not bytes: a shift of bytes
+/// becomes an instruction that competes with the dot product for its ports.
+Value IntegrateEmitter::highHalves(Value codes) {
+  Value words = b.bitcast(codes, i32, kLanes);
+  Value shifted = arith::ShRUIOp::create(b, words, b.integer(sums, 4));
+  return arith::AndIOp::create(b, b.bitcast(shifted, i8, 64),
+                               b.integer(bytes, 15));
+}
+
 /// One line of each tile against its input channels: partials[row][tile] (low
 /// halves) and, where halves are split, as many high ones after them.
 void IntegrateEmitter::emitLine(const RegisterBlock &block, Value line,
@@ -207,7 +216,7 @@ void IntegrateEmitter::emitLine(const RegisterBlock &block, Value line,
     if (splitsHalves(block))
       high.push_back(arith::AndIOp::create(b, codes, b.integer(bytes, -16)));
     else if (halves)
-      high.push_back(arith::ShRUIOp::create(b, codes, b.integer(bytes, 4)));
+      high.push_back(highHalves(codes));
   }
   for (int64_t half = 0; half < (halves ? 2 : 1); ++half) {
     ArrayRef<Value> codes = half ? high : low;

@@ -53,6 +53,7 @@ private:
                               int64_t lines);
   void emitLine(const RegisterBlock &block, Value line,
                 MutableArrayRef<Value> partials);
+  Value highHalves(Value codes);
   Value broadcastCounts(const RegisterBlock &block, int64_t row, Value channel);
   Value loadLine(const RegisterBlock &block, Value line, int64_t tile);
 

@@ -59,11 +59,28 @@ func.func @matmul_tails(%a: memref<9x4xf32>, %b: memref<4x50xf32>, %c: memref<9x
 // -----
 
 // CHECK-LABEL: func @matmul_one_row
-// CHECK: scf.parallel (%{{.*}}) = (%c0) to (%c12) step
-// CHECK: scf.for
-// CHECK-COUNT-8: math.fma {{.*}} : vector<16xf32>
+// CHECK: scf.parallel (%{{.*}}) = (%c0) to (%c3) step
+// CHECK: scf.for {{.*}} to %c80 step %c1
+// CHECK-COUNT-4: math.fma {{.*}} : vector<16xf32>
 // CHECK-NOT: math.fma
-func.func @matmul_one_row(%a: memref<1x576xf32>, %b: memref<576x1536xf32>, %c: memref<1x1536xf32>) {
+func.func @matmul_one_row(%a: memref<1x80xf32>, %b: memref<80x192xf32>, %c: memref<1x192xf32>) {
+  linalg.matmul ins(%a, %b : memref<1x80xf32>, memref<80x192xf32>) outs(%c : memref<1x192xf32>)
+  return
+}
+
+// -----
+
+// A large panel is read in address order, sixteen rows at a time.
+// CHECK-LABEL: func @matmul_stream
+// CHECK: scf.parallel (%{{.*}}) = (%c0) to (%c4) step
+// CHECK: scf.for {{.*}} to %c576 step %c16
+// CHECK-COUNT-16: vector.broadcast
+// CHECK: scf.for {{.*}} step %c16
+// CHECK: vector.load
+// CHECK-COUNT-16: math.fma {{.*}} : vector<16xf32>
+// CHECK-NOT: math.fma
+// CHECK: vector.store
+func.func @matmul_stream(%a: memref<1x576xf32>, %b: memref<576x1536xf32>, %c: memref<1x1536xf32>) {
   linalg.matmul ins(%a, %b : memref<1x576xf32>, memref<576x1536xf32>) outs(%c : memref<1x1536xf32>)
   return
 }

@@ -121,6 +121,13 @@ SmallVector<Site> mlir::spikequant::getNamedSites(func::FuncOp function) {
   return sites;
 }
 
+Operation *mlir::spikequant::getEncodePoint(Site site) {
+  Block *block = site.activation.getParentBlock();
+  if (Operation *ancestor = block->findAncestorOpInBlock(*site.op))
+    return ancestor;
+  return block->getTerminator();
+}
+
 std::string mlir::spikequant::getEncodeSiteName(linalg::LinalgOp op) {
   return (op->getAttrOfType<StringAttr>(kSiteAttr).getValue() + ".in").str();
 }

@@ -5,7 +5,9 @@
 //===----------------------------------------------------------------------===//
 //
 //   %t = spikequant.load_weights @embedding : tensor<64x16xf32>
-//   %y = linalg.generic .. { %r = clamp(%ids[i]); %v = tensor.extract %t[%r, j]
+//   %y = linalg.generic .. {
+//     %r = clamp(%ids[i])
+//     %v = tensor.extract %t[%r, j]
 //   }
 // becomes
 //   %y = spikequant.lookup @embedding.codes[%ids]

@@ -33,7 +33,7 @@ void observe(func::FuncOp function) {
     if (!seen.insert(site.activation).second)
       continue;
     auto name = builder.getStringAttr(getEncodeSiteName(site.op));
-    builder.setInsertionPoint(site.op);
+    builder.setInsertionPoint(getEncodePoint(site));
     ObserveOp::create(builder, site.op.getLoc(), site.activation, name);
     names.push_back(name);
   }

@@ -61,6 +61,7 @@ struct NameSitesPass : impl::NameSitesBase<NameSitesPass> {
   void runOnOperation() override {
     for (auto function : getOperation().getOps<func::FuncOp>())
       nameSites(function);
+    getOperation()->setAttr(kSitesNamedAttr, UnitAttr::get(&getContext()));
   }
 
   void nameSites(func::FuncOp function);

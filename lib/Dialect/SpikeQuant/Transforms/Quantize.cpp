@@ -78,14 +78,10 @@ LogicalResult QuantizePass::initialize(MLIRContext *context) {
   return success();
 }
 
-/// On a module that no site was named in, does the stages before.
+/// On a module whose sites were not named yet, does the stages before.
 LogicalResult QuantizePass::nameSitesIfNeeded() {
   ModuleOp module = getOperation();
-  WalkResult named = module.walk([](Operation *op) {
-    return op->hasAttr(kSiteAttr) ? WalkResult::interrupt()
-                                  : WalkResult::advance();
-  });
-  if (named.wasInterrupted())
+  if (module->hasAttr(kSitesNamedAttr))
     return success();
   OpPassManager stages(ModuleOp::getOperationName());
   stages.addPass(createWeightsToSymbols());

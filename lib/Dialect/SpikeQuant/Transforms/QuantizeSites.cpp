@@ -272,9 +272,10 @@ static bool startsFromZero(Value init) {
 }
 
 LogicalResult SiteQuantizer::quantize(Site site) {
-  rewriter.setInsertionPoint(site.op);
   Location loc = site.op.getLoc();
+  rewriter.setInsertionPoint(getEncodePoint(site));
   FailureOr<Encoded> input = encode(site);
+  rewriter.setInsertionPoint(site.op);
   FailureOr<WeightsOp> codes =
       getOrCreateCodes(module, lookupWeights(module, site.weights.getWeights()),
                        site.channelsFirst, formats);

@@ -34,22 +34,22 @@ WeightsOp mlir::spikequant::lookupWeights(ModuleOp module, StringRef name) {
 /// Weights come first in the module, in order of creation.
 static void setInsertionPointForWeights(OpBuilder &builder, ModuleOp module) {
   Block *body = module.getBody();
-  auto first = llvm::find_if(
-      *body, [](Operation &op) { return !isa<WeightsOp>(op); });
+  auto first =
+      llvm::find_if(*body, [](Operation &op) { return !isa<WeightsOp>(op); });
   builder.setInsertionPoint(body, first);
 }
 
-FailureOr<WeightsOp> mlir::spikequant::getOrCreateWeights(
-    ModuleOp module, Location loc, StringRef name,
-    const WeightsContent &content) {
+FailureOr<WeightsOp>
+mlir::spikequant::getOrCreateWeights(ModuleOp module, Location loc,
+                                     StringRef name,
+                                     const WeightsContent &content) {
   if (Operation *existing = module.lookupSymbol(name)) {
     auto weights = dyn_cast<WeightsOp>(existing);
     if (weights && WeightsContent::of(weights) == content)
       return weights;
-    InFlightDiagnostic diag = emitError(loc)
-                              << "weight '" << name << "' of type "
-                              << content.type
-                              << " conflicts with another use of the name";
+    InFlightDiagnostic diag =
+        emitError(loc) << "weight '" << name << "' of type " << content.type
+                       << " conflicts with another use of the name";
     if (weights)
       diag.attachNote(existing->getLoc())
           << "there it has type " << weights.getArrayType();
@@ -86,12 +86,19 @@ static void transposeBytes(ArrayRef<char> from, char *to, size_t elementBytes,
   SmallVector<int64_t> resultShape = applyPermutation(shape, permutation);
   SmallVector<int64_t> strides =
       applyPermutation(computeSuffixProduct(shape), permutation);
-  SmallVector<int64_t> resultStrides = computeSuffixProduct(resultShape);
-  int64_t count = ShapedType::getNumElements(resultShape);
-  for (int64_t i = 0; i < count; ++i) {
-    int64_t offset = linearize(delinearize(i, resultStrides), strides);
+  SmallVector<int64_t> index(shape.size(), 0);
+  int64_t offset = 0;
+  for (int64_t i = 0, e = ShapedType::getNumElements(shape); i < e; ++i) {
     std::memcpy(to + i * elementBytes, from.data() + offset * elementBytes,
                 elementBytes);
+    // Counts up `index`, the place in the result, and keeps `offset` with it.
+    for (int64_t d = index.size() - 1; d >= 0; --d) {
+      offset += strides[d];
+      if (++index[d] < resultShape[d])
+        break;
+      offset -= strides[d] * resultShape[d];
+      index[d] = 0;
+    }
   }
 }
 
@@ -198,8 +205,7 @@ std::optional<SmallVector<int64_t>> matchTranspose(linalg::LinalgOp op) {
   return std::nullopt;
 }
 
-struct FoldTransposeOfWeights
-    : OpInterfaceRewritePattern<linalg::LinalgOp> {
+struct FoldTransposeOfWeights : OpInterfaceRewritePattern<linalg::LinalgOp> {
   using OpInterfaceRewritePattern::OpInterfaceRewritePattern;
 
   LogicalResult matchAndRewrite(linalg::LinalgOp op,

@@ -4,10 +4,11 @@
 //
 //===----------------------------------------------------------------------===//
 //
-//   func.func @f(%x: tensor<4xf32>, %w: tensor<4x8xf32> {spikequant.weight = "up"})
+//   func.func @f(%x: .., %w: tensor<4x8xf32> {spikequant.weight = "up"})
 // becomes
-//   spikequant.weights @up : tensor<4x8xf32> format(#spikequant.real) source("up")
-//   func.func @f(%x: tensor<4xf32>) { %w = spikequant.load_weights @up ..
+//   spikequant.weights @up : tensor<4x8xf32> format(..) source("up")
+//   func.func @f(%x: ..) {
+//     %w = spikequant.load_weights @up : tensor<4x8xf32>
 //
 //===----------------------------------------------------------------------===//
 
@@ -53,8 +54,7 @@ LogicalResult convertArguments(func::FuncOp function, ModuleOp module) {
   auto builder = OpBuilder::atBlockBegin(&function.front());
   auto format = RealAttr::get(module.getContext());
   for (BlockArgument argument : function.getArguments()) {
-    FailureOr<StringAttr> key =
-        getWeightKey(function, argument.getArgNumber());
+    FailureOr<StringAttr> key = getWeightKey(function, argument.getArgNumber());
     if (failed(key))
       return failure();
     if (!*key)
@@ -100,9 +100,8 @@ std::string getConstantName(Type type, ArrayRef<char> bytes) {
   uint64_t hash = llvm::xxh3_64bits(
       ArrayRef(reinterpret_cast<const uint8_t *>(bytes.data()), bytes.size()));
   os << '.' << llvm::format_hex_no_prefix(hash, 16);
-  llvm::erase_if(name, [](char c) {
-    return !llvm::isAlnum(c) && c != '.' && c != '_';
-  });
+  llvm::erase_if(
+      name, [](char c) { return !llvm::isAlnum(c) && c != '.' && c != '_'; });
   return name;
 }
 
@@ -119,15 +118,14 @@ LogicalResult convertConstant(arith::ConstantOp op, ModuleOp module,
   if (failed(weights))
     return failure();
   OpBuilder builder(op);
-  auto load = LoadWeightsOp::create(builder, op.getLoc(), type,
-                                    weights->getSymName());
+  auto load =
+      LoadWeightsOp::create(builder, op.getLoc(), type, weights->getSymName());
   op.replaceAllUsesWith(load.getResult());
   op.erase();
   return success();
 }
 
-struct WeightsToSymbolsPass
-    : impl::WeightsToSymbolsBase<WeightsToSymbolsPass> {
+struct WeightsToSymbolsPass : impl::WeightsToSymbolsBase<WeightsToSymbolsPass> {
   using WeightsToSymbolsBase::WeightsToSymbolsBase;
 
   void runOnOperation() override {

@@ -104,6 +104,14 @@ def contractions() -> Iterator[Case]:
     yield matmul(131, 17, 100, "odd everywhere: row tail of 3, masked columns")
     yield matmul(1, 40, 200, "one row: more vectors, masked columns")
     yield matmul(1, 9, 2100, "one row, many columns: eight vectors")
+    yield matmul(1, 200, 100, "one row, large panel: streams; tails of both kinds")
+    yield matmul(1, 33, 1000, "streams in several chunks")
+    yield matmul(1, 150, 64, "streams without tail of columns", "f64")
+    yield contraction(
+        "stream_heads", "streams with batch and two reductions, panel first",
+        [Buffer([3, 5, 40, 90]), Buffer([5, 3, 40]), Buffer([3, 90])], "bjkn jbk bn",
+        "b:p n:p j:r k:r",
+    )  # fmt: skip
     yield matmul(2, 9, 70, "two rows")
     yield matmul(3, 9, 33, "three rows, one lane in the last vector")
     yield matmul(7, 9, 31, "fewer columns than one tile")

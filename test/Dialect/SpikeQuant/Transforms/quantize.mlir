@@ -9,7 +9,9 @@
 // 3.5 * 1.0625 / 7 = 0.53125. A channel of 1 needs 2 bits (L = 1, 2.5 steps =
 // 1.33 > 1.125); the one of 8, in the bin [8, 9), needs L >= 16 and so 6 bits.
 
-// CHECK: module attributes {spikequant.predicted = {activation_bits = {{.*}}, activation_bits_by_macs = {{.*}}, salient = {{.*}}, stored_bits = {{.*}}}}
+// The mean is (6 * 2 + 6) / 8 = 2.25 bits.
+
+// CHECK: module attributes {spikequant.predicted = {activation_bits = 2.250000e+00 : f64, activation_bits_by_macs = 2.250000e+00 : f64, salient = 0.000000e+00 : f64, stored_bits = 2.250000e+00 : f64}, spikequant.sites_named}
 // CHECK-DAG: spikequant.weights @q.in.bits : tensor<8xi8> format(#spikequant.real) value(dense<[0, 2, 2, 2, 2, 2, 2, 6]> : tensor<8xi8>)
 // CHECK-DAG: spikequant.weights @q.codes : tensor<16x8xf32> format(#spikequant.codes<bits = 4>) source("q", [1, 0])
 // CHECK-DAG: spikequant.weights @k.codes : tensor<4x8xf32> format(#spikequant.codes<bits = 4>) source("k"){{$}}
@@ -192,4 +194,48 @@ func.func @tied_embedding(%ids: tensor<3xi32>, %id: tensor<i64>, %ids2: tensor<2
   } -> tensor<3x8xf32>
   return %y, %single, %two, %keep, %clamped
       : tensor<3x64xf32>, tensor<1x8xf32>, tensor<2x3x8xf32>, tensor<3x8xf32>, tensor<3x8xf32>
+}
+
+// -----
+
+// Consumers in two regions share an encode before both; sites that were left by
+// name stay left.
+
+spikequant.weights @q : tensor<8x16xf32> format(#spikequant.real) source("q")
+spikequant.weights @k : tensor<8x16xf32> format(#spikequant.real) source("k")
+
+// CHECK-LABEL: func.func @regions
+// CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<2x8xf32>
+func.func @regions(%x: tensor<2x8xf32>, %c: i1, %y: tensor<2x16xf32>) -> tensor<2x16xf32> {
+  %wq = spikequant.load_weights @q : tensor<8x16xf32>
+  %wk = spikequant.load_weights @k : tensor<8x16xf32>
+  // CHECK: %[[N:.*]] = spikequant.encode %[[X]] {{.*}}site = "q.in"
+  // CHECK: scf.if
+  // CHECK: spikequant.integrate %[[N]], @q.codes
+  // CHECK: else
+  // CHECK: spikequant.integrate %[[N]], @k.codes
+  %r = scf.if %c -> tensor<2x16xf32> {
+    %0 = linalg.matmul ins(%x, %wq : tensor<2x8xf32>, tensor<8x16xf32>)
+        outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+    scf.yield %0 : tensor<2x16xf32>
+  } else {
+    %1 = linalg.matmul ins(%x, %wk : tensor<2x8xf32>, tensor<8x16xf32>)
+        outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+    scf.yield %1 : tensor<2x16xf32>
+  }
+  return %r : tensor<2x16xf32>
+}
+
+// -----
+
+module attributes {spikequant.sites_named} {
+  spikequant.weights @q : tensor<8x16xf32> format(#spikequant.real) source("q")
+  // CHECK-LABEL: func.func @nothing_named
+  // CHECK: linalg.matmul
+  func.func @nothing_named(%x: tensor<2x8xf32>, %y: tensor<2x16xf32>) -> tensor<2x16xf32> {
+    %w = spikequant.load_weights @q : tensor<8x16xf32>
+    %0 = linalg.matmul ins(%x, %w : tensor<2x8xf32>, tensor<8x16xf32>)
+        outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+    return %0 : tensor<2x16xf32>
+  }
 }

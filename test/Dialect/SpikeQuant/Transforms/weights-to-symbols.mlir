@@ -115,3 +115,17 @@ func.func @resource() -> tensor<2x3xf32> {
   dialect_resources: { builtin: {
       blob: "0x040000000000803f000000400000404000008040000a0040000c0040" } }
 #-}
+
+// -----
+
+// A literal of rank 3, source[a][b][c] = 4 a + 2 b + c + 1: result[i][j][k] is
+// source[k][i][j] = 4 k + 2 i + j + 1.
+
+// CHECK: spikequant.weights @constant.tensor2x2x2xi32.{{[0-9a-f]+}}.t120 : tensor<2x2x2xi32>
+// CHECK-SAME{LITERAL}: value(dense<[[[1, 5], [2, 6]], [[3, 7], [4, 8]]]> : tensor<2x2x2xi32>)
+func.func @transposed_literal() -> tensor<2x2x2xi32> {
+  %a = arith.constant dense<[[[1, 2], [3, 4]], [[5, 6], [7, 8]]]> : tensor<2x2x2xi32>
+  %e = tensor.empty() : tensor<2x2x2xi32>
+  %t = linalg.transpose ins(%a : tensor<2x2x2xi32>) outs(%e : tensor<2x2x2xi32>) permutation = [1, 2, 0]
+  return %t : tensor<2x2x2xi32>
+}

@@ -18,6 +18,9 @@ inline constexpr llvm::StringLiteral kSiteAttr = "spikequant.site";
 /// On a product of two activations: its name.
 inline constexpr llvm::StringLiteral kProductAttr = "spikequant.product";
 
+/// On the module: its sites were named (perhaps none was found).
+inline constexpr llvm::StringLiteral kSitesNamedAttr = "spikequant.sites_named";
+
 /// A contraction of an activation [.., K] with a weight [N, K] or [K, N] into
 /// [.., N], all f32.
 struct Site {
@@ -49,6 +52,10 @@ LoadWeightsOp findWeights(Value value, Operation *&through);
 
 /// The sites of `function` that carry a name, in program order.
 SmallVector<Site> getNamedSites(func::FuncOp function);
+
+/// The operation before which the input of `site` is observed or encoded: it
+/// dominates every later consumer too, also in other regions.
+Operation *getEncodePoint(Site site);
 
 /// Name of the encode site whose first consumer is the site `op`.
 std::string getEncodeSiteName(linalg::LinalgOp op);

@@ -95,8 +95,8 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     With `method=rtn`, a baseline, each row of the input is scaled by
     `7 / max |x|` and rounded; nothing is calibrated.
 
-    If no site of the module is named yet, `spikequant-weights-to-symbols` and
-    `spikequant-name-sites` run first. A remark of category
+    Unless `spikequant-name-sites` has run (the module then has the attribute
+    `spikequant.sites_named`), it and `spikequant-weights-to-symbols` run first. A remark of category
     `spikequant-quantize` per encode site says what was chosen and why.
 
     ```mlir

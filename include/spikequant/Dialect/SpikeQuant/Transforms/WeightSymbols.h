@@ -41,9 +41,10 @@ FailureOr<WeightsOp> getOrCreateWeights(ModuleOp module, Location loc,
                                         const WeightsContent &content);
 
 /// The content of `weights` seen through `linalg.transpose` with `permutation`
-/// (dimension i of the result is dimension permutation[i] of the symbol's type).
-/// A source key composes permutations; a literal is transposed. Fails for a
-/// literal that is neither dense nor a resource of whole bytes per element.
+/// (dimension i of the result is dimension permutation[i] of the symbol's
+/// type). A source key composes permutations; a literal is transposed. Fails
+/// for a literal that is neither dense nor a resource of whole bytes per
+/// element.
 FailureOr<WeightsContent> transposeContent(const WeightsContent &content,
                                            ArrayRef<int64_t> permutation);
 
