@@ -17,7 +17,7 @@ test: build
 
 # Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs.
 test-all: build
-	$(VENV)/bin/pip install -q -r python/requirements-slow.txt
+	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/python tools/dev/run_tests.py --slow
 
 build: setup

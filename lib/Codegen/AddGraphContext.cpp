@@ -51,8 +51,8 @@ void listSites(func::FuncOp function) {
     if (isa<ObserveOp, TallyOp, EncodeSplitOp>(op))
       sites.insert(op->getAttr("site"));
   });
-  function->setAttr(kSitesAttr, ArrayAttr::get(function.getContext(),
-                                               sites.getArrayRef()));
+  function->setAttr(kSitesAttr,
+                    ArrayAttr::get(function.getContext(), sites.getArrayRef()));
 }
 
 LogicalResult resolveLoad(LoadWeightsOp load, Value file) {
@@ -67,8 +67,8 @@ LogicalResult resolveLoad(LoadWeightsOp load, Value file) {
            << kLayoutAttr << "' with 'data')";
   OpBuilder builder(load);
   auto type = cast<MemRefType>(load.getType());
-  Value shift = arith::ConstantIndexOp::create(builder, load.getLoc(),
-                                               offset.getInt());
+  Value shift =
+      arith::ConstantIndexOp::create(builder, load.getLoc(), offset.getInt());
   auto dense = MemRefType::get(type.getShape(), type.getElementType());
   Value view = memref::ViewOp::create(builder, load.getLoc(), dense, file,
                                       shift, ValueRange());

@@ -79,8 +79,8 @@ FailureOr<BlockArgument> addOutArgument(func::FuncOp function, Type type,
       {builder.getNamedAttr(kResultAttr, builder.getI64IntegerAttr(index)),
        builder.getNamedAttr(kWritableAttr, builder.getBoolAttr(true))});
   unsigned number = function.getNumArguments();
-  if (failed(function.insertArgument(number, type, attributes,
-                                     function.getLoc())))
+  if (failed(
+          function.insertArgument(number, type, attributes, function.getLoc())))
     return failure();
   return function.getArgument(number);
 }
@@ -121,10 +121,9 @@ Value skipCasts(Value value) {
 
 InFlightDiagnostic reportCopiedState(func::FuncOp function, Location location,
                                      unsigned argument) {
-  InFlightDiagnostic diagnostic =
-      mlir::emitError(location, "state argument ")
-      << argument << " of '" << function.getName()
-      << "' cannot be updated in place";
+  InFlightDiagnostic diagnostic = mlir::emitError(location, "state argument ")
+                                  << argument << " of '" << function.getName()
+                                  << "' cannot be updated in place";
   diagnostic.attachNote(function.getLoc())
       << "its old value is still read after an update begins; read it from "
          "the updated array instead";

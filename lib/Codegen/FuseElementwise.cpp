@@ -36,7 +36,8 @@ struct GeneralizeElementwise : OpInterfaceRewritePattern<linalg::LinalgOp> {
 /// consumer costs nothing.
 bool computesNothing(linalg::GenericOp op) {
   return llvm::all_of(*op.getBody(), [](Operation &inner) {
-    return isa<linalg::YieldOp>(inner) || inner.hasTrait<OpTrait::ConstantLike>();
+    return isa<linalg::YieldOp>(inner) ||
+           inner.hasTrait<OpTrait::ConstantLike>();
   });
 }
 

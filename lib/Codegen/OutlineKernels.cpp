@@ -47,11 +47,11 @@ Type withDynamicOffset(Type type) {
   auto layout = dyn_cast<StridedLayoutAttr>(memref.getLayout());
   if (!layout)
     return type;
-  return MemRefType::get(
-      memref.getShape(), memref.getElementType(),
-      StridedLayoutAttr::get(type.getContext(), ShapedType::kDynamic,
-                             layout.getStrides()),
-      memref.getMemorySpace());
+  return MemRefType::get(memref.getShape(), memref.getElementType(),
+                         StridedLayoutAttr::get(type.getContext(),
+                                                ShapedType::kDynamic,
+                                                layout.getStrides()),
+                         memref.getMemorySpace());
 }
 
 /// Names of sites would keep equal kernels apart.
@@ -91,18 +91,18 @@ private:
     SmallVector<Value> operands;
     for (Value value : arguments) {
       Type type = withDynamicOffset(value.getType());
-      operands.push_back(type == value.getType()
-                             ? value
-                             : memref::CastOp::create(builder, op->getLoc(),
-                                                      type, value));
+      operands.push_back(
+          type == value.getType()
+              ? value
+              : memref::CastOp::create(builder, op->getLoc(), type, value));
     }
     return operands;
   }
 
   func::FuncOp createKernel(Operation *op, TypeRange inputs) {
-    auto kernel = func::FuncOp::create(
-        op->getLoc(), getKernelName(op),
-        FunctionType::get(op->getContext(), inputs, {}));
+    auto kernel =
+        func::FuncOp::create(op->getLoc(), getKernelName(op),
+                             FunctionType::get(op->getContext(), inputs, {}));
     kernel.setPrivate();
     kernel->setAttr(kKernelAttr, UnitAttr::get(op->getContext()));
     symbols.insert(kernel);

@@ -69,8 +69,8 @@ void shareLoop(scf::ParallelOp loop) {
 void runByOneThread(func::FuncOp kernel) {
   Block &body = kernel.getBody().front();
   OpBuilder builder = OpBuilder::atBlockBegin(&body);
-  auto single = omp::SingleOp::create(builder, kernel.getLoc(),
-                                      omp::SingleOperands());
+  auto single =
+      omp::SingleOp::create(builder, kernel.getLoc(), omp::SingleOperands());
   Block *inner = builder.createBlock(&single.getRegion());
   inner->getOperations().splice(inner->end(), body.getOperations(),
                                 std::next(single->getIterator()),
@@ -122,8 +122,8 @@ struct ObserveLowering {
     if (!code || !type.hasStaticShape() || !type.getLayout().isIdentity())
       return observe.emitError("cannot show ") << type << " to the host";
     OpBuilder builder(observe);
-    auto single = omp::SingleOp::create(builder, observe.getLoc(),
-                                        omp::SingleOperands());
+    auto single =
+        omp::SingleOp::create(builder, observe.getLoc(), omp::SingleOperands());
     builder.createBlock(&single.getRegion());
     int64_t columns = type.getRank() ? type.getShape().back() : 1;
     int64_t rows = columns ? type.getNumElements() / columns : 0;
@@ -145,8 +145,7 @@ private:
         builder, location, observe.getInput());
     address = arith::IndexCastOp::create(builder, location,
                                          builder.getI64Type(), address);
-    Value data =
-        LLVM::IntToPtrOp::create(builder, location, pointer, address);
+    Value data = LLVM::IntToPtrOp::create(builder, location, pointer, address);
     Value operands[] = {getContextArgument(graph, kCallAttr),
                         constant(getSiteIndex(graph, observe.getSite()), 32),
                         data,
@@ -160,9 +159,9 @@ private:
     if (auto function = module.lookupSymbol<func::FuncOp>(kObserveFunction))
       return function;
     OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
-    auto function = func::FuncOp::create(
-        builder, module.getLoc(), kObserveFunction,
-        builder.getFunctionType(operands.getTypes(), {}));
+    auto function =
+        func::FuncOp::create(builder, module.getLoc(), kObserveFunction,
+                             builder.getFunctionType(operands.getTypes(), {}));
     function.setPrivate();
     return function;
   }

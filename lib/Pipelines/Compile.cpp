@@ -8,7 +8,6 @@
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
-#include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Pipelines/LoadGraphs.h"
 #include "spikequant/Pipelines/ModelTables.h"
 #include "spikequant/Pipelines/PackWeights.h"
@@ -298,8 +297,7 @@ Error Compiler::generateCode(const OutputFolder &folder) {
   if (Error failure = emitObject(*code, *machine, folder.file("model.o")))
     return failure;
   progress.begin("link");
-  if (Error failure = linkLibrary(folder.file("model.o"),
-                                  options.runtimeFolder,
+  if (Error failure = linkLibrary(folder.file("model.o"), options.runtimeFolder,
                                   folder.file("model.so")))
     return failure;
   if (options.stage != CompileStage::Object)
@@ -327,8 +325,7 @@ json::Object Compiler::createReport() {
 
 Error Compiler::writeReport(const OutputFolder &folder) {
   std::string text;
-  raw_string_ostream(text) << formatv("{0:2}\n",
-                                      json::Value(createReport()));
+  raw_string_ostream(text) << formatv("{0:2}\n", json::Value(createReport()));
   if (Error failure = folder.write("compile.json", text))
     return failure;
   if (options.jsonReport.empty())

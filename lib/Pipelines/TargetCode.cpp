@@ -27,8 +27,7 @@ static std::string getHostFeatures() {
   std::string features;
   for (const auto &feature : sys::getHostCPUFeatures())
     features += (features.empty() ? "" : ",") +
-                std::string(feature.second ? "+" : "-") +
-                feature.first().str();
+                std::string(feature.second ? "+" : "-") + feature.first().str();
   return features;
 }
 
@@ -121,8 +120,9 @@ Error linkLibrary(StringRef objectPath, StringRef runtimeFolder,
   SmallString<256> entry(runtimeFolder);
   sys::path::append(entry, "libSpikeQuantModelEntry.a");
   if (!sys::fs::exists(entry))
-    return createStringError("'" + entry + "' is missing; build the target "
-                                           "SpikeQuantModelEntry");
+    return createStringError("'" + entry +
+                             "' is missing; build the target "
+                             "SpikeQuantModelEntry");
   ErrorOr<std::string> compiler = sys::findProgramByName(SPIKEQUANT_LINKER);
   if (!compiler)
     return createStringError("cannot find '" SPIKEQUANT_LINKER
@@ -140,8 +140,8 @@ Error linkLibrary(StringRef objectPath, StringRef runtimeFolder,
                            "-l:libomp.so.5",
                            "-lm"};
   std::string message;
-  int result = sys::ExecuteAndWait(*compiler, arguments, std::nullopt, {}, 0,
-                                   0, &message);
+  int result = sys::ExecuteAndWait(*compiler, arguments, std::nullopt, {}, 0, 0,
+                                   &message);
   if (result != 0)
     return createStringError("linking '" + path + "' failed " + message);
   return Error::success();

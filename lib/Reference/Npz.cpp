@@ -92,7 +92,7 @@ static Error parseHeader(StringRef header, NpyArray &array) {
   if (type.size() < 2 || order.empty())
     return createStringError("has a damaged header");
   bool bigEndian = type[0] == '>';
-  array.type = type.substr(type.find_first_of("fiubV"));
+  array.type = type.substr(StringRef("<>|=").contains(type[0]) ? 1 : 0);
   if (bigEndian || !is_contained({"f2", "f4", "f8", "i1", "i2", "i4", "i8",
                                   "u1", "u2", "u4", "u8", "b1", "V2"},
                                  array.type))
@@ -174,9 +174,14 @@ static Expected<ZipHandle> openZip(const std::string &path, int flags) {
 }
 
 static Expected<std::string> readMember(zip_t *archive, uint64_t index,
-                                        const zip_stat_t &info) {
-  if (info.size > uint64_t(maxBytes))
-    return createStringError("is too large");
+                                        const zip_stat_t &info,
+                                        uint64_t fileBytes) {
+  // Deflate cannot shrink more: a larger size is a damaged one.
+  constexpr uint64_t bestRatio = 1040;
+  if (info.comp_size > fileBytes || info.size > fileBytes * bestRatio ||
+      info.size > uint64_t(maxBytes))
+    return createStringError("is damaged: it claims " + Twine(info.size) +
+                             " bytes");
   std::string bytes(info.size, '\0');
   zip_file_t *file = zip_fopen_index(archive, index, 0);
   int64_t got = file ? zip_fread(file, bytes.data(), bytes.size()) : -1;
@@ -196,6 +201,9 @@ Expected<NpzArrays> readNpz(StringRef path) {
   Expected<ZipHandle> archive = openZip(path.str(), ZIP_RDONLY);
   if (!archive)
     return archive.takeError();
+  uint64_t fileBytes = 0;
+  if (std::error_code code = sys::fs::file_size(path, fileBytes))
+    return createStringError(code, "cannot read '" + path + "'");
   NpzArrays arrays;
   int64_t count = zip_get_num_entries(archive->get(), 0);
   for (int64_t index = 0; index < count; ++index) {
@@ -203,7 +211,8 @@ Expected<NpzArrays> readNpz(StringRef path) {
     if (zip_stat_index(archive->get(), index, 0, &info) != 0)
       return createStringError("'" + path + "' is damaged");
     StringRef name(info.name);
-    Expected<std::string> bytes = readMember(archive->get(), index, info);
+    Expected<std::string> bytes =
+        readMember(archive->get(), index, info, fileBytes);
     Expected<NpyArray> array =
         bytes ? parseMember(*bytes) : Expected<NpyArray>(bytes.takeError());
     if (!array)

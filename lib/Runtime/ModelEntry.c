@@ -1,4 +1,5 @@
-/*===- ModelEntry.c - the functions that every compiled model exports --------===*\
+/*===- ModelEntry.c - the functions that every compiled model exports
+--------===*\
 |*
 |* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 |*
@@ -29,11 +30,12 @@ SQ_EXPORT const sq_graph *sq_find_graph(const char *name) {
   return NULL;
 }
 
-/* Whether the processor has the feature; 0 for a name that is not known here. */
+/* Whether the processor has the feature; 0 for a name that is not known here.
+ */
 static int has_feature(const char *name, size_t length) {
 #if defined(__x86_64__)
 #define SQ_FEATURE(feature)                                                    \
-  if (length == sizeof(feature) - 1 && memcmp(name, feature, length) == 0)    \
+  if (length == sizeof(feature) - 1 && memcmp(name, feature, length) == 0)     \
     return __builtin_cpu_supports(feature) != 0;
   SQ_FEATURE("sse4.2")
   SQ_FEATURE("avx")

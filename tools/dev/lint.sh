@@ -33,7 +33,7 @@ format_python() {
 }
 
 no_trailing_space() {
-  ! files | grep -v '^data/' | xargs grep -nI '[[:space:]]$' 
+  ! files | grep -v '^data/' | xargs grep -nI '[[:space:]]$'
 }
 
 short_files() {

@@ -31,8 +31,8 @@ def run_checks(command: list) -> tuple[int, int]:
     return passed, failed or int(output.returncode != 0)
 
 
-def run_lit(folder: Path, report: Path) -> tuple[int, int]:
-    status = run([BIN / "lit", "-s", "-v", "--output", report, folder]).returncode
+def run_lit(folders: list[Path], report: Path) -> tuple[int, int]:
+    status = run([BIN / "lit", "-s", "-v", "--output", report, *folders]).returncode
     if not report.exists():
         return 0, 1
     codes = [test["code"] for test in json.loads(report.read_text())["tests"]]
@@ -57,12 +57,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slow", action="store_true", help="the slow tiers as well")
     slow = parser.parse_args().slow
+    tests = ROOT / "build" / "test"
     with tempfile.TemporaryDirectory() as folder:
         reports = Path(folder)
         results = [
             run_checks(["tools/dev/lint.sh"]),
             run_checks(["tools/dev/generate_docs.sh", "--check"]),
-            run_lit(ROOT / "build" / "test", reports / "lit.json"),
+            run_lit([tests, tests / "unit"], reports / "lit.json"),
             run_pytest(reports / "pytest.xml", slow),
         ]
     passed = sum(result[0] for result in results)

@@ -7,8 +7,8 @@
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Pipelines/Compile.h"
 
-#include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/Remarks.h"
 #include "mlir/Remark/RemarkStreamer.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
@@ -42,10 +42,10 @@ cl::opt<bool> observe("observe",
 cl::opt<double> bits("bits", cl::init(4.25),
                      cl::desc("Mean bits per activation, events included"),
                      cl::cat(category));
-cl::opt<unsigned> tolerance(
-    "tolerance", cl::init(1),
-    cl::desc("Counts so far outside their window saturate, 0 or 1"),
-    cl::cat(category));
+cl::opt<unsigned>
+    tolerance("tolerance", cl::init(1),
+              cl::desc("Counts so far outside their window saturate, 0 or 1"),
+              cl::cat(category));
 cl::opt<unsigned> weightBits("weight-bits", cl::init(4),
                              cl::desc("Bits of a weight code, 2 to 8"),
                              cl::cat(category));
@@ -70,7 +70,8 @@ cl::opt<InstructionSet> instructions(
     cl::desc("Instructions of the dot product"),
     cl::values(clEnumValN(InstructionSet::Automatic, "auto", "what is there"),
                clEnumValN(InstructionSet::Vnni, "vnni", "AVX-512 VNNI"),
-               clEnumValN(InstructionSet::Portable, "portable", "any vectors")));
+               clEnumValN(InstructionSet::Portable, "portable",
+                          "any vectors")));
 cl::opt<CompileStage> stage(
     "emit", cl::init(CompileStage::Library), cl::cat(category),
     cl::desc("Stop early and print the program"),
@@ -84,9 +85,9 @@ cl::opt<CompileStage> stage(
 cl::opt<std::string> json("json", cl::value_desc("file"),
                           cl::desc("Also write the report here"),
                           cl::cat(category));
-cl::opt<std::string> remarks(
-    "remarks", cl::value_desc("regex"), cl::cat(category),
-    cl::desc("Print the decisions of these categories, e.g. .*"));
+cl::opt<std::string>
+    remarks("remarks", cl::value_desc("regex"), cl::cat(category),
+            cl::desc("Print the decisions of these categories, e.g. .*"));
 cl::opt<std::string> remarksFile("remarks-output", cl::value_desc("file"),
                                  cl::desc("Write them to a YAML file instead"),
                                  cl::cat(category));

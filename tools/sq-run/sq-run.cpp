@@ -36,6 +36,7 @@ cl::opt<std::string> inputs("inputs", cl::value_desc("in.npz"),
 cl::opt<std::string> outputs("outputs", cl::value_desc("out.npz"),
                              cl::desc("Results: out0, out1, .."),
                              cl::cat(category));
+cl::opt<bool> print("print", cl::desc("Print the results"), cl::cat(category));
 cl::opt<bool> zeroState("zero-state",
                         cl::desc("State that the inputs lack starts as zeros"),
                         cl::cat(category));
@@ -68,6 +69,11 @@ Error run(ReferenceProgram &loaded) {
   Expected<RunResult> result = runProgram(loaded, arguments, options);
   if (!result)
     return result.takeError();
+  for (const auto &[name, array] : result->outputs)
+    if (print) {
+      outs() << name << " ";
+      printArray(array, outs());
+    }
   if (!record.empty())
     if (Error failure = writeNpz(record, result->taps))
       return failure;

@@ -22,7 +22,14 @@ enum class CompileMode {
 };
 
 /// Where to stop, for a look at the program.
-enum class CompileStage { QuantizedMlir, Buffers, Kernels, Llvm, Object, Library };
+enum class CompileStage {
+  QuantizedMlir,
+  Buffers,
+  Kernels,
+  Llvm,
+  Object,
+  Library
+};
 
 enum class InstructionSet { Automatic, Vnni, Portable };
 
@@ -33,13 +40,13 @@ struct CompileOptions {
   CompileMode mode = CompileMode::Quantized;
   CompileStage stage = CompileStage::Library;
   std::string calibration;
-  double bits = 4.25;      ///< mean activation bits, events included
-  unsigned tolerance = 1;  ///< counts so far outside the window saturate
+  double bits = 4.25;     ///< mean activation bits, events included
+  unsigned tolerance = 1; ///< counts so far outside the window saturate
   unsigned weightBits = 4;
-  unsigned group = 32;     ///< input channels per multiplier; 0: the whole row
-  unsigned headBits = 8;   ///< of the result's weights and of embeddings
+  unsigned group = 32;   ///< input channels per multiplier; 0: the whole row
+  unsigned headBits = 8; ///< of the result's weights and of embeddings
   std::string method = "spike";
-  bool taps = false;       ///< also return the counts of every site
+  bool taps = false; ///< also return the counts of every site
   std::string cpu = "native";
   InstructionSet instructions = InstructionSet::Automatic;
   std::string runtimeFolder; ///< where libSpikeQuantModelEntry.a is

@@ -12,8 +12,8 @@
 
 namespace mlir::spikequant {
 
-/// Fields of compile.json that describe the integer program; call it on tensors,
-/// after quantisation:
+/// Fields of compile.json that describe the integer program; call it on
+/// tensors, after quantisation:
 ///   sites          integrate sites, by weight
 ///   decodes        decode operations of the graph that has most
 ///   encode_sites   per encoded value: `site`, `channels`, `fan_out` (products
@@ -21,7 +21,8 @@ namespace mlir::spikequant {
 ///   weight_bits    mean over the codes of all sites, with multipliers, offsets
 ///                  and scales; `layer_weight_bits`: without the tables that
 ///                  rows are also looked up from
-///   islands        where real numbers remain: `name`, `count` in the same graph
+///   islands        where real numbers remain: `name`, `count` in the same
+///   graph
 ///                  and `share` of its operations
 llvm::json::Object describeProgram(ModuleOp module, llvm::StringRef method);
 

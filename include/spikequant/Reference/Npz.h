@@ -17,6 +17,7 @@
 
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/Error.h"
+#include "llvm/Support/raw_ostream.h"
 
 #include <cstdint>
 #include <map>
@@ -53,6 +54,10 @@ llvm::Expected<NpzArrays> readNpz(llvm::StringRef path);
 
 /// Replaces `path` only when everything is written.
 llvm::Error writeNpz(llvm::StringRef path, const NpzArrays &arrays);
+
+/// All values on one line, "int16[2]: 1 -7"; reals with the digits that
+/// distinguish them. f2 and V2 are printed as bit patterns.
+void printArray(const NpyArray &array, llvm::raw_ostream &os);
 
 } // namespace spikequant
 

@@ -103,10 +103,11 @@ static void expandComposed(Operation *root) {
 /// The operations whose result is the same on every processor.
 static bool isExact(Operation *op) {
   return isa<math::AbsFOp, math::AbsIOp, math::CeilOp, math::CopySignOp,
-             math::CountLeadingZerosOp, math::CtPopOp, math::CountTrailingZerosOp, math::FloorOp,
-             math::FmaOp, math::IPowIOp, math::IsFiniteOp, math::IsInfOp,
-             math::IsNaNOp, math::IsNormalOp, math::RoundEvenOp, math::SqrtOp,
-             math::TruncOp>(op);
+             math::CountLeadingZerosOp, math::CtPopOp,
+             math::CountTrailingZerosOp, math::FloorOp, math::FmaOp,
+             math::IPowIOp, math::IsFiniteOp, math::IsInfOp, math::IsNaNOp,
+             math::IsNormalOp, math::RoundEvenOp, math::SqrtOp, math::TruncOp>(
+      op);
 }
 
 static void warnAboutRest(Operation *root) {

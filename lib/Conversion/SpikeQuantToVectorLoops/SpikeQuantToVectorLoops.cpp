@@ -204,18 +204,23 @@ LogicalResult Converter::addCodes(Operation *op, WeightsOp weights,
                                   const CodesShape &shape,
                                   SmallVectorImpl<Value> &arguments) {
   Builder b(op->getContext());
-  SmallVector<int64_t> perGroup = {shape.tiles(), shape.groups(), kLanes};
-  FailureOr<Value> codes =
-      view(op, weights, "codes", {shape.codesBytes()}, b.getI8Type());
-  FailureOr<Value> multipliers =
-      view(op, weights, "multipliers", perGroup, b.getI8Type());
-  FailureOr<Value> offsets =
-      view(op, weights, "offsets", perGroup, b.getI16Type());
-  FailureOr<Value> scales =
-      view(op, weights, "scales", {shape.tiles() * kLanes}, b.getF32Type());
-  if (failed(codes) || failed(multipliers) || failed(offsets) || failed(scales))
-    return failure();
-  arguments.append({*codes, *multipliers, *offsets, *scales});
+  int64_t tiles = shape.tiles(), groups = shape.groups();
+  struct Blob {
+    StringRef name;
+    SmallVector<int64_t> shape;
+    Type element;
+  };
+  for (const Blob &blob :
+       {Blob{"codes", {shape.codesBytes()}, b.getI8Type()},
+        Blob{"multipliers", {tiles, groups, kLanes}, b.getI8Type()},
+        Blob{"offsets", {tiles, groups, kLanes}, b.getI16Type()},
+        Blob{"scales", {tiles * kLanes}, b.getF32Type()}}) {
+    FailureOr<Value> array =
+        view(op, weights, blob.name, blob.shape, blob.element);
+    if (failed(array))
+      return failure();
+    arguments.push_back(*array);
+  }
   return success();
 }
 

@@ -31,9 +31,9 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-const char *const kUnary[] = {"exp",  "exp2", "expm1", "log",  "log1p",
-                              "log2", "log10", "tanh", "erf",  "sin",
-                              "cos",  "rsqrt", "cbrt", "round"};
+const char *const kUnary[] = {"exp",  "exp2",  "expm1", "log",  "log1p",
+                              "log2", "log10", "tanh",  "erf",  "sin",
+                              "cos",  "rsqrt", "cbrt",  "round"};
 
 std::string getSource() {
   std::string text;
@@ -103,14 +103,15 @@ double ulps(float value, long double exact) {
 
 /// Largest error over floats of both signs with |x| <= limit: every 1999th of
 /// them, so about two million.
-void expectAccuracy(float (*function)(float),
-                    long double (*exact)(long double), double limit,
+void expectAccuracy(float (*function)(float), long double (*exact)(long double),
+                    double limit,
                     float maximum = std::numeric_limits<float>::max()) {
   double worst = 0;
   float where = 0;
   for (uint32_t bits = 0; bits <= llvm::bit_cast<uint32_t>(maximum);
        bits += 1999)
-    for (float x : {llvm::bit_cast<float>(bits), -llvm::bit_cast<float>(bits)}) {
+    for (float x :
+         {llvm::bit_cast<float>(bits), -llvm::bit_cast<float>(bits)}) {
       double error = ulps(function(x), exact(x));
       if (error > worst) {
         worst = error;
@@ -274,8 +275,9 @@ TEST_F(ExpandMath, PowAccuracy) {
 
 TEST_F(ExpandMath, PowSpecialValues) {
   // Annex F of the C standard lists them; the C library follows it.
-  const float values[] = {0.0f, 0.5f,  1.0f, 2.0f,  3.0f, 1e30f, 0x1p-149f,
-                          1.5f, 1e10f, kInf, 0x1p24f, 8388607.0f, kNaN};
+  const float values[] = {0.0f,    0.5f,       1.0f, 2.0f,  3.0f,
+                          1e30f,   0x1p-149f,  1.5f, 1e10f, kInf,
+                          0x1p24f, 8388607.0f, kNaN};
   for (float a : values)
     for (float b : values)
       for (float x : {a, -a})

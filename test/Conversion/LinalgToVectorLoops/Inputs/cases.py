@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from random import Random
 
 ELEMENT_BYTES = {
     "i1": 1, "i8": 1, "i16": 2, "i32": 4, "i64": 8, "index": 8,
@@ -420,7 +421,75 @@ def named_cases() -> Iterator[Case]:
     )  # fmt: skip
 
 
-GROUPS = {"contractions": contractions, "elementwise": elementwise_cases}
+def random_buffer(random: Random, sizes: Sequence[int], element: str) -> Buffer:
+    """Identity layout, or any order of dimensions with gaps and a dynamic offset."""
+    if not sizes or random.random() < 0.6:
+        return Buffer(sizes, element)
+    order = list(range(len(sizes)))
+    if random.random() < 0.3:
+        random.shuffle(order)
+    strides, step = [0] * len(sizes), random.choice([1, 1, 1, 2])
+    for dim in reversed(order):
+        strides[dim] = step
+        step = step * sizes[dim] + random.choice([0, 0, 3])
+    return Buffer(sizes, element, strides, random.randrange(9), dynamic_offset=True)
+
+
+def random_letters(random: Random, letters: str) -> str:
+    """The letters in order, or shuffled now and then."""
+    shuffled = list(letters)
+    if random.random() < 0.4:
+        random.shuffle(shuffled)
+    return "".join(shuffled)
+
+
+def random_contraction(random: Random, number: int) -> Case:
+    batch, rows, columns, inner = (
+        letters[: random.choice(counts)]
+        for letters, counts in (("bc", [0, 0, 1, 2]), ("mp", [0, 1, 1, 2]), ("nq", [1, 1, 2]),
+                                ("kj", [1, 1, 2]))
+    )  # fmt: skip
+    loops = random_letters(random, batch + rows + columns + inner)
+    size = {letter: random.choice([1, 2, 3, 5, 7, 16, 17, 33]) for letter in loops}
+    element = random.choice(["f32", "f32", "f32", "f64", "i32"])
+    maps = [
+        random_letters(random, text) for text in (batch + rows + inner, batch + inner + columns)
+    ]
+    random.shuffle(maps)
+    maps.append(random_letters(random, batch + rows + columns))
+    buffers = [random_buffer(random, [size[c] for c in text], element) for text in maps]
+    kinds = " ".join(f"{c}:{'r' if c in inner else 'p'}" for c in loops)
+    return contraction(
+        f"random_{number}", f"{' '.join(maps)} {size}", buffers, " ".join(maps), kinds
+    )
+
+
+def random_reduction(random: Random, number: int) -> Case:
+    """Two inputs of random sub-shapes, a sum over some loops."""
+    count = random.randint(1, 4)
+    size = [random.choice([1, 2, 3, 5, 8, 17, 20, 33, 70]) for _ in range(count)]
+    kinds = "".join(random.choice("pppr") for _ in range(count))
+    loops = "0123"[:count]
+    maps = ["".join(c for c in random_letters(random, loops) if random.random() < 0.7)]
+    maps.append(random_letters(random, loops))
+    maps.append(random_letters(random, "".join(c for c in loops if kinds[int(c)] == "p")))
+    buffers = [random_buffer(random, [size[int(c)] for c in text], "f32") for text in maps]
+    payload = "%p = arith.subf %x0, %x1 : f32\n%s = arith.addf %x2, %p : f32\nlinalg.yield %s : f32"
+    reason = f"{maps} {kinds} {size}"
+    return elementwise(f"random_{number}", reason, buffers, maps_of(*maps), kinds, payload)
+
+
+def random_cases() -> Iterator[Case]:
+    random = Random(20261124)
+    for number in range(120):
+        yield (random_contraction, random_reduction)[number % 2](random, number)
+
+
+GROUPS = {
+    "contractions": contractions,
+    "elementwise": elementwise_cases,
+    "random": random_cases,
+}
 
 
 def all_cases(group: str) -> list[Case]:

@@ -59,7 +59,11 @@ def convert(element: str) -> list[str]:
         if element == "f32":
             return [*via, "%x = arith.mulf %f, %scale : f32"]
         cast = "extf" if element == "f64" else "truncf"
-        return [*via, "%y = arith.mulf %f, %scale : f32", f"%x = arith.{cast} %y : f32 to {element}"]
+        return [
+            *via,
+            "%y = arith.mulf %f, %scale : f32",
+            f"%x = arith.{cast} %y : f32 to {element}",
+        ]
     if element == "index":
         return ["%x = arith.index_cast %r : i32 to index"]
     if element == "i32":
