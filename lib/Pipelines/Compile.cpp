@@ -10,6 +10,7 @@
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Pipelines/LoadGraphs.h"
 #include "spikequant/Pipelines/ModelTables.h"
+#include "spikequant/Pipelines/OutputFolder.h"
 #include "spikequant/Pipelines/PackWeights.h"
 #include "spikequant/Pipelines/Pipelines.h"
 #include "spikequant/Pipelines/Report.h"
@@ -19,8 +20,8 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Target/TargetMachine.h"
 
 #include <chrono>
@@ -86,61 +87,6 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   return quantize;
 }
 
-/// A folder beside the output that vanishes unless it is committed.
-class OutputFolder {
-public:
-  static Expected<std::unique_ptr<OutputFolder>> create(StringRef target) {
-    SmallString<256> path;
-    sys::fs::createUniquePath(target + ".%%%%%%%%.tmp", path,
-                              /*MakeAbsolute=*/false);
-    if (std::error_code code = sys::fs::create_directories(path))
-      return createStringError(code, "cannot create '" + path + "'");
-    return std::unique_ptr<OutputFolder>(
-        new OutputFolder(target.str(), path.str().str()));
-  }
-  ~OutputFolder() {
-    if (!path.empty())
-      sys::fs::remove_directories(path);
-  }
-  std::string file(StringRef name) const {
-    SmallString<256> full(path);
-    sys::path::append(full, name);
-    return full.str().str();
-  }
-  Error write(StringRef name, StringRef text) const {
-    std::error_code code;
-    raw_fd_ostream out(file(name), code);
-    if (!code)
-      out << text;
-    out.flush();
-    if (code || out.has_error())
-      return createStringError("cannot write '" + file(name) + "'");
-    return Error::success();
-  }
-  /// Replaces the target by this folder.
-  Error commit() {
-    if (sys::fs::exists(target)) {
-      std::string old = path + ".old";
-      if (std::error_code code = sys::fs::rename(target, old))
-        return createStringError(code, "cannot replace '" + target + "'");
-      if (std::error_code code = sys::fs::rename(path, target)) {
-        sys::fs::rename(old, target);
-        return createStringError(code, "cannot write '" + target + "'");
-      }
-      sys::fs::remove_directories(old);
-    } else if (std::error_code code = sys::fs::rename(path, target)) {
-      return createStringError(code, "cannot write '" + target + "'");
-    }
-    path.clear();
-    return Error::success();
-  }
-
-private:
-  OutputFolder(std::string target, std::string path)
-      : target(std::move(target)), path(std::move(path)) {}
-  std::string target, path;
-};
-
 class Compiler {
 public:
   Compiler(const CompileOptions &options, MLIRContext *context)
@@ -159,8 +105,7 @@ private:
            hasVnni(*machine);
   }
   Error generateCode(const OutputFolder &folder);
-  Error writeReport(const OutputFolder &folder);
-  json::Object createReport();
+  std::string createReport();
   /// Prints the program if this is the stage that the user asked for.
   bool stopAt(CompileStage stage);
 
@@ -305,7 +250,7 @@ Error Compiler::generateCode(const OutputFolder &folder) {
   return folder.write("model.h", createModelHeader(graphs));
 }
 
-json::Object Compiler::createReport() {
+std::string Compiler::createReport() {
   json::Array list;
   for (const GraphSpec &graph : graphs)
     list.push_back(json::Object{{"name", graph.name},
@@ -320,22 +265,7 @@ json::Object Compiler::createReport() {
   report["cpu_features"] = getCheckedFeatures(*machine);
   report["vnni"] = usesVnni();
   report["graphs"] = std::move(list);
-  return report;
-}
-
-Error Compiler::writeReport(const OutputFolder &folder) {
-  std::string text;
-  raw_string_ostream(text) << formatv("{0:2}\n", json::Value(createReport()));
-  if (Error failure = folder.write("compile.json", text))
-    return failure;
-  if (options.jsonReport.empty())
-    return Error::success();
-  std::error_code code;
-  raw_fd_ostream out(options.jsonReport, code);
-  if (code)
-    return createStringError(code, "cannot write '" + options.jsonReport + "'");
-  out << text;
-  return Error::success();
+  return formatv("{0:2}\n", json::Value(std::move(report)));
 }
 
 Error Compiler::run() {
@@ -352,7 +282,7 @@ Error Compiler::run() {
   if (stopAt(CompileStage::QuantizedMlir))
     return Error::success();
   Expected<std::unique_ptr<OutputFolder>> folder =
-      OutputFolder::create(options.output);
+      OutputFolder::create(options.output, "compile.json");
   if (!folder)
     return folder.takeError();
   if (Error failure = lower(**folder))
@@ -364,9 +294,17 @@ Error Compiler::run() {
   if (stopped)
     return Error::success();
   progress.end();
-  if (Error failure = writeReport(**folder))
+  std::string report = createReport();
+  if (Error failure = (*folder)->write("compile.json", report))
     return failure;
-  return (*folder)->commit();
+  if (Error failure = (*folder)->commit())
+    return failure;
+  if (options.jsonReport.empty())
+    return Error::success();
+  return writeToOutput(options.jsonReport, [&](raw_ostream &out) {
+    out << report;
+    return Error::success();
+  });
 }
 } // namespace
 

@@ -95,7 +95,9 @@ void optimizeModule(Module &module, TargetMachine &machine) {
       passes, "always-inline,globaldce,"
               "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
               "simplifycfg,loop-mssa(licm),gvn,dse,adce,"
-              "instcombine<no-verify-fixpoint>,simplifycfg)"));
+              "instcombine<no-verify-fixpoint>,simplifycfg),"
+              // Kernels use two or three of the numbers that describe an array.
+              "deadargelim,function(early-cse,adce)"));
   passes.run(module, modules);
 }
 

@@ -1,9 +1,8 @@
-/*===- ModelEntry.c - the functions that every compiled model exports
---------===*\
+/*===- ModelEntry.c - what every compiled model exports -------------------===*\
 |*
 |* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 |*
-\*===--------------------------------------------------------------------------===*/
+\*===---------------------------------------------------------------------===*/
 
 #include "spikequant/Runtime/spikequant.h"
 

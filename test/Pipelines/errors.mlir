@@ -14,6 +14,13 @@
 // RUN: not sq-compile %s -o %t/out 2>&1 | FileCheck %s --check-prefix=CALIBRATION
 // CALIBRATION: option 'calibration' must name the file
 // RUN: ls %t | count 0
+//
+// A folder that the compiler did not make is not replaced.
+// RUN: mkdir %t/mine && touch %t/mine/file
+// RUN: not sq-compile %S/../Integration/step.mlir --float -o %t/mine 2>&1 | FileCheck %s --check-prefix=MINE
+// MINE: mine' exists and is no compiled model; choose another folder
+// RUN: ls %t/mine | FileCheck %s --check-prefix=KEPT
+// KEPT: file
 
 func.func @f(%x: tensor<2x64xf32>, %w: tensor<64x8xf32> {spikequant.weight = "w"}) -> tensor<2x8xf32> {
   %zero = arith.constant 0.0 : f32

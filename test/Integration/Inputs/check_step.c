@@ -1,10 +1,10 @@
-/*===- check_step.c - runs the graph of step.mlir and loops of its own -------===*\
+/*===- check_step.c - runs the graph of step.mlir and loops ---------------===*\
 |*
 |* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 |*
 |* Usage: check_step FOLDER THREADS
 |*
-\*===--------------------------------------------------------------------------===*/
+\*===---------------------------------------------------------------------===*/
 
 #include "spikequant/Runtime/spikequant.h"
 

@@ -1,0 +1,89 @@
+//===- OutputFolder.cpp - a folder that appears when it is complete ----===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "spikequant/Pipelines/OutputFolder.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+
+namespace mlir::spikequant {
+
+static bool isEmptyFolder(StringRef path) {
+  std::error_code code;
+  return sys::fs::is_directory(path) &&
+         sys::fs::directory_iterator(path, code) ==
+             sys::fs::directory_iterator();
+}
+
+/// Nothing that somebody else made is ever replaced.
+static Error checkTarget(StringRef target, StringRef marker) {
+  SmallString<256> inside(target);
+  sys::path::append(inside, marker);
+  if (!sys::fs::exists(target) || sys::fs::exists(inside) ||
+      isEmptyFolder(target))
+    return Error::success();
+  return createStringError("'" + target +
+                           "' exists and is no compiled model; choose another "
+                           "folder");
+}
+
+Expected<std::unique_ptr<OutputFolder>> OutputFolder::create(StringRef target,
+                                                             StringRef marker) {
+  target = target.rtrim('/');
+  if (target.empty())
+    return createStringError("the name of the output folder is empty");
+  if (Error failure = checkTarget(target, marker))
+    return std::move(failure);
+  SmallString<256> path;
+  sys::fs::createUniquePath(target + ".%%%%%%%%.tmp", path,
+                            /*MakeAbsolute=*/false);
+  if (std::error_code code = sys::fs::create_directories(
+          path, /*IgnoreExisting=*/false, sys::fs::all_all))
+    return createStringError(code,
+                             "cannot create '" + path + "': " + code.message());
+  return std::unique_ptr<OutputFolder>(
+      new OutputFolder(target.str(), path.str().str()));
+}
+
+OutputFolder::~OutputFolder() {
+  if (!path.empty())
+    sys::fs::remove_directories(path);
+}
+
+std::string OutputFolder::file(StringRef name) const {
+  SmallString<256> full(path);
+  sys::path::append(full, name);
+  return full.str().str();
+}
+
+Error OutputFolder::write(StringRef name, StringRef text) const {
+  return writeToOutput(file(name), [&](raw_ostream &out) {
+    out << text;
+    return Error::success();
+  });
+}
+
+Error OutputFolder::commit() {
+  std::string old = path + ".old";
+  bool replaces = sys::fs::exists(target);
+  if (replaces)
+    if (std::error_code code = sys::fs::rename(target, old))
+      return createStringError(code, "cannot replace '" + target + "'");
+  if (std::error_code code = sys::fs::rename(path, target)) {
+    if (replaces)
+      sys::fs::rename(old, target);
+    return createStringError(code, "cannot write '" + target + "'");
+  }
+  path.clear();
+  if (replaces)
+    sys::fs::remove_directories(old);
+  return Error::success();
+}
+
+} // namespace mlir::spikequant
