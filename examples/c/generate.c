@@ -1,5 +1,4 @@
-/*===- generate.c - greedy generation through the C interface
-----------------===*\
+/*===- generate.c - greedy generation in C --------------------------------===*\
 |*
 |* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 |*
@@ -102,6 +101,23 @@ static void *argument(const sq_graph *graph, void **arguments,
   return NULL;
 }
 
+/* Tokens that the cache holds: v_cache.0 is [heads, context, width]. */
+static int64_t context_size(const sq_graph *graph) {
+  for (int64_t i = 0; i < graph->argument_count; ++i)
+    if (!strcmp(graph->arguments[i].name, "v_cache.0"))
+      return graph->arguments[i].shape[1];
+  fail("v_cache.0", "is no argument of the graph");
+  return 0;
+}
+
+static int32_t parse_token(const char *text, int64_t vocabulary) {
+  char *end;
+  long token = strtol(text, &end, 10);
+  if (end == text || *end || token < 0 || token >= vocabulary)
+    fail(text, "is no token of the model");
+  return (int32_t)token;
+}
+
 static int32_t likeliest(const float *logits, int64_t count) {
   int32_t best = 0;
   for (int64_t i = 1; i < count; ++i)
@@ -111,7 +127,8 @@ static int32_t likeliest(const float *logits, int64_t count) {
 }
 
 int main(int argc, char **argv) {
-  if (argc < 5)
+  long count = argc < 5 ? 0 : strtol(argv[3], NULL, 10);
+  if (count < 1)
     fail("usage", "generate FOLDER GRAPH COUNT TOKEN [TOKEN ...]");
   char path[4096];
   snprintf(path, sizeof path, "%s/model.so", argv[1]);
@@ -135,11 +152,15 @@ int main(int argc, char **argv) {
   int32_t *token = argument(graph, arguments, "tokens");
   int32_t *start = argument(graph, arguments, "start");
   int64_t vocabulary = graph->results[0].bytes / (int64_t)sizeof(float);
-  long count = strtol(argv[3], NULL, 10);
   int prompt = argc - 4;
+  if (prompt + count - 1 > context_size(graph)) {
+    snprintf(path, sizeof path, "the context of %lld tokens is full",
+             (long long)context_size(graph));
+    fail(argv[2], path);
+  }
   for (long position = 0; position < prompt + count - 1; ++position) {
     if (position < prompt)
-      *token = (int32_t)strtol(argv[4 + position], NULL, 10);
+      *token = parse_token(argv[4 + position], vocabulary);
     *start = (int32_t)position;
     status = library.run(graph, &call);
     if (status)

@@ -9,7 +9,9 @@
 #include "spikequant/Pipelines/PackWeights.h"
 #include "spikequant/Reference/Runner.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
@@ -99,14 +101,39 @@ static Error findWeights(ReferenceProgram &program, StringRef path) {
   return Error::success();
 }
 
+/// Printing may leave large constants out; such a program has lost its values.
+static Error checkConstants(ModuleOp module, StringRef path) {
+  WalkResult result = module.walk([](arith::ConstantOp op) {
+    auto resource = dyn_cast<DenseResourceElementsAttr>(op.getValue());
+    return resource && !resource.getRawHandle().getBlob()
+               ? WalkResult::interrupt()
+               : WalkResult::advance();
+  });
+  if (!result.wasInterrupted())
+    return Error::success();
+  return createStringError("'" + path +
+                           "' was printed without its large "
+                           "constants; use the compiler's 'quantized.mlir'");
+}
+
 Expected<ReferenceProgram> loadProgram(StringRef path, StringRef name,
                                        StringRef weightsPath,
                                        MLIRContext *context) {
+  SmallString<256> programInFolder, weightsInFolder;
+  if (sys::fs::is_directory(path)) {
+    sys::path::append(programInFolder, path, "quantized.mlir");
+    sys::path::append(weightsInFolder, path, "weights.sqw");
+    path = programInFolder;
+    if (weightsPath.empty())
+      weightsPath = weightsInFolder;
+  }
   ReferenceProgram program;
   program.module = parseSourceFile<ModuleOp>(path, context);
   if (!program.module)
     return createStringError("'" + path + "' could not be read");
   ModuleOp module = *program.module;
+  if (Error failure = checkConstants(module, path))
+    return std::move(failure);
   Expected<func::FuncOp> graph = chooseFunction(module, path, name);
   if (!graph)
     return graph.takeError();

@@ -212,7 +212,7 @@ Error Run::fill(Slot &slot, const NpzArrays &inputs) {
   if (found == inputs.end()) {
     slot.array.data.assign(slot.array.elements() * slot.array.elementBytes(),
                            0);
-    if (options.zeroState && slot.result >= 0)
+    if (slot.result >= 0) // state
       return Error::success();
     return createStringError(
         "the inputs have no array '" + slot.name + "'" +

@@ -23,6 +23,23 @@ def is_compiled(folder: Path) -> bool:
     return (folder / COMPILE).is_file() and (folder / LIBRARY).is_file()
 
 
+# Files that were loaded from one path, by device and inode.
+_loaded: dict[Path, list[tuple[int, int]]] = {}
+
+
+def _spelling(path: Path) -> str:
+    """A name of the file under which the loader does not remember another file.
+
+    The loader goes by names first: without this, a model that was compiled again in place would
+    run the old code.
+    """
+    status = path.stat()
+    files = _loaded.setdefault(path, [])
+    if (status.st_dev, status.st_ino) not in files:
+        files.append((status.st_dev, status.st_ino))
+    return f"{path.parent}/{'./' * files.index((status.st_dev, status.st_ino))}{path.name}"
+
+
 class NativeModel:
     """A compiled folder: its library, its mapped weights and its description."""
 
@@ -36,7 +53,8 @@ class NativeModel:
             raise SpikeQuantError(f"{folder}: made by another version: compile it again")
         self._weights = self._map_weights()
         self.weights_address = self._weights.ctypes.data
-        self._arena = aligned_zeros((0,), np.dtype(np.uint8))
+        # Not empty: NumPy does not align the address of an empty array.
+        self._arena = aligned_zeros((64,), np.dtype(np.uint8))
         self._check(self._library.sq_check(self.weights_address))
         graphs = [self._model.graphs[i] for i in range(self._model.graph_count)]
         self.graphs = {raw.name.decode(): Graph(self, raw) for raw in graphs}
@@ -76,7 +94,7 @@ class NativeModel:
     def _load(self) -> ctypes.CDLL:
         path = (self.folder / LIBRARY).resolve()
         try:
-            library = ctypes.CDLL(str(path))
+            library = ctypes.CDLL(_spelling(path))
         except OSError as error:
             raise SpikeQuantError(
                 f"{path}: cannot be loaded: {error}; compile the model again"

@@ -23,7 +23,8 @@ using spikequant::writeNpz;
 namespace {
 cl::OptionCategory category("sq-run options");
 cl::opt<std::string> program(cl::Positional, cl::Required,
-                             cl::desc("PROGRAM.mlir"), cl::cat(category));
+                             cl::desc("PROGRAM.mlir or a compiled folder"),
+                             cl::cat(category));
 cl::opt<std::string> function("function", cl::value_desc("name"),
                               cl::desc("Graph to run (default: the only one)"),
                               cl::cat(category));
@@ -31,15 +32,13 @@ cl::opt<std::string> weights("weights", cl::value_desc("file"),
                              cl::desc("Packed weights (.sqw) or safetensors"),
                              cl::cat(category));
 cl::opt<std::string> inputs("inputs", cl::value_desc("in.npz"),
-                            cl::desc("Arguments: arg0, arg1, .."),
+                            cl::desc("Arguments: arg0, arg1, .. or by "
+                                     "name; state may be left out"),
                             cl::cat(category));
 cl::opt<std::string> outputs("outputs", cl::value_desc("out.npz"),
                              cl::desc("Results: out0, out1, .."),
                              cl::cat(category));
 cl::opt<bool> print("print", cl::desc("Print the results"), cl::cat(category));
-cl::opt<bool> zeroState("zero-state",
-                        cl::desc("State that the inputs lack starts as zeros"),
-                        cl::cat(category));
 cl::opt<std::string>
     record("record", cl::value_desc("taps.npz"),
            cl::desc("Write counts and membranes of every site, and what each "
@@ -63,7 +62,6 @@ Error run(ReferenceProgram &loaded) {
     arguments = std::move(*read);
   }
   RunOptions options;
-  options.zeroState = zeroState;
   options.record = !record.empty();
   options.rowLimit = rows;
   Expected<RunResult> result = runProgram(loaded, arguments, options);

@@ -32,19 +32,19 @@ struct ReferenceProgram {
   std::optional<::spikequant::PackedFile> weights;
 };
 
-/// Reads `path`, chooses the public function `function` (may be empty if there
-/// is one only), drops the others, and finds the weights: `weightsPath` is a
-/// packed file (.sqw), or safetensors that are packed to a temporary file, or
-/// empty if the IR has its weights as literals or none.
+/// Reads `path`, or `quantized.mlir` of a compiled folder `path`, chooses the
+/// public function `function` (may be empty if there is one only), drops the
+/// others, and finds the weights: `weightsPath` is a packed file (.sqw), or
+/// safetensors that are packed to a temporary file, or empty if the IR has its
+/// weights as literals or none.
 llvm::Expected<ReferenceProgram> loadProgram(llvm::StringRef path,
                                              llvm::StringRef function,
                                              llvm::StringRef weightsPath,
                                              MLIRContext *context);
 
 struct RunOptions {
-  bool zeroState = false; ///< State that the inputs lack starts as zeros.
-  bool record = false;    ///< Insert taps if the program has none.
-  int64_t rowLimit = 0;   ///< See Recorder.
+  bool record = false;  ///< Insert taps if the program has none.
+  int64_t rowLimit = 0; ///< See Recorder.
 };
 
 struct RunResult {
@@ -53,7 +53,8 @@ struct RunResult {
 };
 
 /// Runs the program once. Inputs are arg0, arg1, .. (or the argument's
-/// `spikequant.name`). Errors name the array and what was expected.
+/// `spikequant.name`); state that is left out starts as zeros. Errors name the
+/// array and what was expected.
 llvm::Expected<RunResult> runProgram(ReferenceProgram &program,
                                      const ::spikequant::NpzArrays &inputs,
                                      const RunOptions &options);

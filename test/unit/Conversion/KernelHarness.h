@@ -35,6 +35,7 @@ struct Problem {
   int32_t maxOffset = 500;
   /// Typical |count|; 300 makes most counts overflow the int8 container.
   float typicalCount = 4.0f;
+  bool positive = false; ///< No negative activations: sums do not cancel.
   /// Every so many activations, one is 60 times larger, or NaN or infinite.
   int64_t outlierEvery = 37;
   uint32_t seed = 1;
@@ -65,6 +66,18 @@ struct Outputs {
   std::vector<int16_t> counts;
   std::vector<float> y, rows;
   std::vector<int64_t> membrane, salient;
+  bool guardsIntact = true; ///< Nothing was written behind an array's end.
+
+  template <typename Function> void forEachArray(Function function) {
+    function(dense);
+    function(sums);
+    function(overflow);
+    function(counts);
+    function(y);
+    function(rows);
+    function(membrane);
+    function(salient);
+  }
 };
 
 Layer makeLayer(const Problem &problem);

@@ -109,7 +109,8 @@ static void fillActivations(Layer &layer, std::mt19937 &random) {
       counts *= 60.0f;
     if (problem.outlierEvery && i % (problem.outlierEvery * 7) == 5)
       counts = special[random() % 5];
-    layer.x.push_back(counts * layer.step);
+    layer.x.push_back((problem.positive ? std::abs(counts) : counts) *
+                      layer.step);
   }
   std::uniform_real_distribution<float> scale(0.5f, 2.0f);
   for (int64_t row = 0; row < problem.rows; ++row) {

@@ -43,6 +43,7 @@ testing::AssertionResult sameBits(const std::vector<T> &actual,
 
 void compare(const Problem &problem, const Outputs &actual,
              const Outputs &expected) {
+  EXPECT_TRUE(actual.guardsIntact) << "a kernel wrote behind an array";
   EXPECT_TRUE(sameBits(actual.dense, expected.dense)) << "dense";
   EXPECT_TRUE(sameBits(actual.sums, expected.sums)) << "sums";
   EXPECT_TRUE(sameBits(actual.overflow, expected.overflow)) << "overflow";
@@ -113,6 +114,13 @@ static Problem overflowing(Problem problem, float typicalCount) {
   return problem;
 }
 
+/// Nearly every count saturates at 32767, with one sign.
+static Problem saturating(Problem problem) {
+  problem.typicalCount = 1e6f;
+  problem.positive = true;
+  return problem;
+}
+
 static const Case cases[] = {
     // Rows: none, the two-mask form (1), row tiles of 4, 2 and 1 and their
     // tails, more rows than one work item.
@@ -167,24 +175,51 @@ static const Case cases[] = {
     // does (64-bit accumulators).
     {"OverflowInEveryRow", overflowing(sized(5, 80, 64), 60)},
     {"EveryCountOverflows", overflowing(sized(7, 80, 72, 8), 3000)},
-    {"OverflowLeavesI32", overflowing(sized(6, 107, 96), 30000)},
-    {"OverflowLeavesI32OneRow", overflowing(sized(1, 80, 96), 30000)},
+    {"OverflowLeavesI32", saturating(sized(6, 107, 96))},
+    {"OverflowLeavesI32OneRow", saturating(sized(1, 80, 96))},
     {"WideAccumulators",
      with(sized(5, 33, 1024, 4, 32), [](Problem &p) { p.maxOffset = 32767; })},
-    {"WideEightBitsWholeRow", with(overflowing(sized(3, 80, 1500, 8, 0), 50),
-                                   [](Problem &p) { p.maxOffset = 32767; })},
+    {"WideEightBitsWholeRow", with(overflowing(sized(2, 18, 8000, 8, 0), 80),
+                                   [](Problem &p) {
+                                     p.maxOffset = 32767;
+                                     p.positive = true;
+                                   })},
     // The model's own shapes.
     {"ModelPrefill", calm(sized(128, 1536, 576))},
     {"ModelDecode", calm(sized(1, 576, 1536))},
 };
 
 namespace {
-/// Which epilogue the rows of a case take.
+/// Which epilogue the rows of a case take, and why it matters.
 struct Epilogues {
   bool wide = false;
-  int64_t none = 0, inI32 = 0, inI64 = 0;
+  int64_t none = 0, inI32 = 0, inI64 = 0; ///< rows
+  int64_t largestSum = 0,
+          largestDense = 0; ///< |membrane|, and without overflow
 };
 } // namespace
+
+static void countRow(const Layer &layer, const Outputs &outputs, int64_t row,
+                     int64_t slack, Epilogues &result) {
+  const auto &layout = layer.layout;
+  spikequant::PackedCodes packed{layout, layer.at<uint8_t>(layer.codes),
+                                 layer.at<uint8_t>(layer.multipliers),
+                                 layer.at<int16_t>(layer.offsets)};
+  const int32_t *entries = &outputs.overflow[row * (2 + 2 * layout.k)];
+  int64_t bound = 0;
+  for (int64_t i = 0; i < entries[0]; ++i)
+    bound += std::abs(int64_t{entries[3 + 2 * i]}) *
+             layer.at<int32_t>(layer.columnMax)[entries[2 + 2 * i]];
+  ++(!entries[0] ? result.none : bound <= slack ? result.inI32 : result.inI64);
+  for (int64_t n = 0; n < layout.n; ++n) {
+    int64_t sum = outputs.membrane[row * layout.n + n], dense = sum;
+    for (int64_t i = 0; i < entries[0]; ++i)
+      dense -=
+          int64_t{entries[3 + 2 * i]} * packed.weightAt(n, entries[2 + 2 * i]);
+    result.largestSum = std::max(result.largestSum, std::abs(sum));
+    result.largestDense = std::max(result.largestDense, std::abs(dense));
+  }
+}
 
 static Epilogues epiloguesOf(const char *reason) {
   Problem problem;
@@ -196,28 +231,30 @@ static Epilogues epiloguesOf(const char *reason) {
   int64_t slack = std::numeric_limits<int32_t>::max() - 127 * layer.maxRowSum;
   Epilogues result;
   result.wide = slack < 0;
-  for (int64_t row = 0; row < problem.rows; ++row) {
-    const int32_t *entries = &outputs.overflow[row * (2 + 2 * problem.k)];
-    int64_t sum = 0;
-    for (int64_t i = 0; i < entries[0]; ++i)
-      sum += std::abs(int64_t{entries[3 + 2 * i]}) *
-             layer.at<int32_t>(layer.columnMax)[entries[2 + 2 * i]];
-    ++(!entries[0] ? result.none : sum <= slack ? result.inI32 : result.inI64);
-  }
+  for (int64_t row = 0; row < problem.rows; ++row)
+    countRow(layer, outputs, row, slack, result);
   return result;
 }
 
 /// The names of the cases promise a path each; this holds them to it.
 TEST(QuantisedKernelCases, ReachEveryEpilogue) {
-  EXPECT_GT(epiloguesOf("ModelPrefill").none, 0);
-  EXPECT_GT(epiloguesOf("ModelPrefill").inI32, 0);
-  EXPECT_GT(epiloguesOf("OverflowInEveryRow").inI32, 0);
-  EXPECT_EQ(epiloguesOf("OverflowInEveryRow").none, 0);
-  EXPECT_GT(epiloguesOf("OverflowLeavesI32").inI64, 0);
-  EXPECT_FALSE(epiloguesOf("OverflowLeavesI32").wide);
-  EXPECT_GT(epiloguesOf("OverflowLeavesI32OneRow").inI64, 0);
+  constexpr int64_t limit = std::numeric_limits<int32_t>::max();
+  Epilogues calmRows = epiloguesOf("ModelPrefill");
+  EXPECT_GT(calmRows.none, 0);
+  EXPECT_GT(calmRows.inI32, 0);
+  Epilogues everyRow = epiloguesOf("OverflowInEveryRow");
+  EXPECT_GT(everyRow.inI32, 0);
+  EXPECT_EQ(everyRow.none, 0);
+  for (const char *reason : {"OverflowLeavesI32", "OverflowLeavesI32OneRow"}) {
+    Epilogues leaves = epiloguesOf(reason);
+    EXPECT_FALSE(leaves.wide) << reason;
+    EXPECT_GT(leaves.inI64, 0) << reason;
+    EXPECT_GT(leaves.largestSum, limit) << reason;
+  }
   EXPECT_TRUE(epiloguesOf("WideAccumulators").wide);
-  EXPECT_TRUE(epiloguesOf("WideEightBitsWholeRow").wide);
+  Epilogues wide = epiloguesOf("WideEightBitsWholeRow");
+  EXPECT_TRUE(wide.wide);
+  EXPECT_GT(wide.largestDense, limit);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, QuantisedKernels, testing::ValuesIn(cases),

@@ -1,0 +1,99 @@
+"""Killed at any moment, compile and calibrate leave nothing that a later step would accept."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import TEXT
+from tiny_chat import CONTEXTS, TINY
+
+from spikequant import cli
+from spikequant.native import NativeModel
+
+GRAPH = f"score_{CONTEXTS[1]}"
+
+
+def start(words) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "spikequant.cli", *map(str, words)]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=environment, **pipes)
+
+
+def measure(words, output) -> float:
+    begin = time.perf_counter()
+    assert start(words).wait() == 0
+    assert output.exists()
+    return time.perf_counter() - begin
+
+
+def is_whole_program(folder) -> bool:
+    return len(NativeModel(folder).graph(GRAPH).results) == 1 + 2 * TINY.layers
+
+
+def is_whole_calibration(file) -> bool:
+    """As the next step sees it: merging reads and checks all of it."""
+    merged = file.with_name("merged")
+    return cli.main(["calibrate", "--merge", str(file), "-o", str(merged)]) == 0
+
+
+def commands(bundle, folder):
+    text = ["--text", TEXT / "calibration.txt", "--tokens", 80, "--context", CONTEXTS[1]]
+    program, calibration = folder / "program", folder / "calibration"
+    compile_ = ["compile", bundle, "--float", "--graphs", GRAPH, "-o", program]
+    calibrate = ["calibrate", bundle, *text, "-o", calibration]
+    return {
+        "compile": (compile_, program, is_whole_program),
+        "calibrate": (calibrate, calibration, is_whole_calibration),
+    }
+
+
+def kill_at_random_moments(words, output, is_whole, rounds: int, seed: int) -> None:
+    """The first rounds on no output, the others over a whole one."""
+    duration = measure(words, output)
+    moments = random.Random(seed)
+    for round_ in range(rounds):
+        had_output = round_ >= rounds // 2
+        if not had_output:
+            subprocess.run(["rm", "-rf", output], check=True)
+        elif not output.exists():
+            measure(words, output)
+        process = start(words)
+        time.sleep(moments.uniform(0.1, 1.05) * duration)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert output.exists() or not had_output, "the old output went away"
+        assert not output.exists() or is_whole(output)
+    # The next run clears up what the killed ones left, and works.
+    measure(words, output)
+    assert is_whole(output)
+    assert not [path for path in output.parent.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["compile", "calibrate"])
+def test_kill(name, tiny_bundle, tmp_path):
+    kill_at_random_moments(*commands(tiny_bundle, tmp_path)[name], rounds=4, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["compile", "calibrate"])
+def test_kill_often(name, tiny_bundle, tmp_path):
+    kill_at_random_moments(*commands(tiny_bundle, tmp_path)[name], rounds=40, seed=2)
+
+
+def test_terminated_run_cleans_up(tiny_bundle, tmp_path):
+    words, output, _ = commands(tiny_bundle, tmp_path)["compile"]
+    process = start(words)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait() == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+    assert not output.exists()
