@@ -37,6 +37,9 @@ private:
   /// The recorded array, or null if there is none.
   Expected<const NpyArray *> find(const Twine &name, StringRef type,
                                   int64_t channels);
+  Expected<const NpyArray *> findRowScale(EncodeOp op, int64_t rows);
+  std::vector<int16_t> encode(EncodeOp op, const NpyArray &x,
+                              const NpyArray *scale);
   const uint8_t *getData(FlatSymbolRefAttr weights, StringRef part);
   template <typename T>
   void compare(const Twine &name, ArrayRef<T> expected, ArrayRef<T> recorded,
@@ -90,6 +93,19 @@ void Replay::compare(const Twine &name, ArrayRef<T> expected,
      << recorded[first] << "\n";
 }
 
+/// The factors of the rows, null if the operation has none.
+Expected<const NpyArray *> Replay::findRowScale(EncodeOp op, int64_t rows) {
+  if (!op.getRowScale())
+    return nullptr;
+  auto found = taps.find((op.getSite() + ".row_scale").str());
+  if (found != taps.end() && found->second.type == "f4" &&
+      found->second.elements() == rows)
+    return &found->second;
+  return createStringError("recorded array '" + op.getSite() +
+                           ".row_scale' is missing or does not fit '" +
+                           op.getSite() + ".x'");
+}
+
 Error Replay::replay(EncodeOp op) {
   StringRef site = op.getSite();
   int64_t channels = cast<ShapedType>(op.getType()).getShape().back();
@@ -106,33 +122,30 @@ Error Replay::replay(EncodeOp op) {
     return Error::success();
   }
   int64_t rows = (*x)->shape[0];
-  const NpyArray *scale = nullptr;
-  if (op.getRowScale()) {
-    auto found = taps.find((site + ".row_scale").str());
-    if (found == taps.end() || found->second.type != "f4" ||
-        found->second.elements() != rows)
-      return createStringError("recorded array '" + site +
-                               ".row_scale' is missing or does not fit '" +
-                               site + ".x'");
-    scale = &found->second;
-  }
+  auto scale = findRowScale(op, rows);
+  if (!scale)
+    return scale.takeError();
   if ((*counts)->shape != (*x)->shape)
     return createStringError("recorded arrays '" + site + ".x' and '" + site +
                              ".counts' have different shapes");
-  std::vector<int16_t> expected(rows * channels);
+  compare<int16_t>(site + ".counts", encode(op, **x, *scale),
+                   (*counts)->values<int16_t>(), channels);
+  return Error::success();
+}
+
+std::vector<int16_t> Replay::encode(EncodeOp op, const NpyArray &x,
+                                    const NpyArray *scale) {
+  std::vector<int16_t> counts(x.elements());
   auto real = [&](FlatSymbolRefAttr symbol) {
     return reinterpret_cast<const float *>(getData(symbol, "data"));
   };
   sq_ref_encode(
-      (*x)->values<float>().data(),
-      scale ? scale->values<float>().data() : nullptr, rows, channels,
-      op.getStep().convertToFloat(), real(op.getGainsAttr()),
-      real(op.getCentresAttr()),
+      x.values<float>().data(), scale ? scale->values<float>().data() : nullptr,
+      x.shape[0], x.shape[1], op.getStep().convertToFloat(),
+      real(op.getGainsAttr()), real(op.getCentresAttr()),
       reinterpret_cast<const int8_t *>(getData(op.getBitsAttr(), "data")),
-      op.getTolerance(), expected.data(), nullptr);
-  compare<int16_t>(site + ".counts", expected, (*counts)->values<int16_t>(),
-                   channels);
-  return Error::success();
+      op.getTolerance(), counts.data(), nullptr);
+  return counts;
 }
 
 Error Replay::replay(IntegrateOp op) {

@@ -163,37 +163,44 @@ Error Run::lower() {
   return runPasses(module, "lower to LLVM", buildReferenceLLVMPipeline);
 }
 
+/// Type, shape and role of an argument; its number among the inputs counts up.
+static Expected<Slot> describeArgument(func::FuncOp function, unsigned number,
+                                       int64_t &inputs) {
+  auto type = dyn_cast<MemRefType>(function.getArgument(number).getType());
+  int32_t element = type ? getElementType(type.getElementType()) : -1;
+  if (element < 0 || !type.hasStaticShape())
+    return createStringError("argument " + Twine(number) + " of '" +
+                             function.getName() +
+                             "' is no array of static shape and known type");
+  Slot slot;
+  slot.array.type = ::spikequant::getNpyType(element).str();
+  slot.array.shape = type.getShape().vec();
+  auto getNumber = [&](StringRef name) {
+    auto value = function.getArgAttrOfType<IntegerAttr>(number, name);
+    return value ? value.getInt() : -1;
+  };
+  slot.result = getNumber("spikequant.result");
+  slot.isInput = slot.result < 0;
+  if (!slot.isInput)
+    return slot;
+  slot.name = "arg" + std::to_string(inputs++);
+  slot.result = getNumber("spikequant.state");
+  if (auto name =
+          function.getArgAttrOfType<StringAttr>(number, "spikequant.name"))
+    slot.alias = name.str();
+  return slot;
+}
+
 Error Run::readSignature() {
   func::FuncOp function = getFunction();
-  auto context = UnitAttr::get(function.getContext());
-  function->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(), context);
+  function->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(),
+                    UnitAttr::get(function.getContext()));
   int64_t inputs = 0;
-  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
-    if (function.getArgAttr(i, kWeightsFileAttr))
-      break;
-    auto type = dyn_cast<MemRefType>(function.getArgument(i).getType());
-    int32_t element = type ? getElementType(type.getElementType()) : -1;
-    if (element < 0 || !type.hasStaticShape())
-      return createStringError("argument " + Twine(i) + " of '" +
-                               program.function +
-                               "' is no array of static shape and known type");
-    Slot slot;
-    slot.array.type = ::spikequant::getNpyType(element).str();
-    slot.array.shape = type.getShape().vec();
-    if (auto result =
-            function.getArgAttrOfType<IntegerAttr>(i, "spikequant.result")) {
-      slot.isInput = false;
-      slot.result = result.getInt();
-    } else {
-      slot.name = "arg" + std::to_string(inputs++);
-      if (auto state =
-              function.getArgAttrOfType<IntegerAttr>(i, "spikequant.state"))
-        slot.result = state.getInt();
-      if (auto name =
-              function.getArgAttrOfType<StringAttr>(i, "spikequant.name"))
-        slot.alias = name.str();
-    }
-    slots.push_back(std::move(slot));
+  for (unsigned i = 0; !function.getArgAttr(i, kWeightsFileAttr); ++i) {
+    Expected<Slot> slot = describeArgument(function, i, inputs);
+    if (!slot)
+      return slot.takeError();
+    slots.push_back(std::move(*slot));
   }
   if (auto bytes =
           function->getAttrOfType<IntegerAttr>("spikequant.arena_bytes"))

@@ -16,7 +16,6 @@ namespace mlir::spikequant {
 void populateExpandMathPatterns(RewritePatternSet &patterns);
 
 /// Reductions over the innermost dimension to 16 partial results and a tree.
-/// `lanes` is that 16.
 void populateExpandReductionPatterns(RewritePatternSet &patterns);
 
 } // namespace mlir::spikequant
