@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from .chat import Chat
 from .commands.run_command import show_answer
 from .errors import SpikeQuantError
+
+with contextlib.suppress(ImportError):
+    import readline  # noqa: F401  (input() then knows the arrow keys)
 
 _HELP = "Ask something. /new starts anew, /quit (or Ctrl-D) ends."
 
