@@ -14,10 +14,24 @@ from jaxlib.mlir.dialects import chlo, stablehlo
 from . import bundle
 from .errors import SpikeQuantError
 from .outputs import replacing_file
+from .linalg_scalars import inline_scalars
+from .stablehlo_control import rewrite_control_flow
+from .stablehlo_empty import rewrite_empty
+from .stablehlo_scatter import rewrite_scatter
+from .stablehlo_sort import rewrite_sort
 from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 
 _PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
+_CLEAN = "builtin.module(canonicalize,cse)"
+# What the legalisation leaves alone or does badly, in this order.
+_REWRITES = (
+    rewrite_empty,
+    rewrite_control_flow,
+    rewrite_sort,
+    rewrite_scatter,
+    rewrite_concatenate,
+)
 _FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
 _BYTECODE_MAGIC = b"ML\xefR"
 
@@ -105,10 +119,13 @@ def import_text(
             attributes = _number_arguments(attributes, len(arguments))
         _inline(module, function, source)
         _run(_PREPARE, module, source)
-        rewrite_concatenate(module)
+        for rewrite in _REWRITES:
+            rewrite(module)
         if name:
             _rename(function, name)
         _run(_LEGALISE, module, source)
+        inline_scalars(module)
+        _run(_CLEAN, module, source)
         _check_supported(module, source)
         _strip_foreign_attributes(module, function)
         arguments = function.regions[0].blocks[0].arguments
