@@ -74,6 +74,7 @@ LogicalResult routeResults(func::FuncOp function) {
   auto terminator =
       cast<func::ReturnOp>(function.getBody().front().getTerminator());
   OpBuilder builder(terminator);
+  DenseMap<Value, Value> routed;
   for (OpOperand &operand : terminator->getOpOperands()) {
     int64_t index = operand.getOperandNumber();
     auto type = dyn_cast<RankedTensorType>(operand.get().getType());
@@ -90,9 +91,15 @@ LogicalResult routeResults(func::FuncOp function) {
         return failure();
       target = *added;
     }
+    // One operation cannot write to two places: the second is a copy.
+    Value source = operand.get();
+    if (Value earlier = routed.lookup(source))
+      source = earlier;
     operand.set(bufferization::MaterializeInDestinationOp::create(
-                    builder, terminator.getLoc(), operand.get(), *target)
+                    builder, terminator.getLoc(), source, *target)
                     .getResult());
+    if (source.getDefiningOp())
+      routed.try_emplace(source, operand.get());
   }
   return success();
 }

@@ -19,6 +19,7 @@ from .stablehlo_control import rewrite_control_flow
 from .stablehlo_empty import rewrite_empty
 from .stablehlo_scatter import rewrite_scatter
 from .stablehlo_sort import rewrite_sort
+from .stablehlo_unsigned import rewrite_signature
 from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 
 _PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
@@ -119,6 +120,7 @@ def import_text(
             attributes = _number_arguments(attributes, len(arguments))
         _inline(module, function, source)
         _run(_PREPARE, module, source)
+        rewrite_signature(function)
         for rewrite in _REWRITES:
             rewrite(module)
         if name:

@@ -9,6 +9,7 @@ from jaxlib.mlir._mlir_libs import _jax_mlir_ext
 from jaxlib.mlir.dialects import stablehlo
 
 from .operations import find, is_static
+from .scalar_loops import as_type, signless, signless_type
 
 # Makes the value that the pieces of a concatenation are written into.
 MakeBase = Callable[[ir.RankedTensorType, ir.Location], ir.Value]
@@ -68,7 +69,8 @@ def rewrite_concatenate(module: ir.Module, make_base: MakeBase = empty_base) -> 
 
 def _rewrite_one(operation: ir.Operation, make_base: MakeBase) -> None:
     result = operation.results[0]
-    type_ = ir.RankedTensorType(result.type)
+    # The base is no StableHLO operation: it needs MLIR's types, which have no unsigned ones.
+    type_ = ir.RankedTensorType(signless_type(result.type))
     dimension = ir.IntegerAttr(operation.attributes["dimension"]).value
     index = ir.RankedTensorType.get([], ir.IntegerType.get_signless(32))
 
@@ -78,10 +80,11 @@ def _rewrite_one(operation: ir.Operation, make_base: MakeBase) -> None:
 
     with ir.InsertionPoint(operation), operation.location:
         value, offset = make_base(type_, operation.location), 0
-        for operand in operation.operands:
+        for operand in map(signless, operation.operands):
             offsets = [constant(offset if d == dimension else 0) for d in range(type_.rank)]
             value = stablehlo.dynamic_update_slice(value, operand, offsets)
             offset += ir.RankedTensorType(operand.type).shape[dimension]
+        value = as_type(value, result.type)
     result.replace_all_uses_with(value)
     operation.erase()
 
