@@ -15,6 +15,7 @@ from . import bundle
 from .errors import SpikeQuantError
 from .outputs import replacing_file
 from .linalg_scalars import inline_scalars
+from .stablehlo_contractions import rewrite_narrow_contractions
 from .stablehlo_control import rewrite_control_flow
 from .stablehlo_empty import rewrite_empty
 from .stablehlo_scatter import rewrite_scatter
@@ -28,6 +29,7 @@ _CLEAN = "builtin.module(canonicalize,cse)"
 # What the legalisation leaves alone or does badly, in this order.
 _REWRITES = (
     rewrite_empty,
+    rewrite_narrow_contractions,
     rewrite_control_flow,
     rewrite_sort,
     rewrite_scatter,

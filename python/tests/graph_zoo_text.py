@@ -64,7 +64,7 @@ def neox(p, tokens):
 def gemma(p, tokens):
     """Scaled embedding, four norms, soft caps, grouped heads, gated gelu, sliding window."""
     size, hidden = tokens.shape[-1], 72
-    x = embed(p, tokens, 257, hidden) * jnp.sqrt(jnp.asarray(hidden, jnp.float32))
+    x = embed(p, tokens, 257, hidden) * jnp.sqrt(jnp.asarray(hidden, p.dtype))
     place = jnp.arange(size)
     mask = causal(size) & (place[:, None] - place < 4)
     for i in range(2):
