@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ class UnsupportedOperationsError(SpikeQuantError):
 
     def __init__(self, source: str, operations: Sequence[UnsupportedOperation]):
         self.operations = list(operations)
-        lines = "\n".join(f"  {op.name} at {op.location}\n    {op.form}" for op in operations)
+        lines = "\n".join(f"  {op.name}: {op.location}\n    {op.form}" for op in operations)
         super().__init__(
             f"{source}: {len(self.operations)} operation(s) cannot be compiled yet; export the "
             f"model without them:\n{lines}"
@@ -296,8 +297,19 @@ def _check_supported(module: ir.Module, source: str) -> None:
 
 
 def _describe(operation: ir.Operation, source: str) -> UnsupportedOperation:
-    """Operations of a text without locations are placed in that text, which is called "-"."""
-    location = str(operation.location).removeprefix("loc(").removesuffix(")")
-    location = location.replace('"-":', f'"{source}":')
     form = operation.get_asm(print_generic_op_form=True, skip_regions=True)
-    return UnsupportedOperation(operation.name, location, form)
+    return UnsupportedOperation(operation.name, _place(operation.location, source), form)
+
+
+def _place(location: ir.Location, source: str) -> str:
+    """The name in the model and the innermost line of it, not the whole stack of calls.
+
+    Operations of a text without locations are placed in that text, which is called "-".
+    """
+    text = str(location).removeprefix("loc(").removesuffix(")")
+    name = re.match(r'"([^"]+)"(?!:)', text)
+    line = re.search(r'"([^"]*)":(\d+:\d+)', text)
+    if not line:
+        return name[1] if name else text
+    place = f"{source if line[1] == '-' else line[1]}:{line[2]}"
+    return f"{name[1]} at {place}" if name else place
