@@ -236,8 +236,8 @@ struct BufferizeGraphsPass : impl::BufferizeGraphsBase<BufferizeGraphsPass> {
   }
 
   LogicalResult finishFunction(func::FuncOp function) {
-    if (failed(dropResults(function)) ||
-        failed(checkNoStateCopies(function)) || failed(checkLoops(function)))
+    if (failed(dropResults(function)) || failed(checkNoStateCopies(function)) ||
+        failed(checkLoops(function)))
       return failure();
     for (unsigned number = 0; number < function.getNumArguments(); ++number)
       function.removeArgAttr(number, kWritableAttr);

@@ -88,10 +88,10 @@ void carryInPlace(ArrayRef<Carried> carried) {
           ValueRange(), next));
   for (Carried &value : moved)
     if (value.current)
-      value.yielded->set(bufferization::MaterializeInDestinationOp::create(
-                             builder, location, value.yielded->get(),
-                             value.current)
-                             .getResult());
+      value.yielded->set(
+          bufferization::MaterializeInDestinationOp::create(
+              builder, location, value.yielded->get(), value.current)
+              .getResult());
 }
 
 struct CarryInPlacePass : impl::CarryInPlaceBase<CarryInPlacePass> {

@@ -61,9 +61,7 @@ def _rewrite_case(operation: ir.Operation) -> Sequence[ir.Value]:
     def chain(first: int) -> Sequence[ir.Value]:
         if first == len(branches):
             return _move_and_yield(last)
-        equal = arith.cmpi(
-            arith.CmpIPredicate.eq, number, arith.constant(number.type, first)
-        )
+        equal = arith.cmpi(arith.CmpIPredicate.eq, number, arith.constant(number.type, first))
         return _create_if(operation, equal, branches[first], lambda: chain(first + 1))
 
     if not branches:
@@ -75,7 +73,9 @@ def _create_if(operation, flag, then, otherwise) -> Sequence[ir.Value]:
     """`then` is a region; `otherwise` fills the other branch and returns what it yields."""
     types = [signless_type(result.type) for result in operation.results]
     branch = create("scf.if", types, [flag], regions=2)
-    for region, fill in zip(branch.regions, (lambda: _move_and_yield(then), otherwise)):
+    for region, fill in zip(
+        branch.regions, (lambda: _move_and_yield(then), otherwise), strict=True
+    ):
         with ir.InsertionPoint(region.blocks.append()):
             create("scf.yield", [], fill())
     return branch.results
@@ -92,7 +92,7 @@ def _move(source: ir.Block, target: ir.Block, before: ir.Operation | None = None
     Returns the terminator's operands.
     """
     if before is None:
-        for old, new in zip(source.arguments, target.arguments):
+        for old, new in zip(source.arguments, target.arguments, strict=True):
             old.replace_all_uses_with(as_type(new, old.type))
     *operations, terminator = source.operations
     for operation in operations:

@@ -16,7 +16,9 @@ Y = X * 0.5 + 1
 
 
 def _repeat(count, body):
-    return lambda *carried: lax.fori_loop(0, count, body, carried if len(carried) > 1 else carried[0])
+    return lambda *carried: lax.fori_loop(
+        0, count, body, carried if len(carried) > 1 else carried[0]
+    )
 
 
 LOOPS = {
@@ -25,14 +27,20 @@ LOOPS = {
     "three_rotate": (_repeat(4, lambda i, s: (s[1], s[2], s[0] * 0.5 + s[1])), X, Y, X + Y),
     "roll": (_repeat(5, lambda i, s: jnp.roll(s, 1, 1) + i), X),
     "reversed_view": (_repeat(5, lambda i, s: (s[1], s[0][::-1])), X, Y),
-    "nested": (_repeat(3, lambda i, s: lax.fori_loop(0, 4, lambda k, t: (t[1], t[0] + k * i), s)), X, Y),
+    "nested": (
+        _repeat(3, lambda i, s: lax.fori_loop(0, 4, lambda k, t: (t[1], t[0] + k * i), s)),
+        X,
+        Y,
+    ),
     "no_iteration": (_repeat(0, lambda i, s: s + 1), X),
     "row_by_row": (_repeat(3, lambda i, s: s.at[i].set(s[i - 1] * 2)), X),
     "sort_in_loop": (_repeat(3, lambda i, s: jnp.sort(-s, axis=0)), X),
     "unsigned": (_repeat(3, lambda i, s: s * s + 1), np.arange(250, 256, dtype=np.uint8)),
     "half": (_repeat(3, lambda i, s: s * s), (X / 9).astype(np.float16)),
     "ends_by_value": (
-        lambda x: lax.while_loop(lambda s: s[0].sum() < 500, lambda s: (s[0] * 1.5, s[1] + 1), (x, 0)),
+        lambda x: lax.while_loop(
+            lambda s: s[0].sum() < 500, lambda s: (s[0] * 1.5, s[1] + 1), (x, 0)
+        ),
         X,
     ),
     "flag_alone_decides": (
@@ -46,17 +54,23 @@ LOOPS = {
         X,
     ),
     "branch_returns_operands": (
-        lambda x, y: lax.cond(x[0, 0] > y[0, 0], lambda u, v: (u, v), lambda u, v: (v, u + 1), x, y),
-        X, Y,
+        lambda x, y: lax.cond(
+            x[0, 0] > y[0, 0], lambda u, v: (u, v), lambda u, v: (v, u + 1), x, y
+        ),
+        X,
+        Y,
     ),
     "branch_returns_views": (
-        lambda x, y: lax.cond(x[0, 0] < y[0, 0], lambda u, v: u[1:], lambda u, v: v[:2], x, y), X, Y,
+        lambda x, y: lax.cond(x[0, 0] < y[0, 0], lambda u, v: u[1:], lambda u, v: v[:2], x, y),
+        X,
+        Y,
     ),
     "same_twice": (lambda x: (x + 1, x + 1, (x + 1).T), X),
     "scan_with_outputs": (
-        lambda x: lax.scan(lambda s, row: (s + row, (s * row, row.sum())), jnp.zeros(4), x), X,
+        lambda x: lax.scan(lambda s, row: (s + row, (s * row, row.sum())), jnp.zeros(4), x),
+        X,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -140,7 +154,9 @@ def test_scatter_order_and_bounds(tmp_path):
             "add": x.at[row, column].add(values, mode="drop"),
             "max": x.at[row, column].max(values, mode="drop"),
             "multiply": x.at[row].multiply(2.0, mode="drop"),
-            "batched": jax.vmap(lambda r, c, v: r.at[c].set(v, mode="drop"))(x, where[:3], x[:, :2]),
+            "batched": jax.vmap(lambda r, c, v: r.at[c].set(v, mode="drop"))(
+                x, where[:3], x[:, :2]
+            ),
         }
 
     values = np.arange(1, 7, dtype=np.float32)

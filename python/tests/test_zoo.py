@@ -37,10 +37,31 @@ def test_compile_time_is_reported(tmp_path):
 
 # Signal to noise with weights of 4 bits and 4.5 bits per activation, in dB; random weights amplify
 # what rounding changes, most of all in a recurrence with exponentials.
-QUANTISED = {"opt": 12, "experts": 6, "recurrent": 14, "halting": 8, "decode_scatter": 12, "gpt2_f16": 10}
-SLOW = {"gpt2": 10, "neox": 10, "gemma": 10, "qwen": 6, "encoder": 14, "cross_attention": 6, "mixer": 14,
-        "selective_scan": 0, "conv_stem": 18, "parallel_scan": 24, "experts_dense": 10}  # fmt: skip
-CASES = [*QUANTISED.items(), *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW.items())]
+QUANTISED = {
+    "opt": 12,
+    "experts": 6,
+    "recurrent": 14,
+    "halting": 8,
+    "decode_scatter": 12,
+    "gpt2_f16": 10,
+}
+SLOW = {
+    "gpt2": 10,
+    "neox": 10,
+    "gemma": 10,
+    "qwen": 6,
+    "encoder": 14,
+    "cross_attention": 6,
+    "mixer": 14,
+    "selective_scan": 0,
+    "conv_stem": 18,
+    "parallel_scan": 24,
+    "experts_dense": 10,
+}
+CASES = [
+    *QUANTISED.items(),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW.items()),
+]
 
 
 @pytest.mark.parametrize(("name", "decibel"), CASES)

@@ -246,8 +246,10 @@ bool isExtensionToF32(linalg::GenericOp op) {
       !llvm::all_of(op.getIndexingMapsArray(),
                     [](AffineMap map) { return map.isIdentity(); }))
     return false;
-  auto extension =
-      op.getBody()->getTerminator()->getOperand(0).getDefiningOp<arith::ExtFOp>();
+  auto extension = op.getBody()
+                       ->getTerminator()
+                       ->getOperand(0)
+                       .getDefiningOp<arith::ExtFOp>();
   return extension && extension.getType().isF32() &&
          extension.getIn() == op.getBody()->getArgument(0);
 }
