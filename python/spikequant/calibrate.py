@@ -16,6 +16,7 @@ from .native import NativeModel
 from .native_graph import Graph
 from .outputs import replacing_file
 from .session import Session
+from .stablehlo_shapes import Shapes
 from .text import read_windows
 
 Progress = Callable[[str, int, int], None]
@@ -68,6 +69,7 @@ def calibrate_inputs(
     out: str | Path,
     threads: int = 1,
     progress: Progress | None = None,
+    shapes: Shapes | None = None,
 ) -> Path:
     """Calibrates a graph on arrays argN that have a leading batch axis."""
     out = Path(out)
@@ -76,7 +78,7 @@ def calibrate_inputs(
     with replacing_file(out) as fresh:
         report("compile", 0, len(batches) + 1)
         program = fresh.parent / "observed"
-        compile_model(source, program, CompileOptions(OBSERVE, weights=weights))
+        compile_model(source, program, CompileOptions(OBSERVE, weights=weights, shapes=shapes))
         model = NativeModel(program)
         graph = choose_graph(model, None)
         first = named_arguments(model, graph, batches[0], inputs)

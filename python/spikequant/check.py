@@ -11,6 +11,7 @@ import yaml
 from . import bundle
 from .errors import SpikeQuantError
 from .importer import UnsupportedOperationsError, import_bundle_graph, import_graph
+from .stablehlo_shapes import Shapes
 from .toolchain import run_tool
 from .weight_keys import argument_attributes
 
@@ -27,7 +28,9 @@ class Finding:
     location: str | None
 
 
-def check(source: str | Path, weights: str | Path | None = None) -> dict:
+def check(
+    source: str | Path, weights: str | Path | None = None, shapes: Shapes | None = None
+) -> dict:
     """`unsupported` operations and contractions (`sites` and `left`), each with its `graphs`.
 
     Graphs of a bundle that differ in the context only are checked once.
@@ -39,7 +42,7 @@ def check(source: str | Path, weights: str | Path | None = None) -> dict:
         for name in _graph_names(source):
             file = Path(work) / f"{name}.mlir"
             try:
-                _import(source, name, file, weights)
+                _import(source, name, file, weights, shapes)
             except UnsupportedOperationsError as error:
                 unsupported += [{"graph": name, **asdict(op)} for op in error.operations]
                 continue
@@ -70,12 +73,14 @@ def _graph_names(source: Path) -> list[str]:
     return list(by_role.values())
 
 
-def _import(source: Path, name: str, file: Path, weights: str | Path | None) -> None:
+def _import(
+    source: Path, name: str, file: Path, weights: str | Path | None, shapes: Shapes | None
+) -> None:
     if source.is_dir():
         import_bundle_graph(source, name, file)
     else:
         attributes = argument_attributes(weights)
-        import_graph(source, file, "main", attributes, number_arguments=True)
+        import_graph(source, file, "main", attributes, None, True, shapes)
 
 
 def _find_sites(file: Path) -> list[Finding]:

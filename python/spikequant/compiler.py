@@ -15,6 +15,7 @@ from .errors import SpikeQuantError
 from .importer import import_bundle_graph, import_graph
 from .native import COMPILE, is_compiled
 from .outputs import replacing_folder
+from .stablehlo_shapes import Shapes
 from .toolchain import run_tool
 from .weight_keys import argument_attributes
 
@@ -40,6 +41,7 @@ class CompileOptions:
     mcpu: str = "native"
     taps: bool = False
     graphs: Sequence[str] | None = None
+    shapes: Shapes | None = None
 
     def check(self) -> None:
         if self.method == SPIKE and self.calibration is None:
@@ -108,6 +110,8 @@ def _complete_report(file: Path, options: CompileOptions, seconds: float) -> dic
 
 def _import_bundle(source: Path, work: Path, options: CompileOptions, report: Progress):
     description = {**bundle.read_model(source), "bundle": str(source.resolve())}
+    if options.shapes:
+        raise SpikeQuantError("--shape is for graphs: the sizes of a bundle are fixed")
     if options.weights is not None:
         raise SpikeQuantError("--weights is for graphs: a bundle has its own weights")
     chosen = list(options.graphs or (graph["name"] for graph in description["graphs"]))
@@ -124,6 +128,6 @@ def _import_single(source: Path, work: Path, options: CompileOptions, report: Pr
     if options.graphs:
         raise SpikeQuantError("--graphs is for bundles: this is a single graph")
     attributes = argument_attributes(options.weights)
-    file = import_graph(source, work / "main.mlir", "main", attributes, number_arguments=True)
+    file = import_graph(source, work / "main.mlir", "main", attributes, None, True, options.shapes)
     description = {"format": GRAPH_FORMAT, "version": 1, "source": source.name}
     return description, [file], options.weights

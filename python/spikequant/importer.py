@@ -29,8 +29,10 @@ from .stablehlo_control import rewrite_control_flow
 from .stablehlo_empty import rewrite_empty
 from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 from .stablehlo_scatter import rewrite_scatter
+from .stablehlo_shapes import Shapes, specialise
 from .stablehlo_sort import rewrite_sort
 from .stablehlo_unsigned import rewrite_signature
+from .stablehlo_wrappers import rewrite_composites, rewrite_wrappers
 
 _PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
@@ -76,6 +78,7 @@ def import_graph(
     argument_attributes: Sequence[Attributes] | None = None,
     result_attributes: Sequence[Attributes] | None = None,
     number_arguments: bool = False,
+    shapes: Shapes | None = None,
 ) -> Path:
     """Reads the StableHLO file `src`, writes linalg text (with locations) to `out`.
 
@@ -83,6 +86,7 @@ def import_graph(
     holds one mapping per argument (trailing ones may be left out), `result_attributes` one per
     result; a string becomes a string attribute, an int an i64 one. JAX's donated arguments are
     state. `number_arguments` names the arguments that are no weights arg0, arg1, ..
+    `shapes` are those of arguments of unknown size, by number.
     Raises SpikeQuantError; then `out` is not touched.
     """
     src, out = Path(src), Path(out)
@@ -91,7 +95,7 @@ def import_graph(
     except OSError as error:
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
     text = import_text(
-        data, str(src), name, argument_attributes, result_attributes, number_arguments
+        data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
     )
     with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -117,6 +121,7 @@ def import_text(
     argument_attributes: Sequence[Attributes] | None = None,
     result_attributes: Sequence[Attributes] | None = None,
     number_arguments: bool = False,
+    shapes: Shapes | None = None,
 ) -> str:
     """As `import_graph`, on the file's contents; `source` is what messages call it."""
     context = make_context()
@@ -127,7 +132,10 @@ def import_text(
         if number_arguments:
             arguments = function.regions[0].blocks[0].arguments
             attributes = name_by_number(attributes, len(arguments))
+        specialise(module, function, shapes or {}, source)
+        rewrite_composites(module)
         _inline(module, function, source)
+        rewrite_wrappers(module)
         _run(_PREPARE, module, source)
         rewrite_signature(function)
         for rewrite in _REWRITES:

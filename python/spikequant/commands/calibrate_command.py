@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import SpikeQuantError
 from ..progress import progress_bar
-from .arguments import add_output, add_threads, add_weights, positive
+from .arguments import add_output, add_shapes, add_threads, add_weights, positive
 
 NAME = "calibrate"
 HELP = "collects the statistics from which steps and bits are chosen"
@@ -34,6 +34,7 @@ def add_arguments(parser) -> None:
     )
     add_output(parser, "the calibration file")
     add_weights(parser)
+    add_shapes(parser)
     parser.add_argument(
         "--tokens", type=positive, default=8192, metavar="N", help="of the text (default: 8192)"
     )
@@ -78,7 +79,14 @@ def _run_text(options, report) -> None:
 
 def _run_inputs(options, report) -> None:
     from ..calibrate import calibrate_inputs
+    from ..stablehlo_shapes import parse_shapes
 
     calibrate_inputs(
-        options.source, options.weights, options.inputs, options.output, options.threads, report
+        options.source,
+        options.weights,
+        options.inputs,
+        options.output,
+        options.threads,
+        report,
+        parse_shapes(options.shape),
     )

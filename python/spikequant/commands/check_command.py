@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import SpikeQuantError
-from .arguments import add_json, add_weights
+from .arguments import add_json, add_shapes, add_weights
 
 NAME = "check"
 HELP = "what of a graph is unsupported, what will be quantised, and why not"
@@ -23,13 +23,15 @@ Example:
 def add_arguments(parser) -> None:
     parser.add_argument("source", type=Path, metavar="BUNDLE|GRAPH")
     add_weights(parser)
+    add_shapes(parser)
     add_json(parser)
 
 
 def run(options) -> dict:
     from ..check import check
+    from ..stablehlo_shapes import parse_shapes
 
-    result = check(options.source, options.weights)
+    result = check(options.source, options.weights, parse_shapes(options.shape))
     for entry in result["unsupported"]:
         print(f"{entry['graph']}: unsupported: {entry['name']} at {entry['location']}")
     for key, title in (("sites", "quantised"), ("left", "stays real")):

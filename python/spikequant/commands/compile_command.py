@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ..progress import progress_bar
-from .arguments import add_json, add_output, add_weights, real, whole
+from .arguments import add_json, add_output, add_shapes, add_weights, real, whole
 
 NAME = "compile"
 HELP = "quantises and compiles a bundle or a graph to a folder that runs"
@@ -24,6 +24,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("source", type=Path, metavar="BUNDLE|GRAPH")
     add_output(parser, "the compiled folder")
     add_weights(parser)
+    add_shapes(parser)
     parser.add_argument(
         "--calibration", type=Path, metavar="CALIB", help="made by 'spikequant calibrate'"
     )
@@ -83,6 +84,7 @@ def _add_code_arguments(parser) -> None:
 
 def run(options) -> dict:
     from ..compiler import CompileOptions, compile_model
+    from ..stablehlo_shapes import parse_shapes
 
     settings = CompileOptions(
         method="float" if options.float else options.method,
@@ -96,6 +98,7 @@ def run(options) -> dict:
         mcpu=options.mcpu,
         taps=options.taps,
         graphs=options.graphs.split(",") if options.graphs else None,
+        shapes=parse_shapes(options.shape),
     )
     with progress_bar("compile") as report:
         result = compile_model(options.source, options.output, settings, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .arguments import add_output
+from .arguments import add_output, add_shapes
 
 NAME = "import"
 HELP = "a StableHLO graph (text or portable artifact) to linalg text"
@@ -19,10 +19,13 @@ Example:
 def add_arguments(parser) -> None:
     parser.add_argument("graph", type=Path, metavar="GRAPH")
     add_output(parser, "the linalg module, a .mlir file")
+    add_shapes(parser)
     parser.add_argument("--name", default="main", help="name of the function (default: main)")
 
 
 def run(options) -> None:
     from ..importer import import_graph
+    from ..stablehlo_shapes import parse_shapes
 
-    import_graph(options.graph, options.output, options.name)
+    shapes = parse_shapes(options.shape)
+    import_graph(options.graph, options.output, options.name, shapes=shapes)
