@@ -51,7 +51,8 @@ SiteProblem &BitProblem::addSite(const SiteStatistics &statistics,
   SiteProblem &site = sites.emplace_back();
   site.name = statistics.getName();
   site.tails = MagnitudeTails(statistics);
-  site.medianAbs = getMedianOfNonzero(statistics);
+  site.medianAbs = statistics.getMedianAbs();
+  site.medianNonzeroAbs = getMedianOfNonzero(statistics);
   site.percentileAbs = statistics.getPercentile(options.percentile);
   site.fanOut = fanOut;
   double total = 0.0;
@@ -112,8 +113,9 @@ static Error checkSite(const SiteProblem &site) {
   if (site.name.empty() || site.getChannels() == 0)
     return createStringError("site '%s' has no name or no channels",
                              site.name.c_str());
-  if (!isUsable(site.medianAbs) || !isUsable(site.rootMeanSquare) ||
-      !isUsable(site.percentileAbs) || !isUsable(site.maxAbs))
+  if (!isUsable(site.medianAbs) || !isUsable(site.medianNonzeroAbs) ||
+      !isUsable(site.rootMeanSquare) || !isUsable(site.percentileAbs) ||
+      !isUsable(site.maxAbs))
     return createStringError("site '%s': the scales must be finite and not "
                              "negative",
                              site.name.c_str());

@@ -57,9 +57,9 @@ struct Scale {
 
 /// The site's typical magnitude. More than half zeros make the median 0: then
 /// the root mean square, and 1 for a site that is always zero.
-static Scale typicalMagnitude(const SiteProblem &site) {
-  if (site.medianAbs > 0.0)
-    return {site.medianAbs, "median |x|"};
+static Scale typicalMagnitude(const SiteProblem &site, double median) {
+  if (median > 0.0)
+    return {median, "median |x|"};
   if (site.rootMeanSquare > 0.0)
     return {site.rootMeanSquare, "root mean square, the median being 0"};
   return {1.0, "1, every value being 0"};
@@ -74,7 +74,7 @@ static Scale typicalMagnitude(const SiteProblem &site) {
 /// least for s^2 proportional to channels / F. The median stands for the size
 /// of ordinary values: a mean square is that of a few massive ones.
 static Scale balancedScale(const SiteProblem &site) {
-  Scale scale = typicalMagnitude(site);
+  Scale scale = typicalMagnitude(site, site.medianNonzeroAbs);
   scale.value *= std::sqrt(site.getChannels() / site.fanOut);
   scale.reason = formatv("{0} sqrt({1} channels / fan-out {2:f0})",
                          scale.reason, site.getChannels(), site.fanOut);
@@ -88,7 +88,7 @@ static Scale baseScale(const SiteProblem &site,
   if (options.rule == StepRule::Percentile && site.percentileAbs > 0.0)
     return {site.percentileAbs / referenceWindow,
             formatv("percentile {0} / 7", format("%g", options.percentile))};
-  Scale scale = typicalMagnitude(site);
+  Scale scale = typicalMagnitude(site, site.medianAbs);
   scale.value *= options.madFactor / referenceWindow;
   scale.reason =
       formatv("{0} / 7 of {1}", format("%g", options.madFactor), scale.reason);

@@ -70,10 +70,10 @@ struct AllocationOptions {
 struct SiteProblem {
   std::string name;
   MagnitudeTails tails;
-  /// Median of |x| over all values that are not 0, and root mean square of |x|
-  /// over all channels; the percentile rule
-  /// reads `percentileAbs`.
+  /// Median and root mean square of |x| over all channels; the percentile rule
+  /// reads `percentileAbs`, the budget rule the median of what is not 0.
   double medianAbs = 0.0;
+  double medianNonzeroAbs = 0.0;
   double rootMeanSquare = 0.0;
   double percentileAbs = 0.0;
   /// Largest finite |x|: counts end at 32767, and a salient value must not

@@ -127,10 +127,27 @@ TEST(Solve, BudgetStepsFollowMedianAndFanOut) {
   BitSolution solution = cantFail(solve(problem));
   for (size_t i = 0; i < 3; ++i) {
     const SiteProblem &site = problem.sites[i];
-    double expected = solution.factor * site.medianAbs *
+    double expected = solution.factor * site.medianNonzeroAbs *
                       std::sqrt(site.getChannels() / site.fanOut);
     EXPECT_NEAR(solution.sites[i].step / expected, 1.0, 1e-6);
   }
+}
+
+// Behind a ReLU half of the values are 0: the others get the step that they
+// would have without them.
+TEST(Solve, ZerosDoNotSetTheStep) {
+  std::vector<float> values = randomValues(400, 24, 0.5f, 4), sparse;
+  for (float value : values)
+    sparse.insert(sparse.end(), {value, 0.0f, 0.0f});
+  BitProblem problem;
+  problem.addSite(observe("dense", 24, values), 24);
+  problem.addSite(observe("sparse", 24, sparse), 24);
+  EXPECT_EQ(problem.sites[1].medianAbs, 0.0);
+  EXPECT_NEAR(problem.sites[1].medianNonzeroAbs /
+                  problem.sites[0].medianNonzeroAbs,
+              1.0, 1e-3);
+  BitSolution solution = cantFail(solve(problem));
+  EXPECT_NEAR(solution.sites[1].step / solution.sites[0].step, 1.0, 1e-3);
 }
 
 TEST(Solve, MadAndPercentileRules) {

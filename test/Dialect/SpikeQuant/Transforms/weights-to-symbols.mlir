@@ -129,3 +129,32 @@ func.func @transposed_literal() -> tensor<2x2x2xi32> {
   %t = linalg.transpose ins(%a : tensor<2x2x2xi32>) outs(%e : tensor<2x2x2xi32>) permutation = [1, 2, 0]
   return %t : tensor<2x2x2xi32>
 }
+
+// -----
+
+// Narrow weights that are extended to f32 are another symbol of the same source, transposed or not; other uses
+// keep the narrow one.
+
+// CHECK-DAG: spikequant.weights @w : tensor<2x3xbf16> format(#spikequant.real) source("w"){{$}}
+// CHECK-DAG: spikequant.weights @w.f32 : tensor<2x3xf32> format(#spikequant.real) source("w"){{$}}
+// CHECK-DAG: spikequant.weights @w.f32.t10 : tensor<3x2xf32> format(#spikequant.real) source("w", [1, 0]){{$}}
+// CHECK-LABEL: func.func @extended_weights
+// CHECK-DAG: %[[NARROW:.*]] = spikequant.load_weights @w : tensor<2x3xbf16>
+// CHECK-DAG: %[[WIDE:.*]] = spikequant.load_weights @w.f32 : tensor<2x3xf32>
+// CHECK-DAG: %[[TURNED:.*]] = spikequant.load_weights @w.f32.t10 : tensor<3x2xf32>
+// CHECK-NOT: linalg
+// CHECK: return %[[NARROW]], %[[WIDE]], %[[TURNED]]
+#id = affine_map<(i, j) -> (i, j)>
+func.func @extended_weights(%w: tensor<2x3xbf16> {spikequant.weight = "w"})
+    -> (tensor<2x3xbf16>, tensor<2x3xf32>, tensor<3x2xf32>) {
+  %e = tensor.empty() : tensor<2x3xf32>
+  %x = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%w : tensor<2x3xbf16>) outs(%e : tensor<2x3xf32>) {
+  ^bb0(%in: bf16, %out: f32):
+    %y = arith.extf %in : bf16 to f32
+    linalg.yield %y : f32
+  } -> tensor<2x3xf32>
+  %f = tensor.empty() : tensor<3x2xf32>
+  %t = linalg.transpose ins(%x : tensor<2x3xf32>) outs(%f : tensor<3x2xf32>) permutation = [1, 0]
+  return %w, %x, %t : tensor<2x3xbf16>, tensor<2x3xf32>, tensor<3x2xf32>
+}
