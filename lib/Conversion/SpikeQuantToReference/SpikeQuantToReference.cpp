@@ -102,7 +102,7 @@ LogicalResult Lowering::lowerOp(EncodeOp op) {
       {calls.address(op.getInput()), rowScale, calls.number(x.rows),
        calls.number(x.channels), calls.number(op.getStep()),
        calls.address(op.getGainsAttr()), calls.address(op.getCentresAttr()),
-       calls.address(op.getBitsAttr()), calls.number(op.getTolerance(), 32),
+       calls.address(op.getBitsAttr()), calls.number(op.getReach(), 32),
        counts.address, calls.null()});
   replace(op, counts, op.getType());
   return success();
