@@ -46,6 +46,8 @@ static Expected<sq::Stimulus> readStimulus(const sq::Network &network) {
                              "' must hold arg0: float32 [samples, " +
                              Twine(channels) + "]");
   ArrayRef<float> values = found->second.values<float>();
+  if (values.empty())
+    return createStringError("'" + stimulusPath + "' holds no sample");
   return sq::evaluateNetwork(network, values, values.size() / channels);
 }
 

@@ -108,7 +108,6 @@ public:
       : network(network), stimulus(stimulus) {}
 
   Error write(raw_ostream &os) {
-    writer.text("version", nirVersion);
     addObservable(inputName(), network.inputLines(),
                   [&](const Sample &sample, const SpikeLine &line) {
                     return network.spikes(line, sample.counts, 0);
@@ -118,7 +117,7 @@ public:
                     return line.sign * sample.outputs[line.channel] >=
                            line.index;
                   });
-    writer.attribute("data", "__type__", StringRef("NIRGraphData"));
+    writer.attribute("/", "__type__", StringRef("NIRGraphData"));
     return writer.finish(os);
   }
 
@@ -126,7 +125,7 @@ private:
   template <typename Spikes>
   void addObservable(StringRef node, ArrayRef<SpikeLine> lines,
                      Spikes &&spikes) {
-    std::string path = ("data/nodes/" + node).str();
+    std::string path = ("nodes/" + node).str();
     std::string observable = path + "/observables/spikes";
     std::vector<int8_t> grid;
     for (const Sample &sample : stimulus.samples)

@@ -176,8 +176,6 @@ public:
   void check(const ExportJob &job, Problems &problems) const override {
     checkMembranes(*job.spiking, exactBits, "a soma of SANA-FE", problems);
     checkFit(*job.spiking, loihiArchitecture(), problems);
-    if (job.stimulus && job.stimulus->samples.empty())
-      problems.push_back({Problem::onInput, "the stimulus holds no sample"});
   }
   Error write(const ExportJob &job, raw_ostream &os) const override {
     SanaFeNetwork(job, os).write();
