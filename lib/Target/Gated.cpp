@@ -65,9 +65,10 @@ private:
     problems.push_back(
         {index, ("NEU-C5: both rails of a gated layer share a window of at "
                  "most " +
-                 Twine(longestWindow) + " steps: needs lo = 0 or lo = -hi, "
-                 "not lo = " + Twine(layer.lo) + " and hi = " +
-                 Twine(layer.hi))
+                 Twine(longestWindow) +
+                 " steps: needs lo = 0 or lo = -hi, "
+                 "not lo = " +
+                 Twine(layer.lo) + " and hi = " + Twine(layer.hi))
                     .str()});
     return false;
   }

@@ -119,8 +119,8 @@ Stimulus spikequant::evaluateNetwork(const Network &network,
       int16_t count = encodeValue(values[row * input.channels() + j], 1.0f,
                                   input.thresholds[j]);
       exact.push_back(count);
-      saturated.push_back(std::clamp<int32_t>(count, -input.windows[j],
-                                              input.windows[j]));
+      saturated.push_back(
+          std::clamp<int32_t>(count, -input.windows[j], input.windows[j]));
       stimulus.saturated += exact.back() != saturated.back();
     }
     std::vector<int16_t> wanted = evaluate(network, exact);

@@ -37,10 +37,10 @@ void spikequant::checkMembranes(const SpikingNetwork &network, unsigned bits,
   for (auto [index, layer] : llvm::enumerate(network.layers))
     if (layer.membraneBound >= limit)
       problems.push_back(
-          {int(index), ("NEU-C7: membranes of '" + layer.name +
-                        "' can reach " + Twine(layer.membraneBound) + ", " +
-                        why + " is exact below 2^" + Twine(bits) + " = " +
-                        Twine(limit) +
-                        "; select fewer input channels or fewer bits")
-                           .str()});
+          {int(index),
+           ("NEU-C7: membranes of '" + layer.name + "' can reach " +
+            Twine(layer.membraneBound) + ", " + why + " is exact below 2^" +
+            Twine(bits) + " = " + Twine(limit) +
+            "; select fewer input channels or fewer bits")
+               .str()});
 }

@@ -37,11 +37,11 @@ static void checkCode(const NeuromorphicTarget &target, SpikeCode code,
   SmallVector<std::string> names;
   for (SpikeCode possible : target.codes())
     names.push_back("'" + nameOf(possible).str() + "'");
-  problems.push_back({Problem::onInput,
-                      ("NEU-C8: the target '" + target.name() +
-                       "' carries the code " + llvm::join(names, " or ") +
-                       ", not '" + nameOf(code) + "'")
-                          .str()});
+  problems.push_back(
+      {Problem::onInput,
+       ("NEU-C8: the target '" + target.name() + "' carries the code " +
+        llvm::join(names, " or ") + ", not '" + nameOf(code) + "'")
+           .str()});
 }
 
 Problems exportNetwork(const NeuromorphicTarget &target, Network network,

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // A ladder is a digital straight line: T(k) = ceil(alpha k + beta). A neuron
-// with subtract reset repeats one integer threshold th on membranes scaled by a.
-// For a given a, the conditions on (th, o) are linear, per level k:
+// with subtract reset repeats one integer threshold th on membranes scaled by
+// a. For a given a, the conditions on (th, o) are linear, per level k:
 //
 //   k th - o <= a T(k)           acc = T(k) reaches the level
 //   k th - o >= a (T(k)-1) + 1   acc = T(k) - 1 does not
@@ -45,18 +45,17 @@ static int64_t floorDiv(int64_t a, int64_t b) {
 }
 
 /// Every th that two levels at a time allow, at least 1.
-static std::pair<int64_t, int64_t>
-thresholdRange(ArrayRef<LevelRange> ranges) {
+static std::pair<int64_t, int64_t> thresholdRange(ArrayRef<LevelRange> ranges) {
   int64_t least = 1, most = INT64_MAX;
   for (size_t i = 0; i < ranges.size(); ++i)
     for (size_t j = i + 1; j < ranges.size(); ++j) {
       int64_t distance = j - i;
       if (ranges[j].least && ranges[i].most)
-        least = std::max(least, -floorDiv(*ranges[i].most - *ranges[j].least,
-                                          distance));
+        least = std::max(
+            least, -floorDiv(*ranges[i].most - *ranges[j].least, distance));
       if (ranges[j].most && ranges[i].least)
-        most = std::min(most, floorDiv(*ranges[j].most - *ranges[i].least,
-                                       distance));
+        most = std::min(most,
+                        floorDiv(*ranges[j].most - *ranges[i].least, distance));
     }
   return {least, most};
 }

@@ -76,7 +76,9 @@ class Chain:
         for i, layer in enumerate(self.layers):
             n, k = layer.weights.shape
             rows = ", ".join(f"[{', '.join(f'{w}.0' for w in row)}]" for row in layer.weights)
-            numbers = {key: ", ".join(map(str, getattr(layer, key))) for key in ("multipliers", "biases")}
+            numbers = {
+                key: ", ".join(map(str, getattr(layer, key))) for key in ("multipliers", "biases")
+            }
             lines += [
                 f"spikequant.weights @w{i} : tensor<{n}x{k}xf32>",
                 "    format(#spikequant.codes<bits = 4, group = 0, symmetric = true>)",
@@ -108,7 +110,9 @@ def translate(target: str, chain: Chain, folder: Path, *options: str) -> Path:
     program, inputs = chain.write(folder)
     out = folder / f"{chain.name}.{target}"
     command = [find_tool("sq-translate"), f"--spikequant-to-{target}", f"--stimulus={inputs}"]
-    result = subprocess.run([*command, *options, program, "-o", out], capture_output=True, text=True)
+    result = subprocess.run(
+        [*command, *options, program, "-o", out], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr
     return out
 

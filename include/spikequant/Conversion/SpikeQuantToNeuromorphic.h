@@ -42,7 +42,8 @@ struct LocatedNetwork {
 /// Emits an error on the operation that is in the way.
 FailureOr<LocatedNetwork> buildNetwork(func::FuncOp function);
 
-/// The only function with a body, or the one called `name` if that is not empty.
+/// The only function with a body, or the one called `name` if that is not
+/// empty.
 FailureOr<func::FuncOp> findNetworkFunction(ModuleOp module, StringRef name);
 
 } // namespace mlir::spikequant

@@ -52,9 +52,7 @@ struct Layer {
   int32_t lo = 0;                        ///< Least and
   int32_t hi = 1;                        ///< largest count.
 
-  int32_t weight(int64_t o, int64_t j) const {
-    return weights[o * inputs + j];
-  }
+  int32_t weight(int64_t o, int64_t j) const { return weights[o * inputs + j]; }
 };
 
 struct Network {
@@ -99,10 +97,10 @@ struct Sample {
 /// Samples, and what saturation changed in them.
 struct Stimulus {
   std::vector<Sample> samples;
-  int64_t values = 0;          ///< Encoded values.
-  int64_t saturated = 0;       ///< Those outside their window.
-  int64_t changedOutputs = 0;  ///< Output counts that saturation changed.
-  double meanOutputError = 0;  ///< Mean |change| of an output count.
+  int64_t values = 0;         ///< Encoded values.
+  int64_t saturated = 0;      ///< Those outside their window.
+  int64_t changedOutputs = 0; ///< Output counts that saturation changed.
+  double meanOutputError = 0; ///< Mean |change| of an output count.
 };
 
 /// Encodes `rows` real vectors and evaluates the network on them, with and

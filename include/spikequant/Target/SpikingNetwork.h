@@ -83,11 +83,11 @@ struct UniformThreshold {
 };
 
 /// The smallest a with an a, th and o such that for k = 1..n and all integers
-/// |acc| <= bound: a acc + o >= k th exactly if acc >= ladder[k - 1]. Exists for
-/// every ladder ceil((k 2^S - B) / M), with a <= max(1, n - 1). Nothing if the
-/// ladder is not of this kind.
-std::optional<UniformThreshold>
-uniformThreshold(llvm::ArrayRef<int64_t> ladder, int64_t bound);
+/// |acc| <= bound: a acc + o >= k th exactly if acc >= ladder[k - 1]. Exists
+/// for every ladder ceil((k 2^S - B) / M), with a <= max(1, n - 1). Nothing if
+/// the ladder is not of this kind.
+std::optional<UniformThreshold> uniformThreshold(llvm::ArrayRef<int64_t> ladder,
+                                                 int64_t bound);
 
 } // namespace spikequant
 

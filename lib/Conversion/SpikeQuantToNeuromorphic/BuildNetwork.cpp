@@ -18,8 +18,8 @@ namespace {
 class ChainReader {
 public:
   explicit ChainReader(func::FuncOp function)
-      : function(function), tables(), result{{}, std::nullopt,
-                                             function.getLoc(), {}} {
+      : function(function), tables(),
+        result{{}, std::nullopt, function.getLoc(), {}} {
     result.network.name = function.getSymName().str();
   }
 
@@ -64,10 +64,10 @@ private:
       return success();
     auto plain = static_cast<sq::SpikeCode>(*code);
     if (result.code && *result.code != plain)
-      return op->emitOpError() << "NEU-C9: code is '" << sq::nameOf(plain)
-                               << "', elsewhere in the chain '"
-                               << sq::nameOf(*result.code)
-                               << "'; a chain has one code";
+      return op->emitOpError()
+             << "NEU-C9: code is '" << sq::nameOf(plain)
+             << "', elsewhere in the chain '" << sq::nameOf(*result.code)
+             << "'; a chain has one code";
     result.code = plain;
     return success();
   }
@@ -120,8 +120,8 @@ private:
 
   /// A per-channel literal; `otherwise` everywhere if there is no symbol.
   template <typename T>
-  FailureOr<SmallVector<T>> readChannels(EncodeOp encode,
-                                         FlatSymbolRefAttr symbol, T otherwise) {
+  FailureOr<SmallVector<T>>
+  readChannels(EncodeOp encode, FlatSymbolRefAttr symbol, T otherwise) {
     int64_t channels = encode.getType().getShape().back();
     if (!symbol)
       return SmallVector<T>(channels, otherwise);
@@ -178,8 +178,8 @@ mlir::spikequant::buildNetwork(func::FuncOp function) {
   return ChainReader(function).read();
 }
 
-FailureOr<func::FuncOp>
-mlir::spikequant::findNetworkFunction(ModuleOp module, StringRef name) {
+FailureOr<func::FuncOp> mlir::spikequant::findNetworkFunction(ModuleOp module,
+                                                              StringRef name) {
   SmallVector<func::FuncOp> found;
   for (auto function : module.getOps<func::FuncOp>())
     if (!function.isExternal() &&

@@ -72,8 +72,7 @@ void Hdf5Writer::dataset(StringRef path, int64_t type, ArrayRef<int64_t> shape,
       check(H5Dcreate2(file.get(), path.str().c_str(), type, space.get(),
                        links.get(), creation.get(), H5P_DEFAULT),
             H5Dclose);
-  failed |=
-      H5Dwrite(set.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0;
+  failed |= H5Dwrite(set.get(), type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0;
 }
 
 void Hdf5Writer::text(StringRef path, StringRef value) {
@@ -108,8 +107,8 @@ void Hdf5Writer::integers(StringRef path, ArrayRef<int64_t> values) {
 void Hdf5Writer::booleans(StringRef path, ArrayRef<int64_t> shape,
                           ArrayRef<int8_t> values) {
   Hdf5Handle type = check(H5Tenum_create(H5T_NATIVE_INT8), H5Tclose);
-  for (auto [name, value] : {std::pair("FALSE", int8_t(0)),
-                             std::pair("TRUE", int8_t(1))})
+  for (auto [name, value] :
+       {std::pair("FALSE", int8_t(0)), std::pair("TRUE", int8_t(1))})
     H5Tenum_insert(type.get(), name, &value);
   dataset(path, type.get(), shape, values.data());
 }

@@ -6,7 +6,8 @@
 // with SANA-FE. It is written in YAML's flow style, which is JSON.
 //
 // Group `input` holds the stimulus; population i is group `layer<i>`. Every hop
-// costs one step: run it for the length of the spike lists, which includes them.
+// costs one step: run it for the length of the spike lists, which includes
+// them.
 //
 //===----------------------------------------------------------------------===//
 
@@ -84,8 +85,8 @@ private:
   void writeGroup(size_t index, int64_t size, Writer &&writeOne) {
     json.object([&] {
       json.attribute("name", groupName(index));
-      json.attributeArray(
-          "attributes", [&] { entry(json, "log_spikes", index > 0); });
+      json.attributeArray("attributes",
+                          [&] { entry(json, "log_spikes", index > 0); });
       json.attributeArray("neurons", [&] {
         for (int64_t i = 0; i < size; ++i)
           json.object([&] {
@@ -141,9 +142,9 @@ private:
   /// \returns the next free core.
   int64_t mapGroup(size_t group, int64_t size, int64_t perCore, int64_t core) {
     for (int64_t i = 0; i < size; ++i) {
-      std::string soma = group == 0
-                             ? ("loihi_inputs[" + Twine(i % perCore) + "]").str()
-                             : "loihi_lif";
+      std::string soma =
+          group == 0 ? ("loihi_inputs[" + Twine(i % perCore) + "]").str()
+                     : "loihi_lif";
       int64_t place = core + i / perCore;
       std::string address =
           (Twine(place / coresPerTile) + "." + Twine(place % coresPerTile))
