@@ -43,7 +43,7 @@ def check(source: str | Path, weights: str | Path | None = None) -> dict:
             except UnsupportedOperationsError as error:
                 unsupported += [{"graph": name, **asdict(op)} for op in error.operations]
                 continue
-            for finding in _find_sites(file, source):
+            for finding in _find_sites(file):
                 graphs_of.setdefault(finding, []).append(name)
     return {
         "source": str(source),
@@ -78,7 +78,7 @@ def _import(source: Path, name: str, file: Path, weights: str | Path | None) -> 
         import_graph(source, file, "main", attributes, number_arguments=True)
 
 
-def _find_sites(file: Path, source: Path) -> list[Finding]:
+def _find_sites(file: Path) -> list[Finding]:
     remarks = file.with_suffix(".yaml")
     options = [f"--remarks-filter={_CATEGORY}", "--remark-format=yaml"]
     options += [f"--remarks-output-file={remarks}", "-o", "/dev/null"]
@@ -87,7 +87,7 @@ def _find_sites(file: Path, source: Path) -> list[Finding]:
         documents = list(yaml.load_all(remarks.read_text(encoding="utf-8"), _RemarkLoader))
     except (OSError, yaml.YAMLError) as error:
         raise SpikeQuantError(f"sq-opt's remarks cannot be read: {error}") from error
-    return [_finding(document, source) for document in documents if document]
+    return [_finding(document) for document in documents if document]
 
 
 class _RemarkLoader(yaml.SafeLoader):
@@ -101,15 +101,13 @@ def _load_remark(loader: yaml.SafeLoader, kind: str, node: yaml.MappingNode) -> 
 _RemarkLoader.add_multi_constructor("!", _load_remark)
 
 
-def _finding(remark: dict, source: Path) -> Finding:
+def _finding(remark: dict) -> Finding:
     parts = [str(value) for entry in remark.get("Args", []) for value in entry.values()]
-    return Finding(remark["Kind"] == "Passed", " ".join(parts), _location(remark, source))
+    return Finding(remark["Kind"] == "Passed", " ".join(parts), _location(remark))
 
 
-def _location(remark: dict, source: Path) -> str | None:
-    """Operations of a text without locations are placed in that text, which is called "-"."""
+def _location(remark: dict) -> str | None:
     place = remark.get("DebugLoc") or {}
     if not place.get("Line"):
         return None
-    file = source if place["File"] == "-" else place["File"]
-    return f"{file}:{place['Line']}:{place.get('Column', 0)}"
+    return f"{place['File']}:{place['Line']}:{place.get('Column', 0)}"

@@ -8,12 +8,16 @@ from pathlib import Path
 
 from .errors import SpikeQuantError
 from .native import is_compiled
+from .outputs import replacing_file
 from .session import Session
 from .toolchain import find_tool
 
 
 def cached_float_program(session: Session) -> Path:
-    """The float program of the bundle that a program was compiled from."""
+    """The float program of the bundle that a program was compiled from.
+
+    One per bundle; its stamp says which bundle and compiler made it.
+    """
     from .compiler import CompileOptions, compile_model
 
     source = Path(session.model.description.get("bundle", ""))
@@ -24,11 +28,14 @@ def cached_float_program(session: Session) -> Path:
         )
     files = (source / "model.json", Path(find_tool("sq-compile")))
     stamp = " ".join(f"{file} {file.stat().st_mtime_ns}" for file in files)
-    key = hashlib.sha256(stamp.encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    folder = cache / "spikequant" / f"float-{key}"
-    if not is_compiled(folder):
+    key = hashlib.sha256(str(source).encode()).hexdigest()[:16]
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "spikequant"
+    folder, stamp_file = cache / f"float-{key}", cache / f"float-{key}.stamp"
+    if not is_compiled(folder) or not stamp_file.exists() or stamp_file.read_text() != stamp:
         graphs = [graph["name"] for graph in session.model.description["graphs"]]
         scores = [name for name in graphs if name.startswith("score")]
+        stamp_file.unlink(missing_ok=True)
         compile_model(source, folder, CompileOptions(method="float", graphs=scores))
+        with replacing_file(stamp_file) as fresh:
+            fresh.write_text(stamp)
     return folder

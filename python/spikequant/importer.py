@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from jaxlib.mlir.dialects import chlo, stablehlo
 
 from . import bundle
 from .errors import SpikeQuantError
+from .function_attributes import (
+    Attributes,
+    donated_arguments,
+    merge,
+    name_by_number,
+    set_attributes,
+    strip_foreign_attributes,
+)
 from .outputs import replacing_file
 from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 
@@ -20,8 +29,6 @@ _PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),cano
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
 _FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
 _BYTECODE_MAGIC = b"ML\xefR"
-
-Attributes = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
@@ -99,10 +106,10 @@ def import_text(
     with context, ir.Location.unknown(context):
         module = parse(data, source, context)
         function = _entry(module, source)
-        attributes = _merge(_donated_arguments(function), argument_attributes or [])
+        attributes = merge(donated_arguments(function), argument_attributes or [])
         if number_arguments:
             arguments = function.regions[0].blocks[0].arguments
-            attributes = _number_arguments(attributes, len(arguments))
+            attributes = name_by_number(attributes, len(arguments))
         _inline(module, function, source)
         _run(_PREPARE, module, source)
         rewrite_concatenate(module)
@@ -110,12 +117,12 @@ def import_text(
             _rename(function, name)
         _run(_LEGALISE, module, source)
         _check_supported(module, source)
-        _strip_foreign_attributes(module, function)
+        strip_foreign_attributes(module, function)
         arguments = function.regions[0].blocks[0].arguments
         results = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value).results
-        _set_attributes(function, "arg_attrs", attributes, len(arguments), source)
-        _set_attributes(function, "res_attrs", result_attributes, len(results), source)
-        return module.operation.get_asm(enable_debug_info=True)
+        set_attributes(function, "arg_attrs", attributes, len(arguments), source)
+        set_attributes(function, "res_attrs", result_attributes, len(results), source)
+        return _place_in_file(module.operation.get_asm(enable_debug_info=True), source)
 
 
 def make_context() -> ir.Context:
@@ -201,64 +208,6 @@ def _rename(function: ir.Operation, name: str) -> None:
     function.attributes["sym_visibility"] = ir.StringAttr.get("public")
 
 
-def _donated_arguments(function: ir.Operation) -> list[Attributes]:
-    """JAX marks donated arguments with the result that takes their place: that is state."""
-    if "arg_attrs" not in function.attributes:
-        return []
-    rows = [ir.DictAttr(row) for row in ir.ArrayAttr(function.attributes["arg_attrs"])]
-    key = "tf.aliasing_output"
-    return [
-        {"spikequant.state": ir.IntegerAttr(row[key]).value} if key in row else {} for row in rows
-    ]
-
-
-def _merge(first: Sequence[Attributes], second: Sequence[Attributes]) -> list[Attributes]:
-    return [{**a, **b} for a, b in itertools.zip_longest(first, second, fillvalue={})]
-
-
-def _number_arguments(attributes: Sequence[Attributes], count: int) -> list[Attributes]:
-    names = [{"spikequant.name": f"arg{i}"} for i in range(count)]
-    named = _merge(names, attributes)
-    for row in named:
-        if "spikequant.weight" in row:
-            row.pop("spikequant.name", None)
-    return named
-
-
-def _strip_foreign_attributes(module: ir.Module, function: ir.Operation) -> None:
-    """Removes what JAX and StableHLO hang on modules and results: MLIR does not know it."""
-    for name in list(module.operation.attributes):
-        del module.operation.attributes[name]
-    if "res_attrs" in function.attributes:
-        del function.attributes["res_attrs"]
-
-
-def _set_attributes(
-    function: ir.Operation,
-    key: str,
-    attributes: Sequence[Attributes] | None,
-    count: int,
-    source: str,
-) -> None:
-    """Sets the attributes of the arguments ("arg_attrs") or results ("res_attrs")."""
-    given = list(attributes or [])
-    if len(given) > count:
-        what = "arguments" if key == "arg_attrs" else "results"
-        raise SpikeQuantError(
-            f"{source}: the function has {count} {what}, not {len(given)} as described"
-        )
-    i64 = ir.IntegerType.get_signless(64)
-
-    def convert(value: str | int) -> ir.Attribute:
-        if isinstance(value, str):
-            return ir.StringAttr.get(value)
-        return ir.IntegerAttr.get(i64, value)
-
-    rows = [{k: convert(v) for k, v in row.items()} for row in given]
-    rows += [{}] * (count - len(given))
-    function.attributes[key] = ir.ArrayAttr.get([ir.DictAttr.get(row) for row in rows])
-
-
 def _check_supported(module: ir.Module, source: str) -> None:
     left: list[UnsupportedOperation] = []
 
@@ -274,9 +223,14 @@ def _check_supported(module: ir.Module, source: str) -> None:
         raise UnsupportedOperationsError(source, left)
 
 
+def _place_in_file(text: str, source: str) -> str:
+    """What has no location of its own is placed in the file; the parser calls that "-"."""
+    name = json.dumps(source, ensure_ascii=False)
+    return re.sub(r'"-":(?=\d+:\d)', lambda _: f"{name}:", text)
+
+
 def _describe(operation: ir.Operation, source: str) -> UnsupportedOperation:
-    """Operations of a text without locations are placed in that text, which is called "-"."""
-    location = str(operation.location).removeprefix("loc(").removesuffix(")")
-    location = location.replace('"-":', f'"{source}":')
+    location = _place_in_file(str(operation.location), source)
+    location = location.removeprefix("loc(").removesuffix(")")
     form = operation.get_asm(print_generic_op_form=True, skip_regions=True)
     return UnsupportedOperation(operation.name, location, form)

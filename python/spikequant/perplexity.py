@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,30 +41,47 @@ def evaluate(
     `float_program` is a folder compiled with --float from the same bundle; without it one
     is compiled from the bundle that the program came from, once, into the cache folder.
     """
+    return evaluate_all([program], text, context, windows, threads, float_program, progress)[0]
+
+
+def evaluate_all(
+    programs: Sequence[str | Path],
+    text: str | Path,
+    context: int = 1024,
+    windows: int = 8,
+    threads: int = 1,
+    float_program: str | Path | None = None,
+    progress: Progress | None = None,
+) -> list[dict]:
+    """As `evaluate`, for several programs of one model: the float program runs once."""
     report = progress or (lambda *_: None)
-    session = Session(program, threads)
-    largest = session.contexts[-1]
+    sessions = [Session(program, threads) for program in programs]
+    largest = min(session.contexts[-1] for session in sessions)
     if context > largest:
         raise SpikeQuantError(f"--context {context} is more than the model's {largest}")
-    tokens = read_windows(Path(program), Path(text), context, windows)
+    tokens = read_windows(Path(programs[0]), Path(text), context, windows)
     baseline = None
-    if session.model.compilation.get("method") != "float":
+    if any(session.model.compilation.get("method") != "float" for session in sessions):
         report("float program", 0, windows)
-        baseline = Session(float_program or cached_float_program(session), threads)
-        _check_alike(session, baseline)
-    losses = Losses()
+        baseline = Session(float_program or cached_float_program(sessions[0]), threads)
+        for session in sessions:
+            _check_alike(session, baseline)
+    losses = [Losses() for _ in sessions]
     for index, window in enumerate(tokens):
         report("window", index, windows)
-        _add_window(losses, session, baseline, window)
+        _add_window(losses, sessions, baseline, window)
     report("done", windows, windows)
-    return {
-        **summary(losses),
-        "windows": windows,
-        "context": context,
-        **activation_bits(session),
-        "weight_bits": session.model.compilation.get("weight_bits"),
-        "islands": session.model.compilation.get("islands", []),
-    }
+    return [
+        {
+            **summary(loss),
+            "windows": windows,
+            "context": context,
+            **activation_bits(session),
+            "weight_bits": session.model.compilation.get("weight_bits"),
+            "islands": session.model.compilation.get("islands", []),
+        }
+        for loss, session in zip(losses, sessions, strict=True)
+    ]
 
 
 def summary(losses: Losses) -> dict:
@@ -91,23 +108,26 @@ def _check_alike(session: Session, baseline: Session) -> None:
 
 
 def _add_window(
-    losses: Losses, session: Session, baseline: Session | None, window: np.ndarray
+    losses: list[Losses], sessions: list[Session], baseline: Session | None, window: np.ndarray
 ) -> None:
     """Chunk by chunk, so that no logits of a whole window are held."""
-    sums = np.zeros(3)
+    sums = np.zeros((len(sessions), 3))
     position = 0
     others = itertools.repeat(None) if baseline is None else _scores(baseline, window)
-    for scores, expected in zip(_scores(session, window), others, strict=False):
-        following = window[position + 1 : position + 1 + len(scores)]
-        sums[0] += _loss(scores, following)
-        if expected is not None:
-            sums[1] += _loss(expected, following)
-            sums[2] += _divergence(expected, scores)
-        position += len(scores)
-    losses.program.append(sums[0] / (len(window) - 1))
-    if baseline is not None:
-        losses.baseline.append(sums[1] / (len(window) - 1))
-        losses.divergence.append(sums[2] / len(window))
+    for expected, *chunks in zip(others, *(_scores(s, window) for s in sessions), strict=False):
+        following = window[position + 1 : position + 1 + len(chunks[0])]
+        probabilities = None if expected is None else np.exp(expected)
+        for total, scores in zip(sums, chunks, strict=True):
+            total[0] += _loss(scores, following)
+            if expected is not None:
+                total[1] += _loss(expected, following)
+                total[2] += _divergence(probabilities, expected, scores)
+        position += len(chunks[0])
+    for loss, total in zip(losses, sums, strict=True):
+        loss.program.append(total[0] / (len(window) - 1))
+        if baseline is not None:
+            loss.baseline.append(total[1] / (len(window) - 1))
+            loss.divergence.append(total[2] / len(window))
 
 
 def _scores(session: Session, window: np.ndarray) -> Iterator[np.ndarray]:
@@ -127,6 +147,7 @@ def _loss(scores: np.ndarray, following: np.ndarray) -> float:
     return -float(scores[np.arange(len(following)), following].sum(dtype=np.float64))
 
 
-def _divergence(expected: np.ndarray, scores: np.ndarray) -> float:
-    """Sum over tokens of the Kullback-Leibler divergence."""
-    return float((np.exp(expected) * (expected - scores)).sum(dtype=np.float64))
+def _divergence(probabilities: np.ndarray, expected: np.ndarray, scores: np.ndarray) -> float:
+    """Sum over tokens of the Kullback-Leibler divergence; `probabilities` is exp(expected)."""
+    by_token = np.einsum("tv,tv->t", probabilities, expected - scores)
+    return float(by_token.sum(dtype=np.float64))

@@ -188,6 +188,19 @@ def test_error_weights(tmp_path, weights, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_error_of_the_compiler_names_file_and_line(tmp_path):
+    graph = tmp_path / "dynamic.mlir"
+    graph.write_text(
+        "func.func @main(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {\n"
+        "  %0 = stablehlo.tanh %x : tensor<?x4xf32>\n"
+        "  return %0 : tensor<?x4xf32>\n"
+        "}\n"
+    )
+    with pytest.raises(SpikeQuantError, match=f"{graph}:[0-9]+:[0-9]+: error: .*static shape"):
+        compile_model(graph, tmp_path / "out", CompileOptions(FLOAT))
+    assert [path.name for path in tmp_path.iterdir()] == ["dynamic.mlir"]
+
+
 def test_check_names_sites_and_reasons(tmp_path, capsys):
     case = CASES["layer"]
     graph, weights, _ = write_case(case, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from conftest import TEXT
 from llama_reference import logits as reference_logits
 from tiny_chat import CONTEXTS, TINY
 
-from spikequant import SpikeQuantError, cli
+from spikequant import SpikeQuantError, cli, compiler
 from spikequant.activation_bits import activation_bits
+from spikequant.float_program import cached_float_program
 from spikequant.perplexity import Losses, evaluate, summary
 from spikequant.session import Session
 from spikequant.text import load_tokenizer
@@ -148,6 +150,25 @@ def test_command_compiles_the_float_program_itself(quantised_program, tmp_path, 
     assert result["activation_bits"] > 1
     assert result["weight_bits"] >= 4
     assert "ratio" in capsys.readouterr().out
+
+
+def test_float_program_is_made_once_and_again_when_the_bundle_changes(
+    quantised_program, tiny_bundle, monkeypatch
+):
+    session, made = Session(quantised_program), []
+    original = compiler.compile_model
+    monkeypatch.setattr(
+        compiler, "compile_model", lambda *words: made.append(words) or original(*words)
+    )
+    first = cached_float_program(session)
+    made.clear()
+    assert cached_float_program(session) == first
+    assert not made
+    model = tiny_bundle / "model.json"
+    os.utime(model, (1, 1))
+    assert cached_float_program(session) == first
+    assert len(made) == 1
+    assert [path.name for path in first.parent.glob("float-*")].count(first.name) == 1
 
 
 def test_error_bundle_is_gone(quantised_program, monkeypatch):

@@ -17,11 +17,14 @@ everything frozen by calibration. The float program is compiled once and kept in
 cache folder (~/.cache/spikequant), unless --float names one.
 
 Example:
-  spikequant eval model.sq --text test.txt --windows 8 --json figures.json"""
+  spikequant eval model.sq --text test.txt --windows 8 --json figures.json
+
+Several programs of one model are scored together, so that the float program runs once;
+their figures then stand under "programs" in the JSON file, by folder name."""
 
 
 def add_arguments(parser) -> None:
-    parser.add_argument("program", type=Path, metavar="OUT", help="a compiled model")
+    parser.add_argument("program", type=Path, nargs="+", metavar="OUT", help="a compiled model")
     parser.add_argument("--text", type=Path, required=True, metavar="FILE", help="UTF-8 text")
     parser.add_argument(
         "--context", type=whole(2), default=1024, metavar="N", help="tokens (default: 1024)"
@@ -33,10 +36,10 @@ def add_arguments(parser) -> None:
 
 
 def run(options) -> dict:
-    from ..perplexity import evaluate
+    from ..perplexity import evaluate_all
 
     with progress_bar("eval") as report:
-        result = evaluate(
+        results = evaluate_all(
             options.program,
             options.text,
             options.context,
@@ -45,5 +48,9 @@ def run(options) -> dict:
             options.float,
             report,
         )
-    print_figures(result)
-    return result
+    for program, result in zip(options.program, results, strict=True):
+        print_figures(result, program.name if len(results) > 1 else None)
+    if len(results) == 1:
+        return results[0]
+    names = [program.name for program in options.program]
+    return {"programs": dict(zip(names, results, strict=True))}

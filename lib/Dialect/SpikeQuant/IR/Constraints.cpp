@@ -135,9 +135,9 @@ LogicalResult mlir::spikequant::verifyEncodeSymbols(
     if (failed(weights) || failed(verifyBits(op, *weights)))
       return failure();
   }
+  const FlatSymbolRefAttr symbols[] = {gains, centres};
   WeightsOp arrays[2];
-  for (auto [symbol, array] :
-       llvm::zip_equal(ArrayRef{gains, centres}, arrays)) {
+  for (auto [symbol, array] : llvm::zip_equal(symbols, arrays)) {
     if (!symbol)
       continue;
     auto weights = findChannelArray(op, tables, symbol, channels,
