@@ -78,7 +78,7 @@ static std::optional<int64_t> findStart(ArrayRef<LevelRange> ranges,
 std::optional<UniformThreshold>
 spikequant::uniformThreshold(ArrayRef<int64_t> ladder, int64_t bound) {
   int64_t levels = ladder.size();
-  for (int64_t scale = 1; scale <= std::max<int64_t>(1, levels); ++scale) {
+  for (int64_t scale = 1; scale <= levels; ++scale) {
     std::vector<LevelRange> ranges = levelRanges(ladder, bound, scale);
     auto [least, most] = thresholdRange(ranges);
     // Helly in one dimension: pairs that agree on th may disagree on o, but

@@ -201,7 +201,7 @@ IN_SANAFE += [(chain, "ladder") for chain in CASES if chain.name in ("ties", "th
     ("chain", "code"), IN_SANAFE, ids=[f"{code}-{chain.name}" for chain, code in IN_SANAFE]
 )
 def test_sanafe_gives_the_integers(chain, code, loihi, tmp_path):
-    """A chip per network (a second load aborts); between samples the state is reset and the stimulus replaced."""
+    """A chip per network (a second load aborts); between samples its state is reset."""
     spiking = describe(chain, tmp_path, code)["spiking"]
     path = translate("sanafe", replace(chain, code=code), tmp_path)
     chip = sanafe.SpikingChip(loihi)
