@@ -33,22 +33,48 @@ static cl::opt<std::string>
     modelPath("target-model", cl::value_desc("model.json"), cl::cat(category),
               cl::desc("Refuse what does not fit this chip"));
 
+static cl::opt<std::string>
+    selectText("select", cl::value_desc("SITE[rows,columns]"),
+               cl::cat(category),
+               cl::desc("Export a tile of one layer of a quantised graph, "
+                        "blk.0.ffn_down[0:64,0:64]"));
+static cl::opt<std::string>
+    weightsPath("weights", cl::value_desc("weights.sqw"), cl::cat(category),
+                cl::desc("Packed weights of the selected layer"));
+static cl::opt<float>
+    outputStep("output-step", cl::init(0.0f), cl::cat(category),
+               cl::desc("Real value of one output count of the selected "
+                        "layer"));
+
 /// Inputs from --stimulus, evaluated by the definitions.
-static Expected<sq::Stimulus> readStimulus(const sq::Network &network) {
+/// `columns` are taken from arrays that are wider than the network.
+static Expected<sq::Stimulus>
+readStimulus(const sq::Network &network, std::optional<IndexRange> columns) {
   Expected<sq::NpzArrays> arrays = sq::readNpz(stimulusPath);
   if (!arrays)
     return arrays.takeError();
-  auto found = arrays->find("arg0");
-  int64_t channels = network.input.channels();
-  if (found == arrays->end() || found->second.type != "f4" ||
-      found->second.shape.empty() || found->second.shape.back() != channels)
-    return createStringError("'" + stimulusPath +
-                             "' must hold arg0: float32 [samples, " +
-                             Twine(channels) + "]");
+  // What sq-run --record wrote, or inputs as sq-run takes them.
+  auto found = arrays->find(network.input.name + ".x");
+  if (found == arrays->end())
+    found = arrays->find("arg0");
+  IndexRange taken = columns.value_or(IndexRange{0, network.input.channels()});
+  bool isRows = found != arrays->end() && found->second.type == "f4" &&
+                !found->second.shape.empty();
+  int64_t channels = isRows ? found->second.shape.back() : 0;
+  if (!isRows || channels < taken.end ||
+      (!columns && channels != network.input.channels()))
+    return createStringError("'" + stimulusPath + "' must hold '" +
+                             network.input.name +
+                             ".x' or 'arg0': float32 [samples, channels], "
+                             "with at least " +
+                             Twine(taken.end) + " channels");
   ArrayRef<float> values = found->second.values<float>();
   if (values.empty())
     return createStringError("'" + stimulusPath + "' holds no sample");
-  return sq::evaluateNetwork(network, values, values.size() / channels);
+  std::vector<float> tile;
+  for (; !values.empty(); values = values.drop_front(channels))
+    llvm::append_range(tile, values.slice(taken.first, taken.size()));
+  return sq::evaluateNetwork(network, tile, tile.size() / taken.size());
 }
 
 static Expected<sq::TargetModel> readModel() {
@@ -72,12 +98,36 @@ static void remarkSaturation(const LocatedNetwork &located,
       << " counts on average";
 }
 
+/// The selected tile, or the chain that the function is.
+static FailureOr<LocatedNetwork>
+readNetwork(func::FuncOp function, std::optional<IndexRange> &columns) {
+  if (selectText.empty())
+    return buildNetwork(function);
+  Expected<TileSelection> selection = parseSelection(selectText);
+  if (!selection)
+    return function.emitError() << toString(selection.takeError());
+  if (!(outputStep > 0) || weightsPath.empty())
+    return function.emitError()
+           << "--select needs --weights=weights.sqw and an --output-step "
+              "above 0";
+  Expected<sq::PackedFile> packed =
+      sq::PackedFile::open(weightsPath, /*verifyChecksum=*/false);
+  if (!packed)
+    return function.emitError() << toString(packed.takeError());
+  selection->weights = &*packed;
+  selection->outputStep = outputStep;
+  FailureOr<LocatedNetwork> located = selectTile(function, *selection);
+  columns = selection->columns;
+  return located;
+}
+
 static LogicalResult translate(const sq::NeuromorphicTarget &target,
                                ModuleOp module, raw_ostream &os) {
   FailureOr<func::FuncOp> function = findNetworkFunction(module, functionName);
   if (failed(function))
     return failure();
-  FailureOr<LocatedNetwork> located = buildNetwork(*function);
+  std::optional<IndexRange> columns; // Of a selection.
+  FailureOr<LocatedNetwork> located = readNetwork(*function, columns);
   if (failed(located))
     return failure();
   sq::ExportOptions options;
@@ -85,7 +135,7 @@ static LogicalResult translate(const sq::NeuromorphicTarget &target,
   sq::Stimulus stimulus;
   // A broken network has no outputs; the export says why.
   if (!stimulusPath.empty() && sq::checkNetwork(located->network).empty()) {
-    Expected<sq::Stimulus> read = readStimulus(located->network);
+    Expected<sq::Stimulus> read = readStimulus(located->network, columns);
     if (!read)
       return module.emitError() << toString(read.takeError());
     stimulus = std::move(*read);

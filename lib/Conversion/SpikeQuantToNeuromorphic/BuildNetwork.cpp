@@ -6,7 +6,7 @@
 
 #include "spikequant/Conversion/SpikeQuantToNeuromorphic.h"
 
-#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "ReadInput.h"
 #include "spikequant/Weights/Rounding.h"
 
 using namespace mlir;
@@ -118,22 +118,6 @@ private:
     return success();
   }
 
-  /// A per-channel literal; `otherwise` everywhere if there is no symbol.
-  template <typename T>
-  FailureOr<SmallVector<T>>
-  readChannels(EncodeOp encode, FlatSymbolRefAttr symbol, T otherwise) {
-    int64_t channels = encode.getType().getShape().back();
-    if (!symbol)
-      return SmallVector<T>(channels, otherwise);
-    auto weights = tables.lookupNearestSymbolFrom<WeightsOp>(encode, symbol);
-    auto literal = dyn_cast_or_null<DenseElementsAttr>(
-        weights.getValue().value_or(nullptr));
-    if (!literal)
-      return encode.emitOpError()
-             << "NEU-C10: " << symbol << " must be a literal value";
-    return SmallVector<T>(literal.getValues<T>());
-  }
-
   LogicalResult readEncode(EncodeOp encode) {
     result.inputLocation = encode.getLoc();
     if (failed(noteCode(encode, encode.getCode())))
@@ -142,28 +126,7 @@ private:
       return encode.emitOpError()
              << "NEU-C11: a neuromorphic target carries no salient counts; "
                 "state overflow = #spikequant.overflow<saturate>";
-    if (encode.getRowScale())
-      return encode.emitOpError()
-             << "NEU-C12: row_scale is computed while the program runs; a "
-                "neuromorphic target needs a static step";
-    FailureOr<SmallVector<int8_t>> bits =
-        readChannels<int8_t>(encode, encode.getBitsAttr(), 0);
-    FailureOr<SmallVector<float>> gains =
-        readChannels<float>(encode, encode.getGainsAttr(), 1);
-    FailureOr<SmallVector<float>> centres =
-        readChannels<float>(encode, encode.getCentresAttr(), 0);
-    if (failed(bits) || failed(gains) || failed(centres))
-      return failure();
-    sq::InputPopulation &input = result.network.input;
-    input.name = encode.getSite().str();
-    input.step = encode.getStep().convertToFloat();
-    for (auto [b, gain, centre] : llvm::zip(*bits, *gains, *centres)) {
-      input.windows.push_back(sq::windowOf(b));
-      // The verifier has checked every channel (ENC-C7).
-      input.thresholds.push_back(
-          *sq::encodeThreshold(input.step, gain, centre));
-    }
-    return success();
+    return readInput(encode, tables, result.network.input);
   }
 
   func::FuncOp function;
