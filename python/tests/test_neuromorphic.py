@@ -15,8 +15,8 @@ import jsonschema
 import nir
 import numpy as np
 import pytest
-import sanafe
 from neuromorphic_cases import CASES, Chain, translate
+from neuromorphic_sim import drive, run_sanafe
 
 from spikequant.neuromorphic import decode_spikes, run_ladder
 from spikequant.toolchain import find_tool
@@ -129,17 +129,6 @@ def test_same_program_same_bytes(tmp_path):
     assert translate("nir", CASES[0], tmp_path).read_bytes() == first
 
 
-def drive(spiking: dict, counts: np.ndarray, code: str) -> np.ndarray:
-    """Input spikes [steps, samples, lines], from the meaning of the lines."""
-    steps = np.arange(spiking["steps"])[:, None, None]
-    channel, sign, index = np.array(spiking["lines"]).T
-    rail = np.maximum(counts[:, channel] * sign, 0)[None]
-    if code == "ladder":
-        return np.where(channel < 0, 1, (rail >> index) & 1) * (steps == 0)
-    pulses = np.array(spiking["pulses"])[np.where(channel < 0, index, 0)]
-    return np.where(channel < 0, steps == pulses, (steps >= 1) & (steps <= rail)).astype(int)
-
-
 def interpret(spiking: dict, spikes: np.ndarray, strict: bool, hop: int, reset: str) -> np.ndarray:
     """Spikes of the last population; `hop` steps between populations."""
     for population in spiking["populations"]:
@@ -176,22 +165,6 @@ def test_spiking_network_gives_the_integers(chain, code, strict, hop, tmp_path):
         np.testing.assert_array_equal(decode_spikes(neurons, fired), chain.outputs())
 
 
-@pytest.fixture(scope="module")
-def loihi():
-    folder = Path(sanafe.__file__).parent / "examples"
-    return sanafe.load_arch(str(folder / "loihi.yaml"))
-
-
-def simulate(chip, steps: int, neurons: int, population: str) -> np.ndarray:
-    fired = np.zeros(neurons, dtype=np.int64)
-    for step in chip.sim(steps, spike_trace=True, processing_threads=1)["spike_trace"]:
-        for address in map(str, step):
-            group, neuron = address.split(".")
-            if group == population:
-                fired[int(neuron)] += 1
-    return fired
-
-
 # The gated code is this target's own; the ladder is an option. A chip takes seconds to set up.
 IN_SANAFE = [(chain, "gated") for chain in CASES]
 IN_SANAFE += [(chain, "ladder") for chain in CASES if chain.name in ("ties", "three_layers")]
@@ -200,25 +173,13 @@ IN_SANAFE += [(chain, "ladder") for chain in CASES if chain.name in ("ties", "th
 @pytest.mark.parametrize(
     ("chain", "code"), IN_SANAFE, ids=[f"{code}-{chain.name}" for chain, code in IN_SANAFE]
 )
-def test_sanafe_gives_the_integers(chain, code, loihi, tmp_path):
-    """A chip per network (a second load aborts); between samples its state is reset."""
+def test_sanafe_gives_the_integers(chain, code, tmp_path):
     spiking = describe(chain, tmp_path, code)["spiking"]
     path = translate("sanafe", replace(chain, code=code), tmp_path)
-    chip = sanafe.SpikingChip(loihi)
-    chip.load(sanafe.load_net(str(path), loihi))
-    neurons = np.array(spiking["populations"][-1]["neurons"])
-    last = f"layer{len(chain.layers) - 1}"
-    steps = spiking["steps"] + len(chain.layers)
-    spikes = drive(spiking, chain.counts(), code)
-    fired = [simulate(chip, steps, len(neurons), last)]  # The stimulus of the file: row 0.
-    for sample in range(1, len(chain.inputs)):
-        chip.reset()
-        for line, neuron in enumerate(chip.mapped_neuron_groups["input"]):
-            train = spikes[:, sample, line].tolist()
-            neuron.set_attributes(model_attributes={"spikes": train})
-        fired.append(simulate(chip, steps, len(neurons), last))
+    fired = run_sanafe(path, spiking, chain.counts(), code)
     assert len(fired) >= 100
-    np.testing.assert_array_equal(decode_spikes(neurons, np.array(fired)), chain.outputs())
+    neurons = np.array(spiking["populations"][-1]["neurons"])
+    np.testing.assert_array_equal(decode_spikes(neurons, fired), chain.outputs())
 
 
 def test_sanafe_stimulus_lasts_the_whole_run(tmp_path):

@@ -33,6 +33,14 @@ static cl::opt<std::string>
     modelPath("target-model", cl::value_desc("model.json"), cl::cat(category),
               cl::desc("Refuse what does not fit this chip"));
 
+static cl::opt<sq::SpikeCode> codeName(
+    "code", cl::cat(category),
+    cl::desc("Spike code, if the program names none (default: the target's)"),
+    cl::values(clEnumValN(sq::SpikeCode::Count, "count", "graded spikes"),
+               clEnumValN(sq::SpikeCode::Ladder, "ladder",
+                          "a neuron per level"),
+               clEnumValN(sq::SpikeCode::Gated, "gated",
+                          "a neuron per rail, windows of steps")));
 static cl::opt<std::string>
     selectText("select", cl::value_desc("SITE[rows,columns]"),
                cl::cat(category),
@@ -123,6 +131,7 @@ readNetwork(func::FuncOp function, std::optional<IndexRange> &columns) {
 
 static LogicalResult translate(const sq::NeuromorphicTarget &target,
                                ModuleOp module, raw_ostream &os) {
+  module.getContext()->printOpOnDiagnostic(false);
   FailureOr<func::FuncOp> function = findNetworkFunction(module, functionName);
   if (failed(function))
     return failure();
@@ -132,6 +141,8 @@ static LogicalResult translate(const sq::NeuromorphicTarget &target,
     return failure();
   sq::ExportOptions options;
   options.code = located->code;
+  if (!options.code && codeName.getNumOccurrences())
+    options.code = codeName;
   sq::Stimulus stimulus;
   // A broken network has no outputs; the export says why.
   if (!stimulusPath.empty() && sq::checkNetwork(located->network).empty()) {

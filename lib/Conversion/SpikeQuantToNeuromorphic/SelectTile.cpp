@@ -62,6 +62,8 @@ public:
       return integrate->emitOpError() << "SEL-C2: its counts must come "
                                          "directly from spikequant.encode";
     result.inputLocation = encode.getLoc();
+    if (std::optional<SpikeCode> code = encode.getCode())
+      result.code = static_cast<sq::SpikeCode>(*code);
     result.layerLocations.push_back(integrate->getLoc());
     result.network.name = selection.site;
     auto weights = tables.lookupNearestSymbolFrom<WeightsOp>(
