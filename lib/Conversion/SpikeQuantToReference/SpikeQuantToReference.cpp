@@ -97,13 +97,13 @@ LogicalResult Lowering::lowerOp(EncodeOp op) {
   ReferenceCalls::Result counts = calls.allocate(op.getType());
   Value rowScale =
       op.getRowScale() ? calls.address(op.getRowScale()) : calls.null();
-  calls.call(
-      "sq_ref_encode",
-      {calls.address(op.getInput()), rowScale, calls.number(x.rows),
-       calls.number(x.channels), calls.number(op.getStep()),
-       calls.address(op.getGainsAttr()), calls.address(op.getCentresAttr()),
-       calls.address(op.getBitsAttr()), calls.number(op.getTolerance(), 32),
-       counts.address, calls.null()});
+  calls.call("sq_ref_encode",
+             {calls.address(op.getInput()), rowScale, calls.number(x.rows),
+              calls.number(x.channels), calls.number(op.getStep()),
+              calls.address(op.getGainsAttr()),
+              calls.address(op.getCentresAttr()),
+              calls.address(op.getBitsAttr()), calls.number(op.getReach(), 32),
+              counts.address, calls.null()});
   replace(op, counts, op.getType());
   return success();
 }
