@@ -56,8 +56,8 @@ static cl::opt<float>
 
 /// Inputs from --stimulus, evaluated by the definitions.
 /// `columns` are taken from arrays that are wider than the network.
-static Expected<sq::Stimulus>
-readStimulus(const sq::Network &network, std::optional<IndexRange> columns) {
+static Expected<sq::Stimulus> readStimulus(const sq::Network &network,
+                                           std::optional<IndexRange> columns) {
   Expected<sq::NpzArrays> arrays = sq::readNpz(stimulusPath);
   if (!arrays)
     return arrays.takeError();

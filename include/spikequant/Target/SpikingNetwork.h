@@ -68,7 +68,8 @@ SpikingNetwork buildLadder(const Network &network);
 /// to `problems` what has no such form (NEU-C5, NEU-C6).
 SpikingNetwork buildGated(const Network &network, Problems &problems);
 
-/// The network in the code that `network.code` names (ladder or gated).
+/// The network in the code that `network.code` names (ladder or gated). Adds to
+/// `problems` what is too large (NEU-C13).
 SpikingNetwork buildSpiking(const Network &network, Problems &problems);
 
 /// NEU-C7: every membrane bound is below 2^bits, where additions are exact.

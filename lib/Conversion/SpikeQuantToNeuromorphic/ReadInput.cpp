@@ -19,8 +19,8 @@ readChannels(EncodeOp encode, SymbolTableCollection &tables,
   if (!symbol)
     return SmallVector<T>(channels, otherwise);
   auto weights = tables.lookupNearestSymbolFrom<WeightsOp>(encode, symbol);
-  auto literal = dyn_cast_or_null<DenseElementsAttr>(
-      weights.getValue().value_or(nullptr));
+  auto literal =
+      dyn_cast_or_null<DenseElementsAttr>(weights.getValue().value_or(nullptr));
   if (!literal)
     return encode.emitOpError()
            << "NEU-C10: " << symbol << " must be a literal value";

@@ -29,8 +29,7 @@ static bool parseRange(StringRef text, std::optional<IndexRange> &range) {
   return true;
 }
 
-llvm::Expected<TileSelection>
-mlir::spikequant::parseSelection(StringRef text) {
+llvm::Expected<TileSelection> mlir::spikequant::parseSelection(StringRef text) {
   TileSelection selection;
   auto [site, tile] = text.split('[');
   selection.site = site.str();
@@ -41,8 +40,9 @@ mlir::spikequant::parseSelection(StringRef text) {
   if (site.empty() || !isClosed || !parseRange(rows, selection.rows) ||
       !parseRange(columns, selection.columns))
     return llvm::createStringError(
-        "'" + text + "' must be SITE or SITE[rows,columns], for example "
-                     "blk.0.ffn_down[0:64,128:192]");
+        "'" + text +
+        "' must be SITE or SITE[rows,columns], for example "
+        "blk.0.ffn_down[0:64,128:192]");
   return selection;
 }
 
@@ -139,9 +139,8 @@ private:
   /// theta = outputStep / (step s_w) = 2^S / M.
   LogicalResult addThreshold(IntegrateOp op, sq::Layer &layer, float scale) {
     double perMembrane = double(result.network.input.step) * scale;
-    double multiplier =
-        std::round(std::ldexp(perMembrane / selection.outputStep,
-                              thresholdShift));
+    double multiplier = std::round(
+        std::ldexp(perMembrane / selection.outputStep, thresholdShift));
     if (!(multiplier >= 1 && multiplier <= INT32_MAX))
       return op.emitOpError()
              << "SEL-C5: an output step of " << selection.outputStep

@@ -85,6 +85,20 @@ TEST(Bounds, GatedMembraneStaysInside) {
   EXPECT_EQ(layer.membraneBound, 2 * gate);
 }
 
+/// 7 planes on 2 rails per channel and 3 pulses at most; 255 levels.
+TEST(Bounds, RefusesWhatWouldFillTheMemory) {
+  Network network = wideNetwork(20000, 1);
+  network.layers[0].hi = 255;
+  std::string text;
+  Problems problems = exportTo("nir", network, text);
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_NE(problems[0].message.find("NEU-C13: 'w' would have 258 neurons with "
+                                     "280003 synapses each"),
+            std::string::npos)
+      << problems[0].message;
+  EXPECT_TRUE(exportTo("sanafe", wideNetwork(2000, 1), text).empty());
+}
+
 /// Ties round up, so the rails are no mirror images: acc = 4 gives 1, acc = -4
 /// gives 0 for theta = 8.
 TEST(Rails, NegativeLadderIsNotTheMirror) {
