@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Target/Network.h"
+#include "spikequant/Kernel/Integrate.h"
 
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/ErrorHandling.h"
@@ -93,19 +94,20 @@ std::vector<int64_t> spikequant::negativeLadder(const Layer &layer, int64_t o) {
 // Evaluation
 //===----------------------------------------------------------------------===//
 
-static std::vector<int16_t> evaluate(const Network &network,
-                                     std::vector<int16_t> counts) {
+std::vector<std::vector<int16_t>>
+spikequant::evaluateLayers(const Network &network, ArrayRef<int16_t> counts) {
+  std::vector<std::vector<int16_t>> populations = {counts.vec()};
   for (const Layer &layer : network.layers) {
     std::vector<int16_t> next(layer.outputs);
     for (int64_t o = 0; o < layer.outputs; ++o) {
-      int64_t membrane = 0;
-      for (int64_t j = 0; j < layer.inputs; ++j)
-        membrane += int64_t(layer.weight(o, j)) * counts[j];
+      int64_t membrane =
+          integrateRow(populations.back().data(),
+                       layer.weights.data() + o * layer.inputs, layer.inputs);
       next[o] = fireCount(membrane, layer.thresholds[o], layer.lo, layer.hi);
     }
-    counts = std::move(next);
+    populations.push_back(std::move(next));
   }
-  return counts;
+  return populations;
 }
 
 Stimulus spikequant::evaluateNetwork(const Network &network,
@@ -123,8 +125,8 @@ Stimulus spikequant::evaluateNetwork(const Network &network,
           std::clamp<int32_t>(count, -input.windows[j], input.windows[j]));
       stimulus.saturated += exact.back() != saturated.back();
     }
-    std::vector<int16_t> wanted = evaluate(network, exact);
-    std::vector<int16_t> result = evaluate(network, saturated);
+    std::vector<int16_t> wanted = evaluateLayers(network, exact).back();
+    std::vector<int16_t> result = evaluateLayers(network, saturated).back();
     for (auto [want, got] : llvm::zip(wanted, result)) {
       changes += std::abs(want - got);
       stimulus.changedOutputs += want != got;

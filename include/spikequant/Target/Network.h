@@ -88,6 +88,10 @@ std::vector<int64_t> positiveLadder(const Layer &layer, int64_t o);
 /// round up.
 std::vector<int64_t> negativeLadder(const Layer &layer, int64_t o);
 
+/// Counts of the input and of every layer, by the definitions of lib/Kernel.
+std::vector<std::vector<int16_t>>
+evaluateLayers(const Network &network, llvm::ArrayRef<int16_t> counts);
+
 /// Inputs and outputs of one inference.
 struct Sample {
   std::vector<int16_t> counts;  ///< After saturation, what the spikes carry.
