@@ -191,9 +191,9 @@ def test_error_weights(tmp_path, weights, message):
 def test_error_of_the_compiler_names_file_and_line(tmp_path):
     graph = tmp_path / "dynamic.mlir"
     graph.write_text(
-        "func.func @main(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {\n"
-        "  %0 = stablehlo.tanh %x : tensor<?x4xf32>\n"
-        "  return %0 : tensor<?x4xf32>\n"
+        "func.func @main(%n: tensor<1xi32>) -> tensor<?xf32> {\n"
+        "  %0 = stablehlo.dynamic_iota %n, dim = 0 : (tensor<1xi32>) -> tensor<?xf32>\n"
+        "  return %0 : tensor<?xf32>\n"
         "}\n"
     )
     with pytest.raises(SpikeQuantError, match=f"{graph}:[0-9]+:[0-9]+: error: .*static shape"):
