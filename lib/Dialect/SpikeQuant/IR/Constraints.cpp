@@ -133,9 +133,10 @@ LogicalResult mlir::spikequant::verifyEncodeSymbols(
     if (failed(weights) || failed(verifyBits(op, *weights)))
       return failure();
   }
+  // Not ArrayRef{gains, centres}: its elements would be gone inside the loop.
+  FlatSymbolRefAttr symbols[] = {gains, centres};
   WeightsOp arrays[2];
-  for (auto [symbol, array] :
-       llvm::zip_equal(ArrayRef{gains, centres}, arrays)) {
+  for (auto [symbol, array] : llvm::zip_equal(symbols, arrays)) {
     if (!symbol)
       continue;
     auto weights = findChannelArray(op, tables, symbol, channels,
