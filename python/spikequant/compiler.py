@@ -39,6 +39,7 @@ class CompileOptions:
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
+    profile: bool = False
     graphs: Sequence[str] | None = None
 
     def check(self) -> None:
@@ -53,6 +54,7 @@ class CompileOptions:
 
     def tool_arguments(self) -> list[str]:
         arguments = [f"--isa={self.isa}", f"--mcpu={self.mcpu}"]
+        arguments += ["--profile"] if self.profile else []
         if self.method in (FLOAT, OBSERVE):
             return [f"--{self.method}", *arguments]
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]

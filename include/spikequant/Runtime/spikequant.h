@@ -108,6 +108,22 @@ int32_t sq_check(const void *weights);
 /* Runs a graph. Results are bit-identical for any number of threads. */
 int32_t sq_run(const sq_graph *graph, const sq_call *call);
 
+/* Time of a kernel over all calls so far, in a program compiled with --profile:
+ * from the end of the kernel before it to the end of its own barrier, as the
+ * first thread sees it. */
+typedef struct sq_kernel_time {
+  const char *name;
+  int64_t calls;
+  int64_t nanoseconds;
+} sq_kernel_time;
+
+/* Number of kernels that were measured (0 without --profile). Fills `time` if
+ * `index` is one of them. Not while a graph runs. */
+int64_t sq_get_kernel_time(int64_t index, sq_kernel_time *time);
+
+/* Forgets all measured times. */
+void sq_reset_kernel_times(void);
+
 /* A sentence about a status. */
 const char *sq_status_message(int32_t status);
 

@@ -332,8 +332,10 @@ bool ContractionEmitter::isStream() const {
   int64_t bytes = columns * output().elementType.getIntOrFloatBitWidth() / 8;
   for (unsigned loop : reductions)
     bytes *= nest.loops[loop].size;
+  // With several rows panels are worse only where they are narrower than B.
   return rows <= kMostRows && innerRows.empty() && bytes >= kCachedBytes &&
-         columns >= 4 * lanes && nest.loops[reductions.back()].size >= 16;
+         columns >= (rows == 1 ? 4 : 16) * lanes &&
+         nest.loops[reductions.back()].size >= 16;
 }
 
 void ContractionEmitter::emitStream() {

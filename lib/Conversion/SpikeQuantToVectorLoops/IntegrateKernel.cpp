@@ -20,8 +20,6 @@
 
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
-
 using namespace mlir;
 using namespace mlir::spikequant;
 
@@ -115,32 +113,9 @@ Value IntegrateEmitter::offsets(const RegisterBlock &block, int64_t tile,
   return b.extendSigned(c, type);
 }
 
-/// Few rows wait for memory. The codes of all panels are one stream, which the
-/// processor fetches ahead; m and c of a panel are short blocks that it does
-/// not. So group g of a panel fetches the g-th lines of the next panel's.
-void IntegrateEmitter::prefetchParameters(const RegisterBlock &block,
-                                          Value group) {
-  constexpr int64_t kLineBytes = 64;
-  if (shape.rows >= 4 || weights.groups() == 1 || weights.tiles() < 8)
-    return;
-  Value tile = b.createOrFold<arith::MinUIOp>(
-      b.offset(block.panel.firstTile, 4), b.index(weights.tiles() - 4));
-  auto fetch = [&](Value array, int64_t line) {
-    // Four tiles have one line of multipliers and two of offsets per group.
-    Value element = b.offset(b.scale(group, kLineBytes), line);
-    memref::PrefetchOp::create(b, array, {tile, b.index(0), element},
-                               /*isWrite=*/false, /*localityHint=*/3,
-                               /*isDataCache=*/true);
-  };
-  fetch(arrays.weights.multipliers, 0);
-  fetch(arrays.weights.offsets, 0);
-  fetch(arrays.weights.offsets, kLineBytes / 2);
-}
-
 SmallVector<Value> IntegrateEmitter::emitGroup(const RegisterBlock &block,
                                                Value group, int64_t lines,
                                                ValueRange accumulators) {
-  prefetchParameters(block, group);
   int64_t linesPerGroup = weights.group / weights.kPerLine();
   SmallVector<Value> partials =
       emitDots(block, b.scale(group, linesPerGroup), lines);

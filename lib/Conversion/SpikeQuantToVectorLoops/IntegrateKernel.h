@@ -49,7 +49,6 @@ private:
   SmallVector<Value> emitDense(const RegisterBlock &block);
   SmallVector<Value> emitGroup(const RegisterBlock &block, Value group,
                                int64_t lines, ValueRange accumulators);
-  void prefetchParameters(const RegisterBlock &block, Value group);
   SmallVector<Value> emitDots(const RegisterBlock &block, Value firstLine,
                               int64_t lines);
   void emitLine(const RegisterBlock &block, Value line,
