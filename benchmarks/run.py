@@ -105,9 +105,7 @@ def measure(workers: dict[str, Worker], threads: int, rounds: int) -> list[Sampl
             for name, worker in workers.items():
                 times = worker.run(what, count)
                 if number:
-                    samples.append(
-                        Sample(number, threads, name, f"{what} {count}", count, **times)
-                    )
+                    samples.append(Sample(number, threads, name, f"{what} {count}", count, **times))
     return samples
 
 

@@ -32,9 +32,8 @@ class SpikeQuant:
 
         self.session = Session(model, threads)
 
-    def start(self, length: int) -> None:
-        contexts = self.session.contexts
-        self.session.reset(min(c for c in contexts if c >= length))
+    def start(self) -> None:
+        self.session.reset()  # the smallest cache; it grows as in use
 
     def feed(self, ids: list[int]) -> None:
         self.session.feed(ids)
@@ -53,7 +52,7 @@ class Llama:
         )  # fmt: skip
         self.context = self.llama._ctx.ctx
 
-    def start(self, length: int) -> None:
+    def start(self) -> None:
         self.api.llama_memory_clear(self.api.llama_get_memory(self.context), True)
 
     def feed(self, ids: list[int]) -> None:
@@ -69,7 +68,7 @@ SYSTEMS = {"spikequant": SpikeQuant, "llama": Llama}
 
 def run(system: SpikeQuant | Llama, what: str, count: int) -> dict[str, float]:
     ids = tokens(count + 1)
-    system.start(count + 1 if what == "decode" else count)
+    system.start()
     steps = [ids[:count]]
     if what == "decode":
         system.feed(ids[:1])

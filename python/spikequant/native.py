@@ -133,9 +133,6 @@ class NativeModel:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise SpikeQuantError(f"{path}: cannot be mapped: {error}") from error
-        # Large pages where the system has them: every token reads all of the weights.
-        if hasattr(mmap, "MADV_HUGEPAGE"):
-            mapped.madvise(mmap.MADV_HUGEPAGE)
         if len(mapped) != self._model.weights_bytes:
             raise SpikeQuantError(
                 f"{path}: {len(mapped)} bytes where {self._model.weights_bytes} were packed: "
