@@ -7,7 +7,7 @@ VENV := .venv
 BUILD := build
 PYTHON_SOURCES := python/pyproject.toml python/requirements.txt
 
-.PHONY: demo test test-all build setup lint format docs clean
+.PHONY: demo test test-all bench build setup lint format docs clean
 
 demo: build
 	$(VENV)/bin/python tools/dev/demo.py
@@ -19,6 +19,11 @@ test: build
 test-all: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/python tools/dev/run_tests.py --slow
+
+# SpikeQuant against llama.cpp on this machine; `make demo` first.
+bench: build
+	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
+	$(VENV)/bin/python benchmarks/run.py
 
 build: setup
 	@test -f $(BUILD)/build.ninja || cmake --preset release

@@ -22,6 +22,7 @@ namespace mlir::spikequant {
 
 namespace {
 constexpr llvm::StringLiteral kObserveFunction = "sq_rt_observe";
+constexpr llvm::StringLiteral kProfileFunction = "sq_rt_profile";
 
 SmallVector<scf::ParallelOp> getOutermostLoops(func::FuncOp kernel) {
   SmallVector<scf::ParallelOp> loops;
@@ -240,6 +241,61 @@ private:
   const DenseSet<StringAttr> &serial;
 };
 
+/// Calls of the runtime that give the time since the last one to a kernel; the
+/// first of a graph, without a name, starts the clock.
+struct ProfileCalls {
+  explicit ProfileCalls(ModuleOp module) : module(module) {}
+
+  void insert(func::FuncOp graph) {
+    SmallVector<func::CallOp> calls;
+    graph.walk([&](func::CallOp call) {
+      auto callee = module.lookupSymbol<func::FuncOp>(call.getCallee());
+      if (callee && callee->hasAttr(kKernelAttr))
+        calls.push_back(call);
+    });
+    OpBuilder builder = OpBuilder::atBlockBegin(&graph.getBody().front());
+    auto pointer = LLVM::LLVMPointerType::get(builder.getContext());
+    callRuntime(builder,
+                LLVM::ZeroOp::create(builder, graph.getLoc(), pointer));
+    for (func::CallOp call : calls) {
+      Operation *end = call;
+      while (isa_and_nonnull<omp::BarrierOp>(end->getNextNode()))
+        end = end->getNextNode();
+      builder.setInsertionPointAfter(end);
+      callRuntime(builder, getName(builder, call));
+    }
+  }
+
+private:
+  void callRuntime(OpBuilder &builder, Value name) {
+    auto function = module.lookupSymbol<func::FuncOp>(kProfileFunction);
+    if (!function) {
+      OpBuilder end = OpBuilder::atBlockEnd(module.getBody());
+      function = func::FuncOp::create(
+          end, module.getLoc(), kProfileFunction,
+          end.getFunctionType(TypeRange(name.getType()), {}));
+      function.setPrivate();
+    }
+    func::CallOp::create(builder, name.getLoc(), function, ValueRange(name));
+  }
+
+  Value getName(OpBuilder &builder, func::CallOp call) {
+    auto [found, isNew] = names.try_emplace(call.getCallee());
+    if (!isNew)
+      return LLVM::AddressOfOp::create(builder, call.getLoc(), found->second);
+    std::string symbol = ("sq_name_" + call.getCallee()).str();
+    std::string text = call.getCallee().str();
+    text.push_back('\0');
+    Value address = LLVM::createGlobalString(call.getLoc(), builder, symbol,
+                                             text, LLVM::Linkage::Private);
+    found->second = module.lookupSymbol<LLVM::GlobalOp>(symbol);
+    return address;
+  }
+
+  ModuleOp module;
+  llvm::StringMap<LLVM::GlobalOp> names;
+};
+
 LogicalResult shareGraph(func::FuncOp graph, ModuleOp module,
                          const DenseSet<StringAttr> &serial) {
   BarrierPlacement(graph, serial).run();
@@ -252,6 +308,8 @@ LogicalResult shareGraph(func::FuncOp graph, ModuleOp module,
 }
 
 struct WorksharePass : impl::WorkshareBase<WorksharePass> {
+  using WorkshareBase::WorkshareBase;
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     DenseSet<StringAttr> serial;
@@ -262,10 +320,14 @@ struct WorksharePass : impl::WorkshareBase<WorksharePass> {
         if (failed(shareKernel(kernel)))
           return signalPassFailure();
       }
+    ProfileCalls calls(module);
     for (auto graph : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
-      if (!graph.isDeclaration() && getContextArgument(graph, kArenaAttr))
+      if (!graph.isDeclaration() && getContextArgument(graph, kArenaAttr)) {
         if (failed(shareGraph(graph, module, serial)))
           return signalPassFailure();
+        if (profile)
+          calls.insert(graph);
+      }
   }
 };
 } // namespace

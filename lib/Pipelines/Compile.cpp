@@ -215,6 +215,7 @@ Error Compiler::lower(const OutputFolder &folder) {
   return runPasses("lower to LLVM", [&](OpPassManager &pm) {
     LoweringOptions lowering;
     lowering.vnni = usesVnni();
+    lowering.profile = options.profile;
     buildLLVMPipeline(pm, lowering);
   });
 }

@@ -59,7 +59,9 @@ static void addConversions(OpPassManager &pm) {
 
 void buildLLVMPipeline(OpPassManager &pm, const LoweringOptions &options) {
   pm.addNestedPass<func::FuncOp>(createConvertLinalgToVectorLoops());
-  pm.addPass(createWorkshare());
+  WorkshareOptions workshare;
+  workshare.profile = options.profile;
+  pm.addPass(createWorkshare(workshare));
   ConvertDot4ToLLVMOptions dot;
   dot.vnni = options.vnni;
   pm.addPass(createConvertDot4ToLLVM(dot));

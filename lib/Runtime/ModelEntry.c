@@ -4,10 +4,14 @@
 |*
 \*===---------------------------------------------------------------------===*/
 
+#define _POSIX_C_SOURCE 199309L /* clock_gettime */
+
 #include "spikequant/Runtime/spikequant.h"
 
+#include <omp.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -157,6 +161,55 @@ SQ_EXPORT const char *sq_status_message(int32_t status) {
     return "the weights and the arena must be aligned to 64 bytes";
   }
   return "unknown status";
+}
+
+enum { SQ_MOST_KERNELS = 1024 };
+
+static sq_kernel_time kernel_times[SQ_MOST_KERNELS];
+static int64_t kernel_count;
+static int64_t last_nanoseconds;
+
+SQ_EXPORT int64_t sq_get_kernel_time(int64_t index, sq_kernel_time *time) {
+  if (time != NULL && index >= 0 && index < kernel_count)
+    *time = kernel_times[index];
+  return kernel_count;
+}
+
+SQ_EXPORT void sq_reset_kernel_times(void) { kernel_count = 0; }
+
+/* Processor time of the calling thread: neighbours on the machine do not count.
+ */
+static int64_t now_nanoseconds(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+/* The entry of a name, by its address; null if there are too many. */
+static sq_kernel_time *find_kernel_time(const char *name) {
+  for (int64_t i = 0; i < kernel_count; ++i)
+    if (kernel_times[i].name == name)
+      return &kernel_times[i];
+  if (kernel_count == SQ_MOST_KERNELS)
+    return NULL;
+  sq_kernel_time *entry = &kernel_times[kernel_count++];
+  *entry = (sq_kernel_time){name, 0, 0};
+  return entry;
+}
+
+/* Called by generated code, by all threads: a kernel has ended, or with a null
+ * pointer, the graph begins. */
+void sq_rt_profile(const char *name) {
+  if (omp_get_thread_num() != 0)
+    return;
+  if (name != NULL) {
+    sq_kernel_time *entry = find_kernel_time(name);
+    if (entry != NULL) {
+      entry->nanoseconds += now_nanoseconds() - last_nanoseconds;
+      ++entry->calls;
+    }
+  }
+  last_nanoseconds = now_nanoseconds(); /* the search does not count */
 }
 
 /* Called by generated code, by one thread at a time. */

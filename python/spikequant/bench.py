@@ -55,6 +55,38 @@ def measure(
     }
 
 
+def profile(
+    program: str | Path, threads: int = 1, prompt_length: int = 128, decode_tokens: int = 64
+) -> dict:
+    """Time of each kernel, in the first thread and with its barrier, longest first.
+
+    Two lists, `prefill_kernels` (of one prompt) and `decode_kernels` (of one token), of objects
+    with `name`, `calls` and `milliseconds`. The program must be compiled with `--profile`.
+    """
+    session = Session(program, threads)
+    prefill = _kernels(session, lambda: _prefill(session, prompt_length), 1)
+    decode = _kernels(session, lambda: _decode(session, decode_tokens), decode_tokens)
+    return {"prefill_kernels": prefill, "decode_kernels": decode}
+
+
+def _kernels(session: Session, work: Callable[[], float], steps: int) -> list[dict]:
+    work()
+    session.model.reset_kernel_times()
+    for _ in range(_REPEATS):
+        work()
+    times = session.model.kernel_times()
+    if not times:
+        raise SpikeQuantError(
+            f"{session.model.folder} measures no kernels: compile it with --profile"
+        )
+    runs = _REPEATS * steps
+    kernels = [
+        {"name": name, "calls": calls / runs, "milliseconds": nanoseconds / runs / 1e6}
+        for name, calls, nanoseconds in times
+    ]
+    return sorted(kernels, key=lambda kernel: -kernel["milliseconds"])
+
+
 def resident_bytes() -> int:
     """Resident memory of this process, Python included."""
     for line in Path("/proc/self/status").read_text().splitlines():

@@ -40,6 +40,7 @@ class CompileOptions:
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
+    profile: bool = False
     graphs: Sequence[str] | None = None
     shapes: Shapes | None = None
 
@@ -55,6 +56,7 @@ class CompileOptions:
 
     def tool_arguments(self) -> list[str]:
         arguments = [f"--isa={self.isa}", f"--mcpu={self.mcpu}"]
+        arguments += ["--profile"] if self.profile else []
         if self.method in (FLOAT, OBSERVE):
             return [f"--{self.method}", *arguments]
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import SpikeQuantError
 from .native_graph import ArraySpec, Graph, Observer
-from .native_types import ABI_VERSION, SqCall, SqGraph, SqModel, aligned_zeros
+from .native_types import ABI_VERSION, SqCall, SqGraph, SqKernelTime, SqModel, aligned_zeros
 
 __all__ = ["ArraySpec", "Graph", "NativeModel", "Observer"]
 
@@ -73,6 +73,24 @@ class NativeModel:
 
     def run(self, graph: SqGraph, call: SqCall) -> None:
         self._check(self._library.sq_run(ctypes.byref(graph), ctypes.byref(call)))
+
+    def kernel_times(self) -> list[tuple[str, int, int]]:
+        """Name, calls and nanoseconds of each kernel; empty if not compiled with --profile."""
+        if not hasattr(self._library, "sq_get_kernel_time"):
+            return []
+        self._library.sq_get_kernel_time.restype = ctypes.c_int64
+        self._library.sq_get_kernel_time.argtypes = [ctypes.c_int64, ctypes.c_void_p]
+        entry = SqKernelTime()
+        count = self._library.sq_get_kernel_time(-1, None)
+        times = []
+        for index in range(count):
+            self._library.sq_get_kernel_time(index, ctypes.byref(entry))
+            times.append((entry.name.decode(), entry.calls, entry.nanoseconds))
+        return times
+
+    def reset_kernel_times(self) -> None:
+        if hasattr(self._library, "sq_reset_kernel_times"):
+            self._library.sq_reset_kernel_times()
 
     def _read_json(self, name: str) -> dict:
         hint = "make one with 'spikequant compile'"

@@ -74,6 +74,14 @@ class SqModel(ctypes.Structure):
     ]
 
 
+class SqKernelTime(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("calls", ctypes.c_int64),
+        ("nanoseconds", ctypes.c_int64),
+    ]
+
+
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Zeros at a 64-byte boundary."""
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

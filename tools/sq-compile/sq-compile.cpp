@@ -62,6 +62,9 @@ cl::opt<std::string> method("method", cl::init("spike"),
                             cl::cat(category));
 cl::opt<bool> taps("taps", cl::desc("Show the counts of every site"),
                    cl::cat(category));
+cl::opt<bool> profile("profile",
+                      cl::desc("Measure the time of each kernel, for bench"),
+                      cl::cat(category));
 cl::opt<std::string> cpu("mcpu", cl::init("native"),
                          cl::desc("Processor to generate code for"),
                          cl::cat(category));
@@ -135,6 +138,7 @@ CompileOptions getOptions(const char *program) {
   options.headBits = headBits;
   options.method = method;
   options.taps = taps;
+  options.profile = profile;
   options.cpu = cpu;
   options.instructions = instructions;
   options.runtimeFolder = getRuntimeFolder(program);

@@ -157,7 +157,14 @@ def Workshare : Pass<"spikequant-workshare", "::mlir::ModuleOp"> {
     // becomes
     omp.wsloop { omp.loop_nest (%i) : index = (%c0) to (%c8) step (%c1) { .. omp.yield } }
     ```
+
+    With `profile` the runtime reads the clock at the start of the graph and after
+    each kernel, its barrier included, under the kernel's name.
   }];
+  let options = [
+    Option<"profile", "profile", "bool", /*default=*/"false",
+           "Tell the runtime about the end of each kernel">
+  ];
   let dependentDialects = ["::mlir::omp::OpenMPDialect", "::mlir::LLVM::LLVMDialect",
                            "::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
 }

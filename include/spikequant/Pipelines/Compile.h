@@ -46,6 +46,7 @@ struct CompileOptions {
   unsigned group = 32;   ///< input channels per multiplier; 0: the whole row
   unsigned headBits = 8; ///< of the result's weights and of embeddings
   std::string method = "spike";
+  bool profile = false; ///< measure the time of each kernel
   bool taps = false; ///< also return the counts of every site
   std::string cpu = "native";
   InstructionSet instructions = InstructionSet::Automatic;

@@ -16,6 +16,9 @@ struct LoweringOptions : PassPipelineOptions<LoweringOptions> {
   PassOptions::Option<bool> vnni{
       *this, "vnni", llvm::cl::init(false),
       llvm::cl::desc("Use the AVX-512 VNNI instructions")};
+  PassOptions::Option<bool> profile{
+      *this, "profile", llvm::cl::init(false),
+      llvm::cl::desc("Measure the time of each kernel")};
 };
 
 /// What every stage expects of a graph: helper functions inlined, elementwise

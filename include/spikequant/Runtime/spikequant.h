@@ -1,10 +1,13 @@
-/*===- spikequant.h - C interface of a compiled model ------------------------===*\
+/*===- spikequant.h - C interface of a compiled model
+------------------------===*\
 |*
 |* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 |*
 |* A compiled folder holds `model.so` and `weights.sqw`. `model.so` exports the
-|* functions below. It allocates nothing and keeps no state: the caller owns every
-|* buffer, so one mapped weights file can serve any number of contexts, each used
+|* functions below. It allocates nothing and keeps no state: the caller owns
+every
+|* buffer, so one mapped weights file can serve any number of contexts, each
+used
 |* by one caller at a time.
 |*
 \*===--------------------------------------------------------------------------===*/
@@ -36,9 +39,10 @@ enum sq_element_type {
 /* Results of sq_run. */
 enum sq_status {
   SQ_OK = 0,
-  SQ_BAD_CALL = 1,     /* a null pointer, a wrong struct size, threads < 1 */
-  SQ_BAD_CPU = 2,      /* the processor lacks a feature the code was built for */
-  SQ_BAD_WEIGHTS = 3,  /* the weights file is not the one the code was built with */
+  SQ_BAD_CALL = 1, /* a null pointer, a wrong struct size, threads < 1 */
+  SQ_BAD_CPU = 2,  /* the processor lacks a feature the code was built for */
+  SQ_BAD_WEIGHTS =
+      3, /* the weights file is not the one the code was built with */
   SQ_BAD_ALIGNMENT = 4 /* arena not aligned to 64 bytes */
 };
 
@@ -63,20 +67,21 @@ typedef struct sq_array {
 
 /* One run of one graph. */
 typedef struct sq_call {
-  uint64_t size;                /* sizeof(sq_call) */
-  int64_t threads;              /* at least 1 */
-  const void *weights;          /* weights.sqw, whole, 64-byte aligned */
-  void *arena;                  /* sq_graph.arena_bytes, 64-byte aligned */
-  void *const *arguments;       /* one pointer per argument that is no weight */
-  void *const *results;         /* one pointer per result */
-  int64_t *salient;             /* [site_count] counters that are added to */
-  sq_observe_fn observe;        /* may be null */
+  uint64_t size;          /* sizeof(sq_call) */
+  int64_t threads;        /* at least 1 */
+  const void *weights;    /* weights.sqw, whole, 64-byte aligned */
+  void *arena;            /* sq_graph.arena_bytes, 64-byte aligned */
+  void *const *arguments; /* one pointer per argument that is no weight */
+  void *const *results;   /* one pointer per result */
+  int64_t *salient;       /* [site_count] counters that are added to */
+  sq_observe_fn observe;  /* may be null */
   void *observe_user;
 } sq_call;
 
 typedef struct sq_graph {
   const char *name;
-  void (*body)(const sq_call *); /* run by every thread of one parallel region */
+  void (*body)(
+      const sq_call *); /* run by every thread of one parallel region */
   int64_t arena_bytes;
   int64_t argument_count;
   const sq_array *arguments;
@@ -107,6 +112,22 @@ int32_t sq_check(const void *weights);
 
 /* Runs a graph. Results are bit-identical for any number of threads. */
 int32_t sq_run(const sq_graph *graph, const sq_call *call);
+
+/* Processor time of the first thread in a kernel over all calls so far, in a
+ * program compiled with --profile: from the end of the kernel before it to the
+ * end of its own barrier. */
+typedef struct sq_kernel_time {
+  const char *name;
+  int64_t calls;
+  int64_t nanoseconds;
+} sq_kernel_time;
+
+/* Number of kernels that were measured (0 without --profile). Fills `time` if
+ * `index` is one of them. Not while a graph runs. */
+int64_t sq_get_kernel_time(int64_t index, sq_kernel_time *time);
+
+/* Forgets all measured times. */
+void sq_reset_kernel_times(void);
 
 /* A sentence about a status. */
 const char *sq_status_message(int32_t status);

@@ -15,13 +15,13 @@
 // Columns are outside rows, so that a panel of B stays in cache. The last
 // panel masks the lanes beyond n; the last row tile has fewer rows.
 //
-// One row and a large B read each element of B once, so memory is the limit:
+// Few rows and a large B read each element of B once, so memory is the limit:
 //
 //   scf.parallel (batch.., wide column chunk):
-//     scf.for 16 steps of k:
-//       broadcast 16 scalars of A
+//     scf.for 16 steps of k (fewer for more rows):
+//       broadcast 16 scalars of A, of each row
 //       scf.for vector of the chunk:
-//         load the accumulator, 16 fused multiply-adds, store it
+//         load the rows' accumulators, 16 fused multiply-adds each, store them
 //
 // reads 16 rows of B side by side in address order, 1.6 to 1.8 times as fast
 // from memory as panels are. Every element still adds k ascending.
@@ -75,6 +75,9 @@ private:
                    int64_t vector, RegisterTile tile);
   Value tailMask(RegisterTile tile);
 
+  int64_t rowOffset(const NestAccess &access, int64_t number) const {
+    return row < 0 ? 0 : access.strides[row] * number;
+  }
   const NestAccess &scalars() const { return nest.accesses[1 - panelInput]; }
   const NestAccess &panel() const { return nest.accesses[panelInput]; }
   const NestAccess &output() const { return nest.accesses[2]; }
@@ -143,7 +146,6 @@ LogicalResult ContractionEmitter::classify() {
 void ContractionEmitter::chooseTile() {
   bool manyRegisters = b.options.vectorBits >= 512;
   int64_t mostRows = manyRegisters ? 8 : 6;
-  rows = row < 0 ? 1 : nest.loops[row].size;
   tile.rows = ceilDiv(rows, ceilDiv(rows, mostRows));
   tile.vectors = tile.rows > 4 ? 2 : 4;
   if (!manyRegisters && tile.rows > 2)
@@ -179,6 +181,7 @@ LogicalResult ContractionEmitter::emit() {
   if (largest != innerRows.end()) {
     row = *largest;
     innerRows.erase(largest);
+    rows = nest.loops[row].size;
   }
   for (unsigned loop : outer)
     outerCount *= nest.loops[loop].size;
@@ -261,8 +264,8 @@ Value ContractionEmitter::loadVector(unsigned number, const Position &position,
                                      int64_t rowNumber, int64_t vectorNumber,
                                      RegisterTile tile) {
   const NestAccess &access = nest.accesses[number];
-  int64_t step = row < 0 ? 0 : access.strides[row] * rowNumber;
-  Value offset = b.add(position.offsets[number], step + vectorNumber * lanes);
+  Value offset = b.add(position.offsets[number],
+                       rowOffset(access, rowNumber) + vectorNumber * lanes);
   if (tile.tail == 0 || vectorNumber + 1 < tile.vectors)
     return b.load(access, offset, 1, lanes);
   auto type = VectorType::get({lanes}, access.elementType);
@@ -275,8 +278,8 @@ Value ContractionEmitter::loadVector(unsigned number, const Position &position,
 void ContractionEmitter::storeVector(Value value, const Position &position,
                                      int64_t rowNumber, int64_t vectorNumber,
                                      RegisterTile tile) {
-  int64_t step = row < 0 ? 0 : output().strides[row] * rowNumber;
-  Value offset = b.add(position.offsets[2], step + vectorNumber * lanes);
+  Value offset = b.add(position.offsets[2],
+                       rowOffset(output(), rowNumber) + vectorNumber * lanes);
   if (tile.tail == 0 || vectorNumber + 1 < tile.vectors)
     return b.store(output(), value, offset, 1, lanes);
   vector::MaskedStoreOp::create(b.builder, b.loc, output().base,
@@ -291,9 +294,9 @@ SmallVector<Value> ContractionEmitter::emitStep(const Position &position,
     vectors.push_back(loadVector(panelInput, position, 0, i, tile));
   unsigned scalarInput = 1 - panelInput;
   for (int64_t r = 0; r < tile.rows; ++r) {
-    int64_t step = row < 0 ? 0 : scalars().strides[row] * r;
-    Value scalar =
-        b.load(scalars(), b.add(position.offsets[scalarInput], step), 0, lanes);
+    Value offset =
+        b.add(position.offsets[scalarInput], rowOffset(scalars(), r));
+    Value scalar = b.load(scalars(), offset, 0, lanes);
     for (int64_t i = 0; i < tile.vectors; ++i) {
       SmallVector<Value> arguments = {scalar, vectors[i],
                                       values[r * tile.vectors + i]};
@@ -321,16 +324,18 @@ void ContractionEmitter::emitTile(Position position, RegisterTile tile) {
 }
 
 //===----------------------------------------------------------------------===//
-// One row, large panel: rows of the panel as streams
+// Few rows, large panel: rows of the panel as streams
 //===----------------------------------------------------------------------===//
 
 bool ContractionEmitter::isStream() const {
-  constexpr int64_t kCachedBytes = 64 * 1024;
+  constexpr int64_t kCachedBytes = 64 * 1024, kMostRows = 4;
   int64_t bytes = columns * output().elementType.getIntOrFloatBitWidth() / 8;
   for (unsigned loop : reductions)
     bytes *= nest.loops[loop].size;
-  return row < 0 && innerRows.empty() && bytes >= kCachedBytes &&
-         columns >= 4 * lanes && nest.loops[reductions.back()].size >= 16;
+  // With several rows panels are worse only where they are narrower than B.
+  return rows <= kMostRows && innerRows.empty() && bytes >= kCachedBytes &&
+         columns >= (rows == 1 ? 4 : 16) * lanes &&
+         nest.loops[reductions.back()].size >= 16;
 }
 
 void ContractionEmitter::emitStream() {
@@ -359,7 +364,11 @@ void ContractionEmitter::emitStreamSteps(Position position, Value lower,
     });
   }
   unsigned inner = reductions.back();
-  int64_t steps = b.options.vectorBits >= 512 ? 16 : 8;
+  // Of the registers, half (or three quarters) hold scalars.
+  int64_t registers = b.options.vectorBits >= 512 ? 16 : 8;
+  int64_t steps = rows == 1
+                      ? registers
+                      : llvm::bit_floor<uint64_t>(registers * 3 / 2 / rows);
   int64_t size = nest.loops[inner].size, whole = size - size % steps;
   b.loop(b.index(0), b.index(whole), steps, [&](Value k) {
     emitStreamBlock(b.advance(position, inner, k), lower, upper, steps);
@@ -374,37 +383,47 @@ void ContractionEmitter::emitStreamBlock(Position position, Value lower,
   unsigned inner = reductions.back(), scalarInput = 1 - panelInput;
   SmallVector<Value> broadcasts;
   for (int64_t step = 0; step < steps; ++step)
-    broadcasts.push_back(b.load(
-        scalars(),
-        b.add(position.offsets[scalarInput], step * scalars().strides[inner]),
-        0, lanes));
+    for (int64_t r = 0; r < rows; ++r)
+      broadcasts.push_back(b.load(
+          scalars(),
+          b.add(position.offsets[scalarInput],
+                step * scalars().strides[inner] + rowOffset(scalars(), r)),
+          0, lanes));
   int64_t whole = columns - columns % lanes;
   b.loop(lower, b.min(upper, whole), lanes, [&](Value element) {
-    emitStreamVector(b.advance(position, column, element), broadcasts, {1, 1});
+    emitStreamVector(b.advance(position, column, element), broadcasts,
+                     {rows, 1});
   });
   if (whole == columns)
     return;
   b.loop(b.max(lower, whole), upper, lanes, [&](Value element) {
     emitStreamVector(b.advance(position, column, element), broadcasts,
-                     {1, 1, columns - whole});
+                     {rows, 1, columns - whole});
   });
 }
 
 void ContractionEmitter::emitStreamVector(const Position &position,
                                           ArrayRef<Value> broadcasts,
                                           RegisterTile tile) {
-  Value sum = loadVector(2, position, 0, 0, tile);
+  SmallVector<Value> sums;
+  for (int64_t r = 0; r < rows; ++r)
+    sums.push_back(loadVector(2, position, r, 0, tile));
   int64_t stride = panel().strides[reductions.back()];
-  for (auto [step, scalar] : llvm::enumerate(broadcasts)) {
+  for (int64_t step = 0, count = broadcasts.size() / rows; step < count;
+       ++step) {
     Position at = position;
     at.offsets[panelInput] = b.add(at.offsets[panelInput], step * stride);
-    SmallVector<Value> arguments = {
-        scalar, loadVector(panelInput, at, 0, 0, tile), sum};
-    if (panelInput == 0)
-      std::swap(arguments[0], arguments[1]);
-    sum = b.payload(arguments, at, column, lanes)[0];
+    Value vector = loadVector(panelInput, at, 0, 0, tile);
+    for (int64_t r = 0; r < rows; ++r) {
+      SmallVector<Value> arguments = {broadcasts[step * rows + r], vector,
+                                      sums[r]};
+      if (panelInput == 0)
+        std::swap(arguments[0], arguments[1]);
+      sums[r] = b.payload(arguments, at, column, lanes)[0];
+    }
   }
-  storeVector(sum, position, 0, 0, tile);
+  for (int64_t r = 0; r < rows; ++r)
+    storeVector(sums[r], position, r, 0, tile);
 }
 
 LogicalResult mlir::spikequant::emitContraction(NestBuilder &b) {

@@ -80,6 +80,9 @@ def _add_code_arguments(parser) -> None:
     parser.add_argument(
         "--taps", action="store_true", help="show every count and membrane to 'run --record'"
     )
+    parser.add_argument(
+        "--profile", action="store_true", help="measure each kernel for 'bench --profile'"
+    )
 
 
 def run(options) -> dict:
@@ -97,6 +100,7 @@ def run(options) -> dict:
         isa=options.isa,
         mcpu=options.mcpu,
         taps=options.taps,
+        profile=options.profile,
         graphs=options.graphs.split(",") if options.graphs else None,
         shapes=parse_shapes(options.shape),
     )
