@@ -44,6 +44,12 @@ def add_arguments(parser) -> None:
         metavar="N",
         help="tokens per window, one of the bundle's contexts (default: 1024, or the largest)",
     )
+    parser.add_argument(
+        "--gram",
+        action="store_true",
+        help="also collect X^T X of every site, into CALIB.gram: 'spikequant compile' then rounds "
+        "weights for the least error of the outputs (4 channels^2 bytes for each site)",
+    )
     add_threads(parser)
 
 
@@ -73,6 +79,7 @@ def _run_text(options, report) -> None:
         options.context,
         options.threads,
         report,
+        options.gram,
     )
 
 
@@ -80,5 +87,11 @@ def _run_inputs(options, report) -> None:
     from ..calibrate import calibrate_inputs
 
     calibrate_inputs(
-        options.source, options.weights, options.inputs, options.output, options.threads, report
+        options.source,
+        options.weights,
+        options.inputs,
+        options.output,
+        options.threads,
+        report,
+        options.gram,
     )
