@@ -52,7 +52,9 @@ LogicalResult mlir::spikequant::verifyEncodeAttributes(Operation *op,
                                                        StringRef site) {
   if (failed(verifyStep(op, step, "ENC-C3")))
     return failure();
-  if (tolerance != 0 && tolerance != 1)
+  bool reachesAll =
+      isa<EncodeSplitOp>(op) && tolerance == ::spikequant::maxCount;
+  if (tolerance != 0 && tolerance != 1 && !reachesAll)
     return op->emitOpError()
            << "ENC-C4: tolerance must be 0 or 1, not " << tolerance;
   if (site.empty())
@@ -133,9 +135,9 @@ LogicalResult mlir::spikequant::verifyEncodeSymbols(
     if (failed(weights) || failed(verifyBits(op, *weights)))
       return failure();
   }
+  const FlatSymbolRefAttr symbols[] = {gains, centres};
   WeightsOp arrays[2];
-  for (auto [symbol, array] :
-       llvm::zip_equal(ArrayRef{gains, centres}, arrays)) {
+  for (auto [symbol, array] : llvm::zip_equal(symbols, arrays)) {
     if (!symbol)
       continue;
     auto weights = findChannelArray(op, tables, symbol, channels,
