@@ -69,8 +69,10 @@ static Expected<MatrixXd> factorise(function_ref<double(int64_t, int64_t)> gram,
     }
   fixBlocking();
   Eigen::LLT<Eigen::Ref<MatrixXd>> factor(matrix);
-  // A NaN passes every comparison of the factorisation.
-  if (factor.info() != Eigen::Success || !matrix.allFinite())
+  // A NaN passes every comparison, but reaches the diagonal of its row. (The
+  // upper triangle is not set.)
+  if (factor.info() != Eigen::Success ||
+      !matrix.diagonal().allFinite())
     return createStringError("site '" + site +
                              "': the Gram matrix is not positive "
                              "semidefinite; calibrate again");
