@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+
 from spikequant import bundle
 
 

@@ -234,8 +234,8 @@ int32_t sq_calibration_merge_gram_files(int32_t count, const char *const *paths,
                                         const char *output) {
   Error error =
       count < 1 ? createStringError("no Gram files to merge")
-                : mergeGramFiles(
-                      std::vector<std::string>(paths, paths + count), output);
+                : mergeGramFiles(std::vector<std::string>(paths, paths + count),
+                                 output);
   return error ? report(nullptr, std::move(error)) : 0;
 }
 

@@ -102,8 +102,8 @@ Error spikequant::mergeGramFiles(ArrayRef<std::string> paths,
     if (!file)
       return file.takeError();
     for (const GramFile::Site &site : file->getSites()) {
-      auto [entry, fresh] = total.try_emplace(site.name, site.name,
-                                              uint32_t(site.gram.channels));
+      auto [entry, fresh] =
+          total.try_emplace(site.name, site.name, uint32_t(site.gram.channels));
       if (Error error = entry->second.merge(site.gram))
         return createStringError(path + ": " + toString(std::move(error)));
     }
@@ -170,8 +170,8 @@ static Expected<GramFile::Site> readSite(const json::Value &value,
   if ((data.size() - offset) / sizeof(int64_t) < count)
     return damaged(path, "site '" + *name + "' ends after the file");
   GramFile::Site site{name->str(), {uint64_t(channels), uint64_t(rows), {}}};
-  site.gram.sums = ArrayRef(
-      reinterpret_cast<const int64_t *>(data.data() + offset), count);
+  site.gram.sums =
+      ArrayRef(reinterpret_cast<const int64_t *>(data.data() + offset), count);
   for (int64_t c = 0; c < channels; ++c)
     if (site.gram.sums[gram::triangleSize(c) + c] < 0)
       return damaged(path, "site '" + *name + "' has a negative square");
@@ -212,8 +212,9 @@ Expected<GramFile> GramFile::open(StringRef path) {
 }
 
 const GramView *GramFile::find(StringRef name) const {
-  auto site = llvm::lower_bound(
-      sites, name,
-      [](const Site &site, StringRef name) { return site.name < name; });
+  auto site =
+      llvm::lower_bound(sites, name, [](const Site &site, StringRef name) {
+        return site.name < name;
+      });
   return site != sites.end() && site->name == name ? &site->gram : nullptr;
 }

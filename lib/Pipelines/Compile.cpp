@@ -98,8 +98,7 @@ Error checkGrams(const ::spikequant::GramFile &grams, StringRef calibration) {
     auto *site = data->findSite(name);
     if (!site || site->getRows() != gram.rows ||
         site->getChannels() != gram.channels)
-      return createStringError("'" +
-                               ::spikequant::gramPathOf(calibration) +
+      return createStringError("'" + ::spikequant::gramPathOf(calibration) +
                                "' belongs to another calibration than '" +
                                calibration + "'; calibrate again with --gram");
   }
@@ -118,8 +117,9 @@ openGrams(const CompileOptions &options) {
   if (options.calibration.empty() || !sys::fs::exists(path))
     return createStringError("second-order rounding needs a calibration with "
                              "Gram matrices ('" +
-                             path + "' is missing): 'spikequant calibrate "
-                                    "--gram' collects them");
+                             path +
+                             "' is missing): 'spikequant calibrate "
+                             "--gram' collects them");
   auto grams = ::spikequant::GramFile::open(path);
   if (!grams)
     return grams.takeError();
@@ -242,9 +242,8 @@ Error Compiler::lower(const OutputFolder &folder) {
       }))
     return failure;
   progress.begin("pack weights");
-  Expected<PackedFileInfo> packed =
-      packWeights(*module, options.weights, folder.file("weights.sqw"),
-                  secondOrder);
+  Expected<PackedFileInfo> packed = packWeights(
+      *module, options.weights, folder.file("weights.sqw"), secondOrder);
   if (!packed)
     return packed.takeError();
   weights = *packed;

@@ -71,8 +71,7 @@ static Expected<MatrixXd> factorise(function_ref<double(int64_t, int64_t)> gram,
   Eigen::LLT<Eigen::Ref<MatrixXd>> factor(matrix);
   // A NaN passes every comparison, but reaches the diagonal of its row. (The
   // upper triangle is not set.)
-  if (factor.info() != Eigen::Success ||
-      !matrix.diagonal().allFinite())
+  if (factor.info() != Eigen::Success || !matrix.diagonal().allFinite())
     return createStringError("site '" + site +
                              "': the Gram matrix is not positive "
                              "semidefinite; calibrate again");
@@ -102,8 +101,8 @@ ErrorFeedback::compute(int64_t channels,
     importance[j] = std::pow(scale[j] * pivot, 2);
     float *row = result.coefficients.data() + j * (j - 1) / 2;
     for (int64_t i = 0; i < j; ++i)
-      row[i] = float((*factor)(last - i, last - j) / pivot * scale[i] /
-                     scale[j]);
+      row[i] =
+          float((*factor)(last - i, last - j) / pivot * scale[i] / scale[j]);
   }
   double largest = importance.maxCoeff();
   for (double value : importance)

@@ -135,9 +135,9 @@ static void fillReport(ArrayRef<TileErrors> tiles, RoundedMatrix &matrix) {
     matrix.report.relativeFrobenius = std::sqrt(squaredError / squaredWeight);
 }
 
-Expected<RoundedMatrix> spikequant::roundToCodes(
-    MatrixView weights, const RoundingOptions &options, StringRef name,
-    const ErrorFeedback *feedback) {
+Expected<RoundedMatrix>
+spikequant::roundToCodes(MatrixView weights, const RoundingOptions &options,
+                         StringRef name, const ErrorFeedback *feedback) {
   if (Error failure = checkArguments(weights, options, name))
     return std::move(failure);
   if (feedback && feedback->getChannels() != weights.k)

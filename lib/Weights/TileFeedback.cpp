@@ -47,8 +47,7 @@ void TileRounding::addFeedback(int64_t begin, int64_t end, int64_t errorEnd) {
                 &weights[j * lanes]);
 }
 
-void TileRounding::writeGroupWithFeedback(int64_t g,
-                                          Lanes<int64_t> &rowSums) {
+void TileRounding::writeGroupWithFeedback(int64_t g, Lanes<int64_t> &rowSums) {
   int64_t begin = groupBegin(g), end = groupEnd(g);
   for (int64_t j = begin; j < end; ++j) {
     addProducts(&errors[begin * lanes],

@@ -140,9 +140,8 @@ GroupGrid TileRounding::findGrid(int64_t g) {
     for (int64_t l = 0; l < lanes; ++l)
       normalised[j * lanes + l] = (w[j * lanes + l] - low[l]) * reciprocal[l];
 
-  Lanes<GridCandidate> best =
-      bestCandidate(candidates, normalised.data(), importance.data() + begin,
-                    count, top);
+  Lanes<GridCandidate> best = bestCandidate(
+      candidates, normalised.data(), importance.data() + begin, count, top);
   GroupGrid grid;
   for (int64_t l = 0; l < lanes; ++l) {
     bool constant = reciprocal[l] == 0.0f;

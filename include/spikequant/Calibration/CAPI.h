@@ -65,8 +65,8 @@ SQ_CALIBRATION_API int32_t sq_calibration_save(sq_calibration *collector,
                                                const char *path);
 
 /* Writes the file of Gram matrices, atomically. */
-SQ_CALIBRATION_API int32_t
-sq_calibration_save_grams(sq_calibration *collector, const char *path);
+SQ_CALIBRATION_API int32_t sq_calibration_save_grams(sq_calibration *collector,
+                                                     const char *path);
 
 /* Adds the statistics of a file to the collector; both must have the same
    sites. Nothing is changed on failure. */

@@ -43,8 +43,8 @@ struct SecondOrderOptions {
 /// Writes the arrays of all `spikequant.weights` operations of the module to
 /// `path` and puts their places in the file on the operations
 /// (`spikequant.layout`). Sources are read from `safetensorsPath`, which may be
-/// empty if no operation has a source. Errors name the weight and the file; with
-/// Gram matrices, a site that has none is one.
+/// empty if no operation has a source. Errors name the weight and the file;
+/// with Gram matrices, a site that has none is one.
 llvm::Expected<PackedFileInfo>
 packWeights(ModuleOp module, llvm::StringRef safetensorsPath,
             llvm::StringRef path, const SecondOrderOptions &secondOrder = {});

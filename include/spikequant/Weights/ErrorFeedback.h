@@ -1,4 +1,5 @@
-//===- ErrorFeedback.h - second-order rounding from second moments -*- C++ -*-===//
+//===- ErrorFeedback.h - second-order rounding from second moments -*- C++
+//-*-===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //

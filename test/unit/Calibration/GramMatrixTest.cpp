@@ -4,8 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Calibration/CAPI.h"
 #include "spikequant/Calibration/GramMatrix.h"
+#include "spikequant/Calibration/CAPI.h"
 
 #include "llvm/ADT/SmallString.h"
 #include "llvm/Support/Endian.h"
@@ -152,9 +152,8 @@ protected:
   /// The message of opening `bytes`, with the checksum put right.
   std::string openEdited(std::string bytes, bool fixChecksum = true) const {
     if (fixChecksum && bytes.size() >= 64)
-      support::endian::write64le(
-          bytes.data() + 40,
-          xxh3_64bits(StringRef(bytes).substr(64)));
+      support::endian::write64le(bytes.data() + 40,
+                                 xxh3_64bits(StringRef(bytes).substr(64)));
     Expected<GramFile> file = GramFile::open(write(bytes));
     return file ? "" : toString(file.takeError());
   }

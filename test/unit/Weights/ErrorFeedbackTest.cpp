@@ -32,9 +32,7 @@ struct Layer {
       sum += double(inputs[r * k + i]) * double(inputs[r * k + j]);
     return sum;
   }
-  MatrixView view() const {
-    return MatrixView::rowMajor(weights.data(), n, k);
-  }
+  MatrixView view() const { return MatrixView::rowMajor(weights.data(), n, k); }
   ErrorFeedback feedback(Damping damping = {}) const {
     return cantFail(ErrorFeedback::compute(
         k, [&](int64_t i, int64_t j) { return gram(i, j); }, "in", damping));
@@ -113,8 +111,8 @@ void checkPromises(const Layer &layer, const RoundedMatrix &rounded) {
       ASSERT_LT(rounded.codes[o * layer.k + j], 1 << rounded.bits);
       sum += std::abs(rounded.weightAt(o, j));
       double w = layer.weights[o * layer.k + j];
-      error += std::pow(
-          w - double(rounded.scales[o]) * rounded.weightAt(o, j), 2);
+      error +=
+          std::pow(w - double(rounded.scales[o]) * rounded.weightAt(o, j), 2);
       total += w * w;
     }
     ASSERT_LT(127 * sum, int64_t{1} << 31);
@@ -156,8 +154,10 @@ TEST(ErrorFeedback, LowersTheOutputErrorOfCorrelatedInputs) {
     int bits;
     double atMost; ///< Of nearest rounding's error.
   };
-  const Case cases[] = {{128, 32, 4, 0.6}, {256, 64, 3, 0.6},
-                        {96, 1000, 4, 0.6}, {130, 32, 2, 0.8},
+  const Case cases[] = {{128, 32, 4, 0.6},
+                        {256, 64, 3, 0.6},
+                        {96, 1000, 4, 0.6},
+                        {130, 32, 2, 0.8},
                         {64, 32, 8, 0.6}};
   uint32_t seed = 0;
   for (const Case &test : cases) {
@@ -270,9 +270,9 @@ TEST(ErrorFeedback, ThreadsDoNotMatter) {
   RoundedMatrix many = round(layer, {}, &feedback);
   // Rows alone are what they are among others.
   for (int64_t o : {0, 17, 99}) {
-    RoundedMatrix one = cantFail(roundToCodes(
-        MatrixView::rowMajor(&layer.weights[o * 160], 1, 160), {}, "w",
-        &feedback));
+    RoundedMatrix one = cantFail(
+        roundToCodes(MatrixView::rowMajor(&layer.weights[o * 160], 1, 160), {},
+                     "w", &feedback));
     EXPECT_EQ(one.scales[0], many.scales[o]);
     EXPECT_TRUE(std::equal(one.codes.begin(), one.codes.end(),
                            many.codes.begin() + o * 160));
