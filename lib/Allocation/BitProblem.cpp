@@ -34,12 +34,24 @@ Expected<StepRule> spikequant::parseStepRule(StringRef name) {
                            "'; choose budget, mad or percentile");
 }
 
+/// Exact zeros (behind a ReLU, half of all values) are rounded without error
+/// and say nothing about the size of the others.
+static double getMedianOfNonzero(const SiteStatistics &statistics) {
+  double zeros = 0.0, finite = 0.0;
+  for (uint32_t c = 0; c < statistics.getChannels(); ++c) {
+    zeros += statistics.getCount(c, magnitude::tinyBin);
+    finite += double(statistics.getFiniteCount(c));
+  }
+  double zeroShare = finite > 0.0 ? zeros / finite : 0.0;
+  return statistics.getPercentile(0.5 + 0.5 * zeroShare);
+}
+
 SiteProblem &BitProblem::addSite(const SiteStatistics &statistics,
                                  double fanOut) {
   SiteProblem &site = sites.emplace_back();
   site.name = statistics.getName();
   site.tails = MagnitudeTails(statistics);
-  site.medianAbs = statistics.getMedianAbs();
+  site.medianAbs = getMedianOfNonzero(statistics);
   site.percentileAbs = statistics.getPercentile(options.percentile);
   site.fanOut = fanOut;
   double total = 0.0;

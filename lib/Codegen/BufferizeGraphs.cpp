@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Updates.h"
 #include "spikequant/Codegen/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 
@@ -24,23 +25,6 @@ namespace {
 constexpr llvm::StringLiteral kStateAttr = "spikequant.state";
 constexpr llvm::StringLiteral kResultAttr = "spikequant.result";
 constexpr llvm::StringLiteral kWritableAttr = "bufferization.writable";
-
-/// The value that `value` is an updated version of, or null.
-Value getUpdatedValue(Value value) {
-  auto result = dyn_cast<OpResult>(value);
-  if (!result)
-    return {};
-  Operation *op = result.getOwner();
-  if (auto insert = dyn_cast<tensor::InsertSliceOp>(op))
-    return insert.getDest();
-  if (auto insert = dyn_cast<tensor::InsertOp>(op))
-    return insert.getDest();
-  if (auto loop = dyn_cast<scf::ForOp>(op))
-    return loop.getTiedLoopInit(result)->get();
-  if (auto destination = dyn_cast<DestinationStyleOpInterface>(op))
-    return destination.getTiedOpOperand(result)->get();
-  return {};
-}
 
 bool isUpdateOf(Value value, BlockArgument argument) {
   while (value && value != argument)
@@ -90,6 +74,7 @@ LogicalResult routeResults(func::FuncOp function) {
   auto terminator =
       cast<func::ReturnOp>(function.getBody().front().getTerminator());
   OpBuilder builder(terminator);
+  DenseMap<Value, Value> routed;
   for (OpOperand &operand : terminator->getOpOperands()) {
     int64_t index = operand.getOperandNumber();
     auto type = dyn_cast<RankedTensorType>(operand.get().getType());
@@ -106,9 +91,15 @@ LogicalResult routeResults(func::FuncOp function) {
         return failure();
       target = *added;
     }
+    // One operation cannot write to two places: the second is a copy.
+    Value source = operand.get();
+    if (Value earlier = routed.lookup(source))
+      source = earlier;
     operand.set(bufferization::MaterializeInDestinationOp::create(
-                    builder, terminator.getLoc(), operand.get(), *target)
+                    builder, terminator.getLoc(), source, *target)
                     .getResult());
+    if (source.getDefiningOp())
+      routed.try_emplace(source, operand.get());
   }
   return success();
 }
@@ -167,6 +158,35 @@ LogicalResult checkNoStateCopies(func::FuncOp function) {
   return failure(result.wasInterrupted());
 }
 
+LogicalResult checkCarriedInPlace(Operation *loop, Value next, Value current) {
+  if (!isa<MemRefType>(next.getType()) || skipCasts(next) == current)
+    return success();
+  return loop->emitError("a value of this loop does not stay in one place; "
+                         "run 'spikequant-carry-in-place' first");
+}
+
+/// Memory is planned statically: the next value of a loop must be written to
+/// the place of the current one, else one of them is lost.
+LogicalResult checkLoops(func::FuncOp function) {
+  WalkResult result = function.walk([](Operation *op) {
+    auto fails = [&](Value next, Value current) {
+      return failed(checkCarriedInPlace(op, next, current));
+    };
+    if (auto loop = dyn_cast<scf::ForOp>(op))
+      for (auto [next, current] :
+           llvm::zip_equal(loop.getYieldedValues(), loop.getRegionIterArgs()))
+        if (fails(next, current))
+          return WalkResult::interrupt();
+    if (auto loop = dyn_cast<scf::WhileOp>(op))
+      for (auto [i, next] : llvm::enumerate(loop.getYieldOp().getResults()))
+        if (auto number = getBodyArgument(loop, i))
+          if (fails(next, loop.getAfterArguments()[*number]))
+            return WalkResult::interrupt();
+    return WalkResult::advance();
+  });
+  return failure(result.wasInterrupted());
+}
+
 /// The host's observer reads dense arrays only.
 void makeObservedArraysDense(func::FuncOp function) {
   function.walk([](ObserveOp observe) {
@@ -216,7 +236,8 @@ struct BufferizeGraphsPass : impl::BufferizeGraphsBase<BufferizeGraphsPass> {
   }
 
   LogicalResult finishFunction(func::FuncOp function) {
-    if (failed(dropResults(function)) || failed(checkNoStateCopies(function)))
+    if (failed(dropResults(function)) || failed(checkNoStateCopies(function)) ||
+        failed(checkLoops(function)))
       return failure();
     for (unsigned number = 0; number < function.getNumArguments(); ++number)
       function.removeArgAttr(number, kWritableAttr);

@@ -19,9 +19,31 @@ namespace mlir::spikequant {
 #include "spikequant/Codegen/Passes.h.inc"
 
 namespace {
+/// Whether the graph's threads have nothing to share in `op`: scalars, their
+/// loads and stores, loops and branches around them.
+bool isScalarWork(Operation *op) {
+  return isa<memref::LoadOp, memref::StoreOp, scf::ForOp, scf::IfOp,
+             scf::YieldOp>(op) ||
+         (isMemoryEffectFree(op) && op->getNumRegions() == 0);
+}
+
+/// A loop that is one serial kernel: a sort, a scatter.
+bool isScalarLoop(Operation *op) {
+  if (!isa<scf::ForOp>(op) || op->getNumResults() != 0)
+    return false;
+  bool stores = false;
+  WalkResult result = op->walk([&](Operation *inner) {
+    stores |= isa<memref::StoreOp>(inner);
+    return isScalarWork(inner) ? WalkResult::advance()
+                               : WalkResult::interrupt();
+  });
+  return stores && !result.wasInterrupted();
+}
+
 bool isKernel(Operation *op) {
   return isa<linalg::LinalgOp, memref::CopyOp, memref::StoreOp,
-             scf::ParallelOp>(op);
+             scf::ParallelOp>(op) ||
+         isScalarLoop(op);
 }
 
 /// A name that says what the kernel does: operation and shape of its result.

@@ -7,7 +7,7 @@
 #include "spikequant/Codegen/Passes.h"
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
-#include "spikequant/Runtime/spikequant.h"
+#include "spikequant/Runtime/ElementType.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -113,25 +113,6 @@ LogicalResult shareKernel(func::FuncOp kernel) {
   for (scf::ParallelOp loop : getOutermostLoops(kernel))
     shareLoop(loop);
   return success();
-}
-
-std::optional<int32_t> getElementCode(Type type) {
-  if (type.isF32())
-    return SQ_F32;
-  if (type.isF64())
-    return SQ_F64;
-  if (auto integer = dyn_cast<IntegerType>(type))
-    switch (integer.getWidth()) {
-    case 8:
-      return SQ_I8;
-    case 16:
-      return SQ_I16;
-    case 32:
-      return SQ_I32;
-    case 64:
-      return SQ_I64;
-    }
-  return std::nullopt;
 }
 
 /// `spikequant.observe` to a call by the first thread.

@@ -7,7 +7,7 @@
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Pipelines/LoadGraphs.h"
 #include "spikequant/Pipelines/ModelTables.h"
-#include "spikequant/Runtime/spikequant.h"
+#include "spikequant/Runtime/ElementType.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -21,32 +21,10 @@ int64_t ArraySpec::getBytes() const {
                          std::multiplies<>());
 }
 
-static std::optional<int32_t> getElementType(Type type) {
-  if (type.isF32())
-    return SQ_F32;
-  if (type.isF64())
-    return SQ_F64;
-  if (type.isF16())
-    return SQ_F16;
-  if (type.isBF16())
-    return SQ_BF16;
-  if (type.isInteger(1))
-    return SQ_I1;
-  if (type.isInteger(8))
-    return SQ_I8;
-  if (type.isInteger(16))
-    return SQ_I16;
-  if (type.isInteger(32))
-    return SQ_I32;
-  if (type.isInteger(64))
-    return SQ_I64;
-  return std::nullopt;
-}
-
 static FailureOr<ArraySpec> describeArray(func::FuncOp graph, unsigned number) {
   auto type = dyn_cast<MemRefType>(graph.getArgument(number).getType());
   std::optional<int32_t> element =
-      type ? getElementType(type.getElementType()) : std::nullopt;
+      type ? getElementCode(type.getElementType()) : std::nullopt;
   if (!element || !type.hasStaticShape() || !type.getLayout().isIdentity())
     return graph.emitError("argument ")
            << number << " has type " << graph.getArgument(number).getType()

@@ -27,6 +27,7 @@ void buildFusionPipeline(OpPassManager &pm) {
 
 void buildBufferizationPipeline(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createRematerializeDestinations());
+  pm.addNestedPass<func::FuncOp>(createCarryInPlace());
   pm.addPass(createBufferizeGraphs());
 }
 

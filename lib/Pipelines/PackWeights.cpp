@@ -31,6 +31,12 @@ Error weightError(WeightsOp op, const Twine &message) {
 StringRef getTypeName(Type type) {
   if (type.isF32())
     return "f32";
+  if (type.isF64())
+    return "f64";
+  if (type.isF16())
+    return "f16";
+  if (type.isBF16())
+    return "bf16";
   if (auto integer = dyn_cast<IntegerType>(type))
     switch (integer.getWidth()) {
     case 8:
@@ -45,22 +51,24 @@ StringRef getTypeName(Type type) {
   return "";
 }
 
-/// `source` of shape `shape` transposed as linalg.transpose does.
-std::vector<float> transpose(ArrayRef<float> source, ArrayRef<int64_t> shape,
-                             ArrayRef<int64_t> permutation) {
+/// The bytes of an array of shape `shape`, transposed as linalg.transpose does.
+std::vector<uint8_t> transpose(ArrayRef<uint8_t> source,
+                               ArrayRef<int64_t> shape,
+                               ArrayRef<int64_t> permutation,
+                               int64_t elementBytes) {
   int64_t rank = shape.size();
-  std::vector<int64_t> strides(rank, 1), target(rank), step(rank);
+  std::vector<int64_t> strides(rank, elementBytes), target(rank), step(rank);
   for (int64_t i = rank - 2; i >= 0; --i)
     strides[i] = strides[i + 1] * shape[i + 1];
   for (int64_t i = 0; i < rank; ++i) {
     target[i] = shape[permutation[i]];
     step[i] = strides[permutation[i]];
   }
-  std::vector<float> result(source.size());
+  std::vector<uint8_t> result(source.size());
   std::vector<int64_t> index(rank, 0);
   int64_t position = 0;
-  for (float &value : result) {
-    value = source[position];
+  for (size_t place = 0; place < result.size(); place += elementBytes) {
+    std::memcpy(&result[place], &source[position], elementBytes);
     for (int64_t i = rank - 1; i >= 0; --i) {
       position += step[i];
       if (++index[i] < target[i])
@@ -109,6 +117,10 @@ private:
   std::optional<sq::ErrorFeedback> feedback;
   int64_t used = 0;
 };
+ArrayRef<uint8_t> getBytes(ArrayRef<float> values) {
+  return {reinterpret_cast<const uint8_t *>(values.data()),
+          values.size() * sizeof(float)};
+}
 
 class Packer {
 public:
@@ -137,29 +149,60 @@ private:
     Expected<sq::F32Tensor> tensor = source->tensorF32(*op.getSource());
     if (!tensor)
       return tensor.takeError();
+    if (Error failure = checkShape(op, tensor->shape()))
+      return std::move(failure);
+    return tensor;
+  }
+
+  Error checkShape(WeightsOp op, ArrayRef<int64_t> shape) {
     SmallVector<int64_t> expected(op.getArrayType().getShape());
     if (auto permutation = op.getPermutation())
       for (auto [logical, stored] : llvm::enumerate(*permutation))
         expected[stored] = op.getArrayType().getShape()[logical];
-    if (ArrayRef<int64_t>(expected) != tensor->shape())
-      return weightError(op, "has another shape in '" + sourcePath +
-                                 "' than in the graph");
-    return tensor;
+    if (ArrayRef<int64_t>(expected) == shape)
+      return Error::success();
+    return weightError(op, "has another shape in '" + sourcePath +
+                               "' than in the graph");
   }
 
   Error packReal(WeightsOp op) {
     if (!op.getArrayType().getElementType().isF32())
-      return weightError(op, "has an element type that cannot be read yet; "
-                             "only f32 weights are supported");
+      return packSameType(op);
     Expected<sq::F32Tensor> tensor = read(op);
     if (!tensor)
       return tensor.takeError();
+    return packBytes(op, "f32", tensor->shape(), getBytes(tensor->values()));
+  }
+
+  /// Other types are not converted: the file must hold the graph's type.
+  Error packSameType(WeightsOp op) {
+    StringRef type = getTypeName(op.getArrayType().getElementType());
+    if (type.empty() || !op.getSource() || !source)
+      return weightError(op, "has an element type that cannot be a weight; "
+                             "leave it out of the weights file to make it an "
+                             "input");
+    const sq::TensorInfo *info = source->find(*op.getSource());
+    if (!info)
+      return weightError(op, "is not in '" + sourcePath + "'");
+    StringRef stored = info->dtype;
+    if (!stored.equals_insensitive(type) &&
+        !(stored.starts_with("U") && type.starts_with("i") &&
+          stored.drop_front() == type.drop_front()))
+      return weightError(op, "has type " + stored + " in '" + sourcePath +
+                                 "' and " + type + " in the graph");
+    if (Error failure = checkShape(op, info->shape))
+      return failure;
+    return packBytes(op, type, info->shape, source->bytes(*info));
+  }
+
+  Error packBytes(WeightsOp op, StringRef type, ArrayRef<int64_t> stored,
+                  ArrayRef<uint8_t> bytes) {
     ArrayRef<int64_t> shape = op.getArrayType().getShape();
     if (!op.getPermutation())
-      return writer.addF32(op.getSymName(), shape, tensor->values());
-    return writer.addF32(
-        op.getSymName(), shape,
-        transpose(tensor->values(), tensor->shape(), *op.getPermutation()));
+      return writer.addRaw(op.getSymName(), type, shape, bytes);
+    return writer.addRaw(op.getSymName(), type, shape,
+                         transpose(bytes, stored, *op.getPermutation(),
+                                   sq::PackedFormat::elementBytes(type)));
   }
 
   Error packLiteral(WeightsOp op) {

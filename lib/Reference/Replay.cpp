@@ -144,7 +144,7 @@ std::vector<int16_t> Replay::encode(EncodeOp op, const NpyArray &x,
       x.shape[0], x.shape[1], op.getStep().convertToFloat(),
       real(op.getGainsAttr()), real(op.getCentresAttr()),
       reinterpret_cast<const int8_t *>(getData(op.getBitsAttr(), "data")),
-      op.getTolerance(), counts.data(), nullptr);
+      op.getReach(), counts.data(), nullptr);
   return counts;
 }
 

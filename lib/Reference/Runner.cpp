@@ -13,7 +13,7 @@
 #include "spikequant/Pipelines/Pipelines.h"
 #include "spikequant/Pipelines/TargetCode.h"
 #include "spikequant/Reference/Recorder.h"
-#include "spikequant/Runtime/spikequant.h"
+#include "spikequant/Runtime/ElementType.h"
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -87,29 +87,6 @@ static bool hasTaps(ModuleOp module) {
 // Arguments
 //===----------------------------------------------------------------------===//
 
-static int32_t getElementType(Type type) {
-  if (type.isF64())
-    return SQ_F64;
-  if (type.isF16())
-    return SQ_F16;
-  if (type.isBF16())
-    return SQ_BF16;
-  if (auto integer = dyn_cast<IntegerType>(type))
-    switch (integer.getWidth()) {
-    case 1:
-      return SQ_I1;
-    case 8:
-      return SQ_I8;
-    case 16:
-      return SQ_I16;
-    case 32:
-      return SQ_I32;
-    case 64:
-      return SQ_I64;
-    }
-  return type.isF32() ? SQ_F32 : -1;
-}
-
 namespace {
 
 /// An argument of the lowered function.
@@ -167,7 +144,8 @@ Error Run::lower() {
 static Expected<Slot> describeArgument(func::FuncOp function, unsigned number,
                                        int64_t &inputs) {
   auto type = dyn_cast<MemRefType>(function.getArgument(number).getType());
-  int32_t element = type ? getElementType(type.getElementType()) : -1;
+  int32_t element =
+      type ? getElementCode(type.getElementType()).value_or(-1) : -1;
   if (element < 0 || !type.hasStaticShape())
     return createStringError("argument " + Twine(number) + " of '" +
                              function.getName() +

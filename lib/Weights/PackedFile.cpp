@@ -19,9 +19,9 @@ using namespace spikequant;
 uint64_t PackedFormat::elementBytes(StringRef type) {
   return StringSwitch<uint64_t>(type)
       .Cases({"i8", "u8"}, 1)
-      .Case("i16", 2)
+      .Cases({"i16", "f16", "bf16"}, 2)
       .Cases({"f32", "i32"}, 4)
-      .Case("i64", 8)
+      .Cases({"i64", "f64"}, 8)
       .Default(0);
 }
 

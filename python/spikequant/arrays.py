@@ -83,7 +83,7 @@ def named_arguments(
         spec = specs[name]
         if key in arrays:
             # State is changed in place: not the caller's array.
-            named[name] = np.array(arrays[key], order="C")
+            named[name] = _as_bits(np.array(arrays[key], order="C"), spec.dtype)
         elif spec.state_result >= 0:
             named[name] = spec.empty()
         else:
@@ -91,6 +91,15 @@ def named_arguments(
                 f"{source}: '{key}' is missing: {name} {spec.dtype} {list(spec.shape)}"
             )
     return named
+
+
+def _as_bits(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Unsigned integers and bf16 (which .npz files hold as raw bytes) are handed over as bits."""
+    is_unsigned = array.dtype.kind == "u" and dtype.kind == "i"
+    is_bfloat = array.dtype.name in ("bfloat16", "void16") and dtype == np.uint16
+    if array.dtype.itemsize == dtype.itemsize and (is_unsigned or is_bfloat):
+        return array.view(dtype)
+    return array
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:

@@ -22,11 +22,28 @@ from .function_attributes import (
     set_attributes,
     strip_foreign_attributes,
 )
+from .linalg_scalars import inline_scalars
 from .outputs import replacing_file
+from .stablehlo_contractions import rewrite_narrow_contractions
+from .stablehlo_control import rewrite_control_flow
+from .stablehlo_empty import rewrite_empty
 from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
+from .stablehlo_scatter import rewrite_scatter
+from .stablehlo_sort import rewrite_sort
+from .stablehlo_unsigned import rewrite_signature
 
 _PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
+_CLEAN = "builtin.module(canonicalize,cse)"
+# What the legalisation leaves alone or does badly, in this order.
+_REWRITES = (
+    rewrite_empty,
+    rewrite_narrow_contractions,
+    rewrite_control_flow,
+    rewrite_sort,
+    rewrite_scatter,
+    rewrite_concatenate,
+)
 _FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
 _BYTECODE_MAGIC = b"ML\xefR"
 
@@ -45,7 +62,7 @@ class UnsupportedOperationsError(SpikeQuantError):
 
     def __init__(self, source: str, operations: Sequence[UnsupportedOperation]):
         self.operations = list(operations)
-        lines = "\n".join(f"  {op.name} at {op.location}\n    {op.form}" for op in operations)
+        lines = "\n".join(f"  {op.name}: {op.location}\n    {op.form}" for op in operations)
         super().__init__(
             f"{source}: {len(self.operations)} operation(s) cannot be compiled yet; export the "
             f"model without them:\n{lines}"
@@ -112,10 +129,14 @@ def import_text(
             attributes = name_by_number(attributes, len(arguments))
         _inline(module, function, source)
         _run(_PREPARE, module, source)
-        rewrite_concatenate(module)
+        rewrite_signature(function)
+        for rewrite in _REWRITES:
+            rewrite(module)
         if name:
             _rename(function, name)
         _run(_LEGALISE, module, source)
+        inline_scalars(module)
+        _run(_CLEAN, module, source)
         _check_supported(module, source)
         strip_foreign_attributes(module, function)
         arguments = function.regions[0].blocks[0].arguments
@@ -230,7 +251,19 @@ def _place_in_file(text: str, source: str) -> str:
 
 
 def _describe(operation: ir.Operation, source: str) -> UnsupportedOperation:
-    location = _place_in_file(str(operation.location), source)
-    location = location.removeprefix("loc(").removesuffix(")")
     form = operation.get_asm(print_generic_op_form=True, skip_regions=True)
-    return UnsupportedOperation(operation.name, location, form)
+    return UnsupportedOperation(operation.name, _place(operation.location, source), form)
+
+
+def _place(location: ir.Location, source: str) -> str:
+    """The name in the model and the innermost line of it, not the whole stack of calls.
+
+    Operations of a text without locations are placed in that text, which is called "-".
+    """
+    text = str(location).removeprefix("loc(").removesuffix(")")
+    name = re.match(r'"([^"]+)"(?!:)', text)
+    line = re.search(r'"([^"]*)":(\d+:\d+)', text)
+    if not line:
+        return name[1] if name else text
+    place = f"{source if line[1] == '-' else line[1]}:{line[2]}"
+    return f"{name[1]} at {place}" if name else place

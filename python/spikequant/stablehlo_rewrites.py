@@ -8,6 +8,9 @@ from jaxlib.mlir import ir
 from jaxlib.mlir._mlir_libs import _jax_mlir_ext
 from jaxlib.mlir.dialects import stablehlo
 
+from .operations import find, is_static
+from .scalar_loops import as_type, signless, signless_type
+
 # Makes the value that the pieces of a concatenation are written into.
 MakeBase = Callable[[ir.RankedTensorType, ir.Location], ir.Value]
 
@@ -29,7 +32,7 @@ def _inline_into(function: ir.Operation, symbols: ir.SymbolTable, callers: list[
     name = ir.StringAttr(function.attributes["sym_name"]).value
     if name in callers:
         raise RecursiveCallError(name)
-    for call in _find(function, "func.call"):
+    for call in find(function, "func.call"):
         callee = symbols[ir.FlatSymbolRefAttr(call.attributes["callee"]).value].operation
         _inline_into(callee, symbols, [*callers, name])
         with ir.InsertionPoint(call):
@@ -37,18 +40,6 @@ def _inline_into(function: ir.Operation, symbols: ir.SymbolTable, callers: list[
         for old, new in zip(call.results, results, strict=True):
             old.replace_all_uses_with(new)
         call.erase()
-
-
-def _find(root: ir.Operation, name: str) -> list[ir.Operation]:
-    found: list[ir.Operation] = []
-
-    def visit(operation: ir.Operation) -> ir.WalkResult:
-        if operation.name == name:
-            found.append(operation)
-        return ir.WalkResult.ADVANCE
-
-    root.walk(visit)
-    return found
 
 
 def empty_base(type_: ir.RankedTensorType, location: ir.Location) -> ir.Value:
@@ -70,20 +61,16 @@ def rewrite_concatenate(module: ir.Module, make_base: MakeBase = empty_base) -> 
             (legalised: two tensor.insert_slice)
     Concatenations of dynamic shapes are left alone. Returns the number rewritten.
     """
-    found = [op for op in _find(module.operation, "stablehlo.concatenate") if _is_static(op)]
+    found = [op for op in find(module.operation, "stablehlo.concatenate") if is_static(op)]
     for operation in found:
         _rewrite_one(operation, make_base)
     return len(found)
 
 
-def _is_static(operation: ir.Operation) -> bool:
-    types = [value.type for value in (*operation.operands, *operation.results)]
-    return all(ir.RankedTensorType(type_).has_static_shape for type_ in types)
-
-
 def _rewrite_one(operation: ir.Operation, make_base: MakeBase) -> None:
     result = operation.results[0]
-    type_ = ir.RankedTensorType(result.type)
+    # The base is no StableHLO operation: it needs MLIR's types, which have no unsigned ones.
+    type_ = ir.RankedTensorType(signless_type(result.type))
     dimension = ir.IntegerAttr(operation.attributes["dimension"]).value
     index = ir.RankedTensorType.get([], ir.IntegerType.get_signless(32))
 
@@ -93,10 +80,11 @@ def _rewrite_one(operation: ir.Operation, make_base: MakeBase) -> None:
 
     with ir.InsertionPoint(operation), operation.location:
         value, offset = make_base(type_, operation.location), 0
-        for operand in operation.operands:
+        for operand in map(signless, operation.operands):
             offsets = [constant(offset if d == dimension else 0) for d in range(type_.rank)]
             value = stablehlo.dynamic_update_slice(value, operand, offsets)
             offset += ir.RankedTensorType(operand.type).shape[dimension]
+        value = as_type(value, result.type)
     result.replace_all_uses_with(value)
     operation.erase()
 

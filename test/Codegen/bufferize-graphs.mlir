@@ -88,3 +88,30 @@ func.func @scalar_result(%x: tensor<4xf32>) -> f32 {
   // expected-error@+1 {{result 0 has type 'f32'; only arrays of static shape can be results}}
   return %y : f32
 }
+
+// -----
+
+// One value for two results: computed into the first, copied to the second.
+// CHECK-LABEL: func.func @same_result_twice
+// CHECK-SAME: %[[Y0:[a-z0-9]+]]: memref<4xf32> {spikequant.result = 0 : i64}
+// CHECK-SAME: %[[Y1:[a-z0-9]+]]: memref<4xf32> {spikequant.result = 1 : i64}
+// CHECK: linalg.add
+// CHECK: memref.copy %{{.*}}, %[[Y1]]
+func.func @same_result_twice(%x: tensor<4xf32>) -> (tensor<4xf32>, tensor<4xf32>) {
+  %e = tensor.empty() : tensor<4xf32>
+  %y = linalg.add ins(%x, %x : tensor<4xf32>, tensor<4xf32>) outs(%e : tensor<4xf32>) -> tensor<4xf32>
+  return %y, %y : tensor<4xf32>, tensor<4xf32>
+}
+
+// -----
+
+// The memory of a loop is planned: its next value must not move.
+func.func @value_moves(%x: tensor<4xf32>, %y: tensor<4xf32>, %n: index) -> (tensor<4xf32>, tensor<4xf32>) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  // expected-error@+1 {{a value of this loop does not stay in one place}}
+  %r:2 = scf.for %i = %c0 to %n step %c1 iter_args(%a = %x, %b = %y) -> (tensor<4xf32>, tensor<4xf32>) {
+    scf.yield %b, %a : tensor<4xf32>, tensor<4xf32>
+  }
+  return %r#0, %r#1 : tensor<4xf32>, tensor<4xf32>
+}

@@ -27,6 +27,30 @@ func.func @f(%x: memref<8xf32>, %n: index, %y: memref<8xindex>, %z: memref<4xf32
   return
 }
 
+// A loop that does nothing but scalar work on memory is one kernel; one with a kernel in it is not.
+// CHECK-LABEL: func.func @loops
+// CHECK-NEXT: arith.constant
+// CHECK: call @for(
+// CHECK: scf.for
+// CHECK-NEXT: func.call @fill_4_{{[0-9]}}(
+// CHECK: return
+func.func @loops(%x: memref<8xf32>, %y: memref<4xf32>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %zero = arith.constant 0.0 : f32
+  scf.for %i = %c0 to %n step %c1 {
+    %v = memref.load %x[%i] : memref<8xf32>
+    %p = arith.cmpf olt, %v, %zero : f32
+    scf.if %p {
+      memref.store %zero, %x[%i] : memref<8xf32>
+    }
+  }
+  scf.for %i = %c0 to %n step %c1 {
+    linalg.fill ins(%zero : f32) outs(%y : memref<4xf32>)
+  }
+  return
+}
+
 // CHECK: func.func private @[[FILL]](%[[M:.*]]: memref<4xf32, strided<[1], offset: ?>>) attributes {spikequant.kernel}
 // CHECK: %[[ZERO:.*]] = arith.constant 0.0
 // CHECK: linalg.fill ins(%[[ZERO]] : f32) outs(%[[M]]
@@ -38,3 +62,7 @@ func.func @f(%x: memref<8xf32>, %n: index, %y: memref<8xindex>, %z: memref<4xf32
 // CHECK: linalg.generic
 // CHECK-NOT: memref.copy
 // CHECK: func.func private @store
+// CHECK: func.func private @for(
+// CHECK: scf.for
+// CHECK: scf.if
+// CHECK: memref.store

@@ -70,7 +70,8 @@ struct AllocationOptions {
 struct SiteProblem {
   std::string name;
   MagnitudeTails tails;
-  /// Median and root mean square of |x| over all channels; the percentile rule
+  /// Median of |x| over all values that are not 0, and root mean square of |x|
+  /// over all channels; the percentile rule
   /// reads `percentileAbs`.
   double medianAbs = 0.0;
   double rootMeanSquare = 0.0;

@@ -47,6 +47,28 @@ def RematerializeDestinations
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def CarryInPlace : Pass<"spikequant-carry-in-place", "::mlir::func::FuncOp"> {
+  let summary = "writes the next value of a loop to the place of the current one";
+  let description = [{
+    The memory of a graph is planned before it runs, so what an `scf.for` or
+    `scf.while` carries from one iteration to the next must stay in one buffer. A
+    value that is no update in place of its current version is written to the
+    place of that version at the end of the body. If its memory could hold another
+    value of the loop (values change places, a view), it is copied first.
+
+    ```mlir
+    scf.for .. iter_args(%a, %b) {             scf.for .. iter_args(%a, %b) {
+      scf.yield %b, %a                    ->     %c = bufferization.alloc_tensor() copy(%b)
+    }                                            %d = bufferization.alloc_tensor() copy(%a)
+                                                 %e = bufferization.materialize_in_destination %c in %a
+                                                 %f = bufferization.materialize_in_destination %d in %b
+                                                 scf.yield %e, %f
+                                               }
+    ```
+  }];
+  let dependentDialects = ["::mlir::bufferization::BufferizationDialect"];
+}
+
 def BufferizeGraphs : Pass<"spikequant-bufferize-graphs", "::mlir::ModuleOp"> {
   let summary = "tensors to buffers, state in place, results to out arguments";
   let description = [{
@@ -103,7 +125,8 @@ def OutlineKernels : Pass<"spikequant-outline-kernels", "::mlir::ModuleOp"> {
   let summary = "moves every operation that touches arrays into a function of its own";
   let description = [{
     Each linalg operation, memref.copy and memref.store of a public function
-    becomes a call of a private function marked `spikequant.kernel`. Constants
+    becomes a call of a private function marked `spikequant.kernel`, and so does
+    an `scf.for` that does nothing but scalar work on memory. Constants
     are cloned into it, everything else is an argument; static offsets of strided
     operands become dynamic. Equal kernels of all graphs and layers are one
     function, so that code size depends on the number of shapes, not of layers.

@@ -35,8 +35,8 @@ struct PackedFormat {
   static constexpr uint64_t headerBytes = 64;
   static constexpr uint64_t alignment = 64;
 
-  /// Bytes per element of a raw array's type ("f32", "i8", "u8", "i16", "i32",
-  /// "i64"); 0 for any other name.
+  /// Bytes per element of a raw array's type ("f64", "f32", "f16", "bf16",
+  /// "i8", "u8", "i16", "i32", "i64"); 0 for any other name.
   static uint64_t elementBytes(llvm::StringRef type);
 };
 

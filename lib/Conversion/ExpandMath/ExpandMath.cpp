@@ -59,6 +59,42 @@ private:
   }
 };
 
+/// f64 to f16 or bf16 through f32 that is rounded to odd: what the first
+/// rounding lost stays visible in the last bit, so the second one is right.
+struct ExpandNarrowing : OpRewritePattern<arith::TruncFOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(arith::TruncFOp op,
+                                PatternRewriter &rewriter) const override {
+    Type type = op.getType();
+    if (!op.getIn().getType().isF64() || !type.isFloat(16))
+      return rewriter.notifyMatchFailure(op, "no f64 to f16 or bf16");
+    Value odd = emitRoundToOdd(rewriter, op.getLoc(), op.getIn());
+    rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, type, odd);
+    return success();
+  }
+
+private:
+  static Value emitRoundToOdd(OpBuilder &b, Location loc, Value wide) {
+    Type f32 = b.getF32Type(), i32 = b.getI32Type();
+    auto compare = [&](arith::CmpFPredicate predicate, Value x, Value y) {
+      return arith::CmpFOp::create(b, loc, predicate, x, y).getResult();
+    };
+    Value nearest = arith::TruncFOp::create(b, loc, f32, wide);
+    Value back = arith::ExtFOp::create(b, loc, wide.getType(), nearest);
+    Value above =
+        compare(arith::CmpFPredicate::OGT, math::AbsFOp::create(b, loc, back),
+                math::AbsFOp::create(b, loc, wide));
+    Value inexact = compare(arith::CmpFPredicate::ONE, back, wide);
+    Value bits = arith::BitcastOp::create(b, loc, i32, nearest);
+    Value step = arith::ExtUIOp::create(b, loc, i32, above);
+    bits = arith::SubIOp::create(b, loc, bits, step);
+    Value lowest = arith::ExtUIOp::create(b, loc, i32, inexact);
+    bits = arith::OrIOp::create(b, loc, bits, lowest);
+    return arith::BitcastOp::create(b, loc, f32, bits);
+  }
+};
+
 struct ExpandMathPass : mlir::spikequant::impl::ExpandMathBase<ExpandMathPass> {
   void runOnOperation() override;
 };
@@ -66,7 +102,7 @@ struct ExpandMathPass : mlir::spikequant::impl::ExpandMathBase<ExpandMathPass> {
 } // namespace
 
 void mlir::spikequant::populateExpandMathPatterns(RewritePatternSet &patterns) {
-  patterns.add<ExpandFunction<math::ExpOp, emitExp>,
+  patterns.add<ExpandNarrowing, ExpandFunction<math::ExpOp, emitExp>,
                ExpandFunction<math::Exp2Op, emitExp2>,
                ExpandFunction<math::ExpM1Op, emitExpM1>,
                ExpandFunction<math::LogOp, emitLog>,

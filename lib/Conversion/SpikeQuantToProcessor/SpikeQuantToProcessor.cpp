@@ -184,7 +184,7 @@ SplitCounts Lowering::split(Value counts, StringAttr site, int64_t group,
       encode ? encode.getBitsAttr() : nullptr,
       encode ? encode.getGainsAttr() : nullptr,
       encode ? encode.getCentresAttr() : nullptr,
-      encode ? encode.getToleranceAttr() : rewriter.getI32IntegerAttr(0));
+      rewriter.getI32IntegerAttr(encode ? encode.getReach() : 0));
   SplitCounts result{op.getResult(0), op.getResult(1), op.getResult(2)};
   // Once per encode, however many splits there are.
   if (encode && first && encode.getBits())

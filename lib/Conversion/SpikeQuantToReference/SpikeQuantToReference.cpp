@@ -14,7 +14,7 @@
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Kernel/PackedCodes.h"
-#include "spikequant/Runtime/spikequant.h"
+#include "spikequant/Runtime/ElementType.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -97,13 +97,13 @@ LogicalResult Lowering::lowerOp(EncodeOp op) {
   ReferenceCalls::Result counts = calls.allocate(op.getType());
   Value rowScale =
       op.getRowScale() ? calls.address(op.getRowScale()) : calls.null();
-  calls.call(
-      "sq_ref_encode",
-      {calls.address(op.getInput()), rowScale, calls.number(x.rows),
-       calls.number(x.channels), calls.number(op.getStep()),
-       calls.address(op.getGainsAttr()), calls.address(op.getCentresAttr()),
-       calls.address(op.getBitsAttr()), calls.number(op.getTolerance(), 32),
-       counts.address, calls.null()});
+  calls.call("sq_ref_encode",
+             {calls.address(op.getInput()), rowScale, calls.number(x.rows),
+              calls.number(x.channels), calls.number(op.getStep()),
+              calls.address(op.getGainsAttr()),
+              calls.address(op.getCentresAttr()),
+              calls.address(op.getBitsAttr()), calls.number(op.getReach(), 32),
+              counts.address, calls.null()});
   replace(op, counts, op.getType());
   return success();
 }
@@ -210,23 +210,6 @@ LogicalResult Lowering::lowerOp(LookupOp op) {
               codes->k, y.address});
   replace(op, y, op.getType());
   return success();
-}
-
-/// Value of enum sq_element_type, or nothing.
-std::optional<int32_t> getElementCode(Type type) {
-  if (type.isF32())
-    return SQ_F32;
-  if (type.isF64())
-    return SQ_F64;
-  if (type.isInteger(8))
-    return SQ_I8;
-  if (type.isInteger(16))
-    return SQ_I16;
-  if (type.isInteger(32))
-    return SQ_I32;
-  if (type.isInteger(64))
-    return SQ_I64;
-  return std::nullopt;
 }
 
 LogicalResult Lowering::lowerOp(ObserveOp op) {

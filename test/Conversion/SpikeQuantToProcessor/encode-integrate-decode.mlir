@@ -152,3 +152,19 @@ func.func @lone_row(%x: tensor<32xf32>) -> tensor<16xf32> {
   %y = spikequant.decode %acc, @w {step = 0.5 : f32} : tensor<16xi64> -> tensor<16xf32>
   return %y : tensor<16xf32>
 }
+
+// -----
+
+spikequant.weights @w : tensor<16x32xf32> format(#spikequant.codes<bits = 4, group = 32>) source("w")
+spikequant.weights @bits : tensor<32xi8> format(#spikequant.real) source("bits")
+
+// However far out, a count saturates: the tolerance reaches every i16.
+// CHECK-LABEL: func @overflow_saturates
+// CHECK: spikequant.encode_split {bits = @bits, {{.*}}tolerance = 32767 : i32}
+func.func @overflow_saturates(%x: tensor<4x32xf32>) -> tensor<4x16xf32> {
+  %n = spikequant.encode %x {step = 0.125 : f32, site = "w.in", bits = @bits, overflow = #spikequant.overflow<saturate>}
+      : tensor<4x32xf32> -> tensor<4x32xi16>
+  %acc = spikequant.integrate %n, @w : tensor<4x32xi16> -> tensor<4x16xi64>
+  %y = spikequant.decode %acc, @w {step = 0.125 : f32} : tensor<4x16xi64> -> tensor<4x16xf32>
+  return %y : tensor<4x16xf32>
+}

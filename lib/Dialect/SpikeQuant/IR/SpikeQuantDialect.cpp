@@ -16,6 +16,8 @@ using namespace mlir::spikequant;
 
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantOpsDialect.cpp.inc"
 
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantEnums.cpp.inc"
+
 #define GET_ATTRDEF_CLASSES
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantAttrs.cpp.inc"
 

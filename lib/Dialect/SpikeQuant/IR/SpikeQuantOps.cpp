@@ -121,6 +121,9 @@ LogicalResult EncodeOp::verify() {
       input.getShape() != getType().getShape())
     return emitOpError() << "ENC-C1: input and counts must have one shape with "
                             "a static last dimension, the channels";
+  if (saturates() && !getBits())
+    return emitOpError() << "ENC-C9: overflow = saturate needs bits, the "
+                            "windows that counts saturate to";
   if (getRowScale() && getRowScale().getType().getShape() != getRows(input))
     return emitOpError() << "ENC-C2: row_scale must have one value per row of "
                          << input << ", not " << getRowScale().getType();
@@ -132,6 +135,11 @@ LogicalResult EncodeOp::verifySymbolUses(SymbolTableCollection &tables) {
                              getInput().getType().getShape().back(),
                              getStep().convertToFloat(), getBitsAttr(),
                              getGainsAttr(), getCentresAttr());
+}
+
+int32_t EncodeOp::getReach() {
+  return saturates() ? ::spikequant::maxCount
+                     : static_cast<int32_t>(getTolerance());
 }
 
 /// A row scale of 1 multiplies exactly: it can go.

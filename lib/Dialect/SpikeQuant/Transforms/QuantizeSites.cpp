@@ -212,7 +212,8 @@ FailureOr<Encoded> SiteQuantizer::encodeStatic(Site site, Value rows) {
   Value counts = EncodeOp::create(
       rewriter, loc, type.clone(rewriter.getI16Type()), rows, Value(),
       rewriter.getF32FloatAttr(decision.step), rewriter.getStringAttr(name),
-      *bits, nullptr, nullptr, rewriter.getI32IntegerAttr(decision.tolerance));
+      *bits, nullptr, nullptr, rewriter.getI32IntegerAttr(decision.tolerance),
+      nullptr, nullptr);
   remarkEncoded(site, name, decision.why);
   return Encoded{name, counts, decision.step, Value()};
 }
@@ -244,7 +245,7 @@ Encoded SiteQuantizer::encodeRows(Site site, Value rows) {
   Value counts = EncodeOp::create(
       rewriter, loc, type.clone(rewriter.getI16Type()), rows, scale,
       rewriter.getF32FloatAttr(1.0f), rewriter.getStringAttr(name), nullptr,
-      nullptr, nullptr, rewriter.getI32IntegerAttr(0));
+      nullptr, nullptr, rewriter.getI32IntegerAttr(0), nullptr, nullptr);
   remarkEncoded(site, name, "each row scaled by 7 / max |x|, 4 bits");
   return {name, counts, 1.0f, factor};
 }

@@ -6,6 +6,7 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
 #include "mlir/IR/DialectResourceBlobManager.h"
@@ -160,6 +161,14 @@ static std::string getViewName(StringRef base, ArrayRef<int64_t> permutation) {
   return name;
 }
 
+/// Narrow weights that are read as f32 are another symbol.
+constexpr llvm::StringLiteral kExtended = ".f32";
+
+static std::string getBaseName(WeightsOp weights, StringRef source) {
+  std::string extended = (source + kExtended).str();
+  return weights.getSymName().starts_with(extended) ? extended : source.str();
+}
+
 FailureOr<WeightsOp>
 mlir::spikequant::getOrCreateTransposed(ModuleOp module, WeightsOp weights,
                                         ArrayRef<int64_t> permutation) {
@@ -169,9 +178,10 @@ mlir::spikequant::getOrCreateTransposed(ModuleOp module, WeightsOp weights,
     return failure();
   std::string name;
   if (view->source && view->permutation)
-    name = getViewName(view->source.getValue(), view->permutation.asArrayRef());
+    name = getViewName(getBaseName(weights, view->source.getValue()),
+                       view->permutation.asArrayRef());
   else if (view->source)
-    name = view->source.str();
+    name = getBaseName(weights, view->source.getValue());
   else
     name = getViewName(weights.getSymName(), permutation);
   return getOrCreateWeights(module, weights.getLoc(), name, *view);
@@ -230,9 +240,53 @@ struct FoldTransposeOfWeights : OpInterfaceRewritePattern<linalg::LinalgOp> {
   }
 };
 
+/// Whether `op` does nothing but convert its input to f32.
+bool isExtensionToF32(linalg::GenericOp op) {
+  if (op.getNumDpsInputs() != 1 || op.getNumDpsInits() != 1 ||
+      !llvm::all_of(op.getIndexingMapsArray(),
+                    [](AffineMap map) { return map.isIdentity(); }))
+    return false;
+  auto extension = op.getBody()
+                       ->getTerminator()
+                       ->getOperand(0)
+                       .getDefiningOp<arith::ExtFOp>();
+  return extension && extension.getType().isF32() &&
+         extension.getIn() == op.getBody()->getArgument(0);
+}
+
+/// The packer converts f16 and bf16 to f32 exactly.
+struct FoldExtensionOfWeights : OpRewritePattern<linalg::GenericOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(linalg::GenericOp op,
+                                PatternRewriter &rewriter) const override {
+    if (!op.hasPureTensorSemantics() || !isExtensionToF32(op))
+      return failure();
+    auto load = op.getDpsInputs()[0].getDefiningOp<LoadWeightsOp>();
+    auto module = op->getParentOfType<ModuleOp>();
+    WeightsOp weights =
+        load ? lookupWeights(module, load.getWeights()) : WeightsOp();
+    if (!weights || !weights.getSource())
+      return failure();
+    auto type = cast<RankedTensorType>(op.getResult(0).getType());
+    WeightsContent content = WeightsContent::of(weights);
+    content.type = type;
+    std::string name = (*weights.getSource() + kExtended).str();
+    if (auto permutation = weights.getPermutation())
+      name = getViewName(name, *permutation);
+    FailureOr<WeightsOp> view =
+        getOrCreateWeights(module, weights.getLoc(), name, content);
+    if (failed(view))
+      return failure();
+    rewriter.replaceOpWithNewOp<LoadWeightsOp>(op, type, view->getSymName());
+    return success();
+  }
+};
+
 } // namespace
 
 void mlir::spikequant::populateFoldWeightTransposePatterns(
     RewritePatternSet &patterns) {
-  patterns.add<FoldTransposeOfWeights>(patterns.getContext());
+  patterns.add<FoldTransposeOfWeights, FoldExtensionOfWeights>(
+      patterns.getContext());
 }

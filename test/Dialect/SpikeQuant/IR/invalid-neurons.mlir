@@ -132,6 +132,16 @@ func.func @f(%x: tensor<2x40xf32>) {
 
 // -----
 
+// ENC-C9: nothing to saturate to.
+
+func.func @f(%x: tensor<2x40xf32>) {
+  // expected-error@+1 {{ENC-C9: overflow = saturate needs bits, the windows that counts saturate to}}
+  %0 = spikequant.encode %x {step = 1.0 : f32, site = "s", overflow = #spikequant.overflow<saturate>} : tensor<2x40xf32> -> tensor<2x40xi16>
+  return
+}
+
+// -----
+
 // ENC-C5: no such symbol.
 
 func.func @f(%x: tensor<2x40xf32>) {

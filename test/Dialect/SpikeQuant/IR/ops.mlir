@@ -43,6 +43,12 @@ func.func @neurons(%x: tensor<3x40xf32>, %r: tensor<3xf32>, %v: tensor<40xf32>) 
   // CHECK: spikequant.fire %{{.*}} {biases = array<i64: 512>, hi = 7 : i32, lo = -7 : i32, multipliers = array<i64: 3>, shift = 10 : i32} : tensor<3x16xi64> -> tensor<3x16xi16>
   %5 = spikequant.fire %3 {multipliers = array<i64: 3>, biases = array<i64: 512>, shift = 10 : i32,
       lo = -7 : i32, hi = 7 : i32} : tensor<3x16xi64> -> tensor<3x16xi16>
+  // CHECK: spikequant.encode %{{.*}} {bits = @bits, code = #spikequant.code<gated>, overflow = #spikequant.overflow<saturate>, site = "c", step = 5.000000e-01 : f32}
+  %50 = spikequant.encode %x {step = 0.5 : f32, site = "c", bits = @bits, overflow = #spikequant.overflow<saturate>,
+      code = #spikequant.code<gated>} : tensor<3x40xf32> -> tensor<3x40xi16>
+  // CHECK: spikequant.fire %{{.*}} {biases = array<i64: 512>, code = #spikequant.code<ladder>, hi = 7
+  %51 = spikequant.fire %3 {multipliers = array<i64: 3>, biases = array<i64: 512>, shift = 10 : i32,
+      lo = -7 : i32, hi = 7 : i32, code = #spikequant.code<ladder>} : tensor<3x16xi64> -> tensor<3x16xi16>
   // CHECK: spikequant.decode %{{.*}}, @up {step = 5.000000e-01 : f32} : tensor<3x16xi32> -> tensor<3x16xf32>
   %6 = spikequant.decode %4, @up {step = 0.5 : f32} : tensor<3x16xi32> -> tensor<3x16xf32>
   // CHECK: spikequant.observe %{{.*}} {site = "a"} : tensor<3x40xf32>

@@ -19,6 +19,8 @@
 
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantOpsDialect.h.inc"
 
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantEnums.h.inc"
+
 #define GET_ATTRDEF_CLASSES
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantAttrs.h.inc"
 

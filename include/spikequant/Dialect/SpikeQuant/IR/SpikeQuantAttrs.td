@@ -7,6 +7,7 @@
 #ifndef SPIKEQUANT_ATTRS
 #define SPIKEQUANT_ATTRS
 
+include "mlir/IR/EnumAttr.td"
 include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantBase.td"
 
 def SpikeQuant_CodesAttr : SpikeQuant_Attr<"Codes", "codes"> {
@@ -38,6 +39,49 @@ def SpikeQuant_RealAttr : SpikeQuant_Attr<"Real", "real"> {
     #spikequant.real
     ```
   }];
+}
+
+def SpikeQuant_SpikeCode : I32EnumAttr<"SpikeCode", "how a count travels as spikes", [
+    I32EnumAttrCase<"Count", 0, "count">,
+    I32EnumAttrCase<"Ladder", 1, "ladder">,
+    I32EnumAttrCase<"Gated", 2, "gated">]> {
+  let cppNamespace = "::mlir::spikequant";
+  let genSpecializedAttr = 0;
+}
+
+def SpikeQuant_CodeAttr : EnumAttr<SpikeQuant_Dialect, SpikeQuant_SpikeCode, "code"> {
+  let summary = "the spike code that carries a count: same meaning, other costs";
+  let description = [{
+    `count`: the integer itself, a graded spike. `ladder`: one neuron per level
+    and one step per layer. `gated`: one neuron per rail and as many steps as
+    the window is long. The integers are the same (docs/Neuromorphic.md).
+
+    ```mlir
+    #spikequant.code<ladder>
+    ```
+  }];
+  let assemblyFormat = "`<` $value `>`";
+}
+
+def SpikeQuant_Overflow : I32EnumAttr<"Overflow", "what happens to counts outside the window", [
+    I32EnumAttrCase<"Salient", 0, "salient">,
+    I32EnumAttrCase<"Saturate", 1, "saturate">]> {
+  let cppNamespace = "::mlir::spikequant";
+  let genSpecializedAttr = 0;
+}
+
+def SpikeQuant_OverflowAttr : EnumAttr<SpikeQuant_Dialect, SpikeQuant_Overflow, "overflow"> {
+  let summary = "keep salient counts exactly, or saturate them to the window";
+  let description = [{
+    `salient` carries counts beyond the window and its tolerance exactly, as
+    events. `saturate` limits every count to the window, for targets that have
+    no events.
+
+    ```mlir
+    #spikequant.overflow<saturate>
+    ```
+  }];
+  let assemblyFormat = "`<` $value `>`";
 }
 
 #endif // SPIKEQUANT_ATTRS

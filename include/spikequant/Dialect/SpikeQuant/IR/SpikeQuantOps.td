@@ -101,8 +101,10 @@ def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
     channel. `bits` names an i8 array with the channel's bits b_j (0..8): counts
     beyond the window `L_j = 2^(b_j-1) - 1` (0 for b_j < 2) by at most
     `tolerance` saturate to +-L_j; farther ones are salient and kept exactly.
-    Without `bits` every count is kept. `gains` (a_j) and `centres` (z_j) are
-    f32 arrays, 1 and 0 by default.
+    Without `bits` every count is kept. `overflow = #spikequant.overflow<saturate>`
+    saturates every count to its window, so that none is salient. `gains` (a_j)
+    and `centres` (z_j) are f32 arrays, 1 and 0 by default. `code` chooses the
+    spikes that carry the counts on a neuromorphic target; it changes no value.
 
     ```mlir
     %n = spikequant.encode %x {step = 0.125 : f32, site = "up.in", bits = @up.in.bits,
@@ -118,7 +120,9 @@ def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
                        OptionalAttr<FlatSymbolRefAttr>:$bits,
                        OptionalAttr<FlatSymbolRefAttr>:$gains,
                        OptionalAttr<FlatSymbolRefAttr>:$centres,
-                       DefaultValuedAttr<I32Attr, "0">:$tolerance);
+                       DefaultValuedAttr<I32Attr, "0">:$tolerance,
+                       OptionalAttr<SpikeQuant_OverflowAttr>:$overflow,
+                       OptionalAttr<SpikeQuant_CodeAttr>:$code);
   let results = (outs RankedTensorOf<[I16]>:$counts);
   let assemblyFormat = [{
     $input (`row_scale` `(` $row_scale^ `:` type($row_scale) `)`)? attr-dict
@@ -126,6 +130,12 @@ def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
   }];
   let hasVerifier = 1;
   let hasCanonicalizeMethod = 1;
+  let extraClassDeclaration = [{
+    bool saturates() { return getOverflow() == Overflow::Saturate; }
+    /// How far outside its window a count still saturates: all the way if
+    /// `overflow` says so.
+    int32_t getReach();
+  }];
 }
 
 def SpikeQuant_IntegrateOp : SpikeQuant_Op<"integrate", [
@@ -152,7 +162,8 @@ def SpikeQuant_FireOp : SpikeQuant_Op<"fire", [Pure]> {
     `n' = clamp((clamp(acc, T(lo+1) - 1, T(hi)) * M + B) >> shift, lo, hi)` with
     the ladder `T(k) = ceil((k 2^shift - B) / M)`: `n' >= k` iff `acc >= T(k)`.
     `multipliers` (M, 1..2^31-1) and `biases` (B) hold one value per channel or
-    a single one for all.
+    a single one for all. `code` chooses the spikes that carry the counts on a
+    neuromorphic target; it changes no value.
 
     ```mlir
     %n = spikequant.fire %acc {multipliers = array<i64: 3>, biases = array<i64: 512>,
@@ -162,7 +173,8 @@ def SpikeQuant_FireOp : SpikeQuant_Op<"fire", [Pure]> {
   }];
   let arguments = (ins RankedTensorOf<[I32, I64]>:$membrane,
                        DenseI64ArrayAttr:$multipliers, DenseI64ArrayAttr:$biases,
-                       I32Attr:$shift, I32Attr:$lo, I32Attr:$hi);
+                       I32Attr:$shift, I32Attr:$lo, I32Attr:$hi,
+                       OptionalAttr<SpikeQuant_CodeAttr>:$code);
   let results = (outs RankedTensorOf<[I16]>:$counts);
   let assemblyFormat = "$membrane attr-dict `:` type($membrane) `->` type($counts)";
   let hasVerifier = 1;

@@ -57,7 +57,8 @@ FailureOr<WeightsOp> getOrCreateTransposed(ModuleOp module, WeightsOp weights,
 void eraseUnusedWeights(ModuleOp module);
 
 /// linalg.transpose(load_weights @w) -> load_weights @w.t10, and the same for a
-/// linalg.generic that only transposes. Creates symbols in the module, so run
+/// linalg.generic that only transposes; an extension of f16 or bf16 weights to
+/// f32 becomes load_weights @w.f32. Creates symbols in the module, so run
 /// it from a pass on the module.
 void populateFoldWeightTransposePatterns(RewritePatternSet &patterns);
 

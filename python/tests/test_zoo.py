@@ -1,0 +1,92 @@
+"""Graphs of every kind compile, and compute what JAX does on the CPU."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from graph_runs import relative_error, retype, run_program, write_zoo_graph
+from graph_zoo_other import OTHER_GRAPHS
+from graph_zoo_text import TEXT_GRAPHS
+from test_equality import sq_run
+
+from spikequant.calibrate import calibrate_inputs
+from spikequant.compiler import FLOAT, CompileOptions, compile_model
+
+GRAPHS = {**TEXT_GRAPHS, **OTHER_GRAPHS}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_float(name, tmp_path):
+    graph = GRAPHS[name]
+    source, weights = write_zoo_graph(graph, tmp_path)
+    compile_model(source, tmp_path / "out", CompileOptions(FLOAT, weights=weights))
+    expected = graph.expected()
+    one, two = (run_program(tmp_path / "out", graph.arrays(), threads) for threads in (1, 2))
+    for first, second, reference in zip(one, two, expected, strict=True):
+        assert first.tobytes() == second.tobytes()
+        assert relative_error(first, reference) <= graph.tolerance
+
+
+def test_compile_time_is_reported(tmp_path):
+    source, weights = write_zoo_graph(GRAPHS["neox"], tmp_path)
+    compile_model(source, tmp_path / "out", CompileOptions(FLOAT, weights=weights))
+    assert json.loads((tmp_path / "out" / "compile.json").read_text())["seconds"] < 60
+
+
+# Signal to noise with weights of 4 bits and 4.5 bits per activation, in dB; random weights amplify
+# what rounding changes, most of all in a recurrence with exponentials.
+QUANTISED = {
+    "opt": 12,
+    "experts": 6,
+    "recurrent": 14,
+    "halting": 8,
+    "decode_scatter": 12,
+    "gpt2_f16": 10,
+}
+SLOW = {
+    "gpt2": 10,
+    "neox": 10,
+    "gemma": 10,
+    "qwen": 6,
+    "encoder": 14,
+    "cross_attention": 6,
+    "mixer": 14,
+    "selective_scan": 0,
+    "conv_stem": 18,
+    "parallel_scan": 24,
+    "experts_dense": 10,
+}
+CASES = [
+    *QUANTISED.items(),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW.items()),
+]
+
+
+@pytest.mark.parametrize(("name", "decibel"), CASES)
+def test_quantised(name, decibel, tmp_path):
+    """Near the float graph, and to the bit what the definitions say, inside loops too."""
+    graph = GRAPHS[name]
+    source, weights = write_zoo_graph(graph, tmp_path)
+    batches = [graph.arrays(seed) for seed in range(1, 13)]
+    stacked = {f"arg{i}": np.stack([b[i] for b in batches]) for i in range(len(graph.inputs))}
+    np.savez(tmp_path / "batch.npz", **stacked)
+    calibrate_inputs(source, weights, tmp_path / "batch.npz", tmp_path / "calib")
+    options = CompileOptions(calibration=tmp_path / "calib", weights=weights, bits=4.5)
+    report = compile_model(source, tmp_path / "out", options)
+    assert report["sites"] > 0
+    results = run_program(tmp_path / "out", graph.arrays())
+    pairs = zip(results, graph.expected(), strict=True)
+    assert min(signal_to_noise(a, b) for a, b in pairs if b.dtype.kind != "i") > decibel
+    np.savez(tmp_path / "in.npz", **{f"arg{i}": a for i, a in enumerate(graph.arrays())})
+    files = ["--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "reference.npz"]
+    sq_run(tmp_path / "out", "--function", "main", *files)
+    with np.load(tmp_path / "reference.npz") as reference:
+        for i, result in enumerate(results):
+            assert result.tobytes() == reference[f"out{i}"].tobytes(), i
+
+
+def signal_to_noise(result: np.ndarray, expected: np.ndarray) -> float:
+    a, b = retype(result, expected).astype(np.float64), expected.astype(np.float64)
+    return float(10 * np.log10((b * b).sum() / max(((a - b) ** 2).sum(), 1e-30)))
