@@ -6,6 +6,7 @@
 
 #include "spikequant/Calibration/CAPI.h"
 
+#include "spikequant/Calibration/GramMatrix.h"
 #include "spikequant/Calibration/Statistics.h"
 #include "spikequant/Runtime/spikequant.h"
 
@@ -20,6 +21,7 @@ using namespace spikequant;
 // NOLINTNEXTLINE(readability-identifier-naming)
 struct sq_calibration {
   std::vector<SiteStatistics> sites;
+  std::vector<GramMatrix> grams; ///< One per site, or none.
   int64_t rowLimit = -1;
   std::string error;
 };
@@ -74,6 +76,26 @@ void sq_calibration_set_rows(sq_calibration *collector, int64_t rows) {
   collector->rowLimit = rows;
 }
 
+static Error collectGrams(sq_calibration &collector) {
+  for (const SiteStatistics &site : collector.sites) {
+    if (site.getRows() != 0)
+      return createStringError("Gram matrices miss what was observed before");
+    if (site.getChannels() > gram::maxChannels)
+      return createStringError("site '%s': %u channels are too many for a Gram "
+                               "matrix",
+                               site.getName().c_str(), site.getChannels());
+  }
+  collector.grams.clear();
+  for (const SiteStatistics &site : collector.sites)
+    collector.grams.emplace_back(site.getName(), site.getChannels());
+  return Error::success();
+}
+
+int32_t sq_calibration_collect_grams(sq_calibration *collector) {
+  Error error = collectGrams(*collector);
+  return error ? report(collector, std::move(error)) : 0;
+}
+
 /// Rows of `site.getChannels()` values that are real tokens.
 static Expected<uint64_t> countRows(const SiteStatistics &site,
                                     int64_t rowLimit, int32_t rank,
@@ -105,7 +127,11 @@ static Error observe(sq_calibration &collector, int32_t index, const void *data,
   Expected<uint64_t> rows = countRows(site, collector.rowLimit, rank, shape);
   if (!rows)
     return rows.takeError();
-  return site.accumulate(static_cast<const float *>(data), *rows);
+  auto *values = static_cast<const float *>(data);
+  if (!collector.grams.empty())
+    if (Error error = collector.grams[size_t(index)].accumulate(values, *rows))
+      return error;
+  return site.accumulate(values, *rows);
 }
 
 void sq_calibration_observe(void *user, int32_t site, const void *data,
@@ -137,7 +163,28 @@ int32_t sq_calibration_save(sq_calibration *collector, const char *path) {
   return error ? report(collector, std::move(error)) : 0;
 }
 
+static Error saveGramMatrices(const sq_calibration &collector,
+                              const char *path) {
+  if (!collector.error.empty())
+    return createStringError(collector.error);
+  if (collector.grams.empty())
+    return createStringError("no Gram matrices were collected");
+  std::vector<GramFile::Site> sites;
+  for (const GramMatrix &gram : collector.grams)
+    sites.push_back({gram.getName(), gram.view()});
+  return saveGrams(sites, path);
+}
+
+int32_t sq_calibration_save_grams(sq_calibration *collector, const char *path) {
+  Error error = saveGramMatrices(*collector, path);
+  return error ? report(collector, std::move(error)) : 0;
+}
+
 static Error load(sq_calibration &collector, const char *path) {
+  if (!collector.grams.empty())
+    return createStringError("%s: cannot be added to a collector of Gram "
+                             "matrices; merge the files",
+                             path);
   Expected<CalibrationData> data = loadCalibration(path);
   if (!data)
     return data.takeError();
@@ -180,6 +227,15 @@ int32_t sq_calibration_merge_files(int32_t count, const char *const *paths,
                                    const char *output) {
   Error error = count < 1 ? createStringError("no calibration files to merge")
                           : mergeFiles(ArrayRef(paths, size_t(count)), output);
+  return error ? report(nullptr, std::move(error)) : 0;
+}
+
+int32_t sq_calibration_merge_gram_files(int32_t count, const char *const *paths,
+                                        const char *output) {
+  Error error =
+      count < 1 ? createStringError("no Gram files to merge")
+                : mergeGramFiles(std::vector<std::string>(paths, paths + count),
+                                 output);
   return error ? report(nullptr, std::move(error)) : 0;
 }
 

@@ -5,6 +5,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/Compile.h"
+#include "spikequant/Calibration/GramMatrix.h"
+#include "spikequant/Calibration/Statistics.h"
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
@@ -85,6 +87,45 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.group = options.group;
   quantize.headBits = options.headBits;
   return quantize;
+}
+
+/// Errors if the matrices were not collected together with the statistics.
+Error checkGrams(const ::spikequant::GramFile &grams, StringRef calibration) {
+  auto data = ::spikequant::loadCalibration(calibration);
+  if (!data)
+    return data.takeError();
+  for (const auto &[name, gram] : grams.getSites()) {
+    auto *site = data->findSite(name);
+    if (!site || site->getRows() != gram.rows ||
+        site->getChannels() != gram.channels)
+      return createStringError("'" + ::spikequant::gramPathOf(calibration) +
+                               "' belongs to another calibration than '" +
+                               calibration + "'; calibrate again with --gram");
+  }
+  return Error::success();
+}
+
+/// The Gram matrices to round with, or none.
+Expected<std::optional<::spikequant::GramFile>>
+openGrams(const CompileOptions &options) {
+  std::string path = ::spikequant::gramPathOf(options.calibration);
+  bool wanted = options.rounding == WeightRounding::SecondOrder;
+  bool possible = options.rounding == WeightRounding::Automatic &&
+                  options.method == "spike" && sys::fs::exists(path);
+  if (options.mode != CompileMode::Quantized || (!wanted && !possible))
+    return std::nullopt;
+  if (options.calibration.empty() || !sys::fs::exists(path))
+    return createStringError("second-order rounding needs a calibration with "
+                             "Gram matrices ('" +
+                             path +
+                             "' is missing): 'spikequant calibrate "
+                             "--gram' collects them");
+  auto grams = ::spikequant::GramFile::open(path);
+  if (!grams)
+    return grams.takeError();
+  if (Error failure = checkGrams(*grams, options.calibration))
+    return std::move(failure);
+  return std::move(*grams);
 }
 
 class Compiler {
@@ -188,6 +229,12 @@ Error Compiler::lower(const OutputFolder &folder) {
   if (Error failure = writeProgram(folder))
     return failure;
   program = describeProgram(*module, getMethod());
+  auto grams = openGrams(options);
+  if (!grams)
+    return grams.takeError();
+  SecondOrderOptions secondOrder;
+  secondOrder.grams = *grams ? &**grams : nullptr;
+  secondOrder.inputs = findWeightInputs(*module);
   if (Error failure = runPasses("select kernels", [&](OpPassManager &pm) {
         if (options.taps)
           pm.addPass(createSpikeQuantInsertTaps());
@@ -195,8 +242,8 @@ Error Compiler::lower(const OutputFolder &folder) {
       }))
     return failure;
   progress.begin("pack weights");
-  Expected<PackedFileInfo> packed =
-      packWeights(*module, options.weights, folder.file("weights.sqw"));
+  Expected<PackedFileInfo> packed = packWeights(
+      *module, options.weights, folder.file("weights.sqw"), secondOrder);
   if (!packed)
     return packed.takeError();
   weights = *packed;
@@ -261,6 +308,8 @@ std::string Compiler::createReport() {
   report["seconds"] = progress.total();
   report["stages"] = progress.toJson();
   report["peak_bytes"] = getPeakBytes();
+  report["rounding"] = weights.secondOrder ? "second-order" : "nearest";
+  report["second_order_weights"] = weights.secondOrder;
   report["packed_bytes"] = int64_t(weights.bytes);
   report["cpu"] = machine->getTargetCPU().str();
   report["cpu_features"] = getCheckedFeatures(*machine);

@@ -7,10 +7,12 @@
 #include "spikequant/Pipelines/PackWeights.h"
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Weights/ErrorFeedback.h"
 #include "spikequant/Weights/PackedFileWriter.h"
 #include "spikequant/Weights/Rounding.h"
 #include "spikequant/Weights/Safetensors.h"
 
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
 
 #include <optional>
@@ -78,6 +80,43 @@ std::vector<uint8_t> transpose(ArrayRef<uint8_t> source,
   return result;
 }
 
+/// The error feedback of weights; the last site's is kept, since q, k and v or
+/// gate and up share one.
+class FeedbackSource {
+public:
+  explicit FeedbackSource(const SecondOrderOptions &options)
+      : options(options) {}
+
+  /// Null where rounding is nearest.
+  Expected<const sq::ErrorFeedback *> get(StringRef weight) {
+    auto input = options.inputs.find(weight);
+    if (!options.grams || input == options.inputs.end())
+      return nullptr;
+    ++used;
+    StringRef wanted = input->second;
+    if (feedback && site == wanted)
+      return &*feedback;
+    const sq::GramView *gram = options.grams->find(wanted);
+    if (!gram)
+      return createStringError("the calibration has no Gram matrix of site '" +
+                               wanted + "'; calibrate again with --gram");
+    auto computed = sq::ErrorFeedback::compute(
+        int64_t(gram->channels),
+        [&](int64_t i, int64_t j) { return gram->at(i, j); }, wanted);
+    if (!computed)
+      return computed.takeError();
+    feedback = std::move(*computed);
+    site = wanted.str();
+    return &*feedback;
+  }
+  int64_t getUsed() const { return used; }
+
+private:
+  const SecondOrderOptions &options;
+  std::string site;
+  std::optional<sq::ErrorFeedback> feedback;
+  int64_t used = 0;
+};
 ArrayRef<uint8_t> getBytes(ArrayRef<float> values) {
   return {reinterpret_cast<const uint8_t *>(values.data()),
           values.size() * sizeof(float)};
@@ -86,8 +125,11 @@ ArrayRef<uint8_t> getBytes(ArrayRef<float> values) {
 class Packer {
 public:
   Packer(std::optional<sq::SafetensorsFile> &source, StringRef sourcePath,
-         sq::PackedFileWriter &writer)
-      : source(source), sourcePath(sourcePath), writer(writer) {}
+         sq::PackedFileWriter &writer, const SecondOrderOptions &secondOrder)
+      : source(source), sourcePath(sourcePath), writer(writer),
+        feedback(secondOrder) {}
+
+  int64_t getSecondOrder() const { return feedback.getUsed(); }
 
   Error pack(WeightsOp op) {
     if (auto codes = dyn_cast<CodesAttr>(op.getFormat()))
@@ -204,8 +246,11 @@ private:
     options.bits = codes.getBits();
     options.group = codes.getGroup() ? codes.getGroup() : shape[1];
     options.symmetric = codes.getSymmetric();
+    Expected<const sq::ErrorFeedback *> errors = feedback.get(op.getSymName());
+    if (!errors)
+      return errors.takeError();
     Expected<sq::RoundedMatrix> rounded =
-        sq::roundToCodes(view, options, op.getSymName());
+        sq::roundToCodes(view, options, op.getSymName(), *errors);
     if (!rounded)
       return rounded.takeError();
     return writer.addCodes(op.getSymName(), *rounded);
@@ -214,6 +259,7 @@ private:
   std::optional<sq::SafetensorsFile> &source;
   StringRef sourcePath;
   sq::PackedFileWriter &writer;
+  FeedbackSource feedback;
 };
 
 /// Offsets of an entry's blobs, as code generation wants them.
@@ -268,8 +314,30 @@ Expected<PackedFileInfo> annotateWeights(ModuleOp module, StringRef path) {
   info.checksum = support::endian::read64le(file->base() + 40);
   return info;
 }
+
+WeightInputs findWeightInputs(ModuleOp module) {
+  WeightInputs inputs;
+  StringSet<> excluded;
+  module.walk([&](Operation *op) {
+    if (auto rows = dyn_cast<LookupOp>(op)) {
+      excluded.insert(rows.getWeights());
+    } else if (auto integrate = dyn_cast<IntegrateOp>(op)) {
+      auto encode = integrate.getCounts().getDefiningOp<EncodeOp>();
+      StringRef site = encode ? encode.getSite() : "";
+      auto [known, fresh] =
+          inputs.try_emplace(integrate.getWeights(), site.str());
+      if (site.empty() || known->second != site)
+        excluded.insert(integrate.getWeights());
+    }
+  });
+  for (const auto &weight : excluded)
+    inputs.erase(weight.getKey());
+  return inputs;
+}
+
 Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
-                                     StringRef path) {
+                                     StringRef path,
+                                     const SecondOrderOptions &secondOrder) {
   std::optional<sq::SafetensorsFile> source;
   if (!safetensorsPath.empty()) {
     Expected<sq::SafetensorsFile> opened =
@@ -281,13 +349,16 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
   Expected<sq::PackedFileWriter> writer = sq::PackedFileWriter::create(path);
   if (!writer)
     return writer.takeError();
-  Packer packer(source, safetensorsPath, *writer);
+  Packer packer(source, safetensorsPath, *writer, secondOrder);
   for (auto op : module.getOps<WeightsOp>())
     if (Error failure = packer.pack(op))
       return std::move(failure);
   if (Error failure = writer->finish())
     return std::move(failure);
-  return annotateWeights(module, path);
+  Expected<PackedFileInfo> info = annotateWeights(module, path);
+  if (info)
+    info->secondOrder = packer.getSecondOrder();
+  return info;
 }
 
 } // namespace mlir::spikequant

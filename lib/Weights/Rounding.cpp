@@ -10,6 +10,7 @@
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Parallel.h"
 
 #include <cmath>
 
@@ -87,11 +88,8 @@ static void storeTile(const TileRounding &tile, int64_t first,
   }
 }
 
-Expected<RoundedMatrix> spikequant::roundToCodes(MatrixView weights,
-                                                 const RoundingOptions &options,
-                                                 StringRef name) {
-  if (Error failure = checkArguments(weights, options, name))
-    return std::move(failure);
+static RoundedMatrix makeMatrix(MatrixView weights,
+                                const RoundingOptions &options) {
   RoundedMatrix matrix;
   matrix.n = weights.n;
   matrix.k = weights.k;
@@ -103,27 +101,73 @@ Expected<RoundedMatrix> spikequant::roundToCodes(MatrixView weights,
   matrix.multipliers.resize(matrix.n * groups);
   matrix.offsets.resize(matrix.n * groups);
   matrix.scales.resize(matrix.n);
+  return matrix;
+}
 
-  TileRounding tile(weights.k, options);
+namespace {
+/// What one tile adds to the report.
+struct TileErrors {
+  double squaredError = 0, squaredWeight = 0, largest = 0;
+};
+} // namespace
+
+static TileErrors sumErrors(const TileRounding &tile) {
+  TileErrors errors;
+  for (int64_t l = 0; l < lanes; ++l) {
+    errors.squaredError += tile.squaredError[l];
+    errors.squaredWeight += tile.squaredWeight[l];
+    errors.largest = std::max(errors.largest, tile.maxError[l]);
+  }
+  return errors;
+}
+
+static void fillReport(ArrayRef<TileErrors> tiles, RoundedMatrix &matrix) {
   double squaredError = 0, squaredWeight = 0;
-  for (int64_t first = 0; first < matrix.n; first += lanes) {
-    loadTile(weights, first, tile.weights);
-    if (Error failure = checkTile(tile.weights, weights.k, first, name))
-      return std::move(failure);
-    if (!tile.round())
-      return createStringError("weight '" + name +
-                               "': rows are too long for 32-bit sums");
-    storeTile(tile, first, matrix);
-    for (int64_t l = 0; l < lanes; ++l) {
-      squaredError += tile.squaredError[l];
-      squaredWeight += tile.squaredWeight[l];
-      matrix.report.maxAbsoluteError =
-          std::max(matrix.report.maxAbsoluteError, tile.maxError[l]);
-    }
+  for (const TileErrors &tile : tiles) {
+    squaredError += tile.squaredError;
+    squaredWeight += tile.squaredWeight;
+    matrix.report.maxAbsoluteError =
+        std::max(matrix.report.maxAbsoluteError, tile.largest);
   }
   matrix.report.meanSquareError =
       squaredError / static_cast<double>(matrix.n * matrix.k);
   if (squaredWeight > 0)
     matrix.report.relativeFrobenius = std::sqrt(squaredError / squaredWeight);
+}
+
+Expected<RoundedMatrix>
+spikequant::roundToCodes(MatrixView weights, const RoundingOptions &options,
+                         StringRef name, const ErrorFeedback *feedback) {
+  if (Error failure = checkArguments(weights, options, name))
+    return std::move(failure);
+  if (feedback && feedback->getChannels() != weights.k)
+    return createStringError("weight '" + name + "' has " + Twine(weights.k) +
+                             " input channels, but its Gram matrix has " +
+                             Twine(feedback->getChannels()));
+  RoundedMatrix matrix = makeMatrix(weights, options);
+  std::vector<TileErrors> errors((weights.n + lanes - 1) / lanes);
+  auto roundTile = [&](size_t index) -> Error {
+    TileRounding tile(weights.k, options, feedback);
+    int64_t first = int64_t(index) * lanes;
+    loadTile(weights, first, tile.weights);
+    if (Error failure = checkTile(tile.weights, weights.k, first, name))
+      return failure;
+    if (!tile.round())
+      return createStringError("weight '" + name +
+                               "': rows are too long for 32-bit sums");
+    storeTile(tile, first, matrix);
+    errors[index] = sumErrors(tile);
+    return Error::success();
+  };
+  // The first tile's error, whichever was found first.
+  std::vector<std::string> failures(errors.size());
+  parallelFor(0, errors.size(), [&](size_t index) {
+    if (Error failure = roundTile(index))
+      failures[index] = toString(std::move(failure));
+  });
+  for (const std::string &failure : failures)
+    if (!failure.empty())
+      return createStringError(failure);
+  fillReport(errors, matrix);
   return std::move(matrix);
 }

@@ -12,6 +12,7 @@
 #include <cfloat>
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 
 using namespace spikequant;
 
@@ -52,18 +53,22 @@ static std::vector<GridCandidate> gridCandidates(const RoundingOptions &options,
   return candidates;
 }
 
-TileRounding::TileRounding(int64_t k, const RoundingOptions &options)
+TileRounding::TileRounding(int64_t k, const RoundingOptions &options,
+                           const ErrorFeedback *feedback)
     : k(k), group(options.symmetric ? k : std::min(options.group, k)),
       groups((k + group - 1) / group), options(options),
       top(static_cast<float>((1 << options.bits) - 1)),
       maxMultiplier(options.bits <= 4 ? 255.0f : 63.0f),
-      candidates(gridCandidates(options, top)) {
+      candidates(gridCandidates(options, top)), importance(k, 1.0f),
+      feedback(feedback) {
   weights.resize(k * lanes);
   codes.resize(k * lanes);
   multipliers.resize(groups);
   offsets.resize(groups);
   grids.resize(groups);
   normalised.resize(group * lanes);
+  if (feedback)
+    importance = feedback->getImportance().vec();
 }
 
 //===----------------------------------------------------------------------===//
@@ -71,9 +76,10 @@ TileRounding::TileRounding(int64_t k, const RoundingOptions &options)
 //===----------------------------------------------------------------------===//
 
 /// Squared error of rounding the values t (0..1, [count][lane]) to the grid
-/// {(q + shift) / levels : q = 0..top}.
-static Lanes<float> gridError(const float *t, int64_t count,
-                              GridCandidate candidate, float top) {
+/// {(q + shift) / levels : q = 0..top}, weighted by `importance` [count].
+static Lanes<float> gridError(const float *t, const float *importance,
+                              int64_t count, GridCandidate candidate,
+                              float top) {
   auto [levels, shift] = candidate;
   Lanes<float> error{};
   float spacing = 1.0f / levels;
@@ -82,7 +88,7 @@ static Lanes<float> gridError(const float *t, int64_t count,
       float value = t[j * lanes + l];
       float q = nearest(clampTo(value * levels - shift, 0.0f, top));
       float e = value - (q + shift) * spacing;
-      error[l] += e * e;
+      error[l] += e * e * importance[j];
     }
   return error;
 }
@@ -104,13 +110,14 @@ static std::pair<Lanes<float>, Lanes<float>> rangeOf(const float *w,
 
 /// The candidate with the least error for the values t (0..1), per lane.
 static Lanes<GridCandidate> bestCandidate(llvm::ArrayRef<GridCandidate> all,
-                                          const float *t, int64_t count,
-                                          float top) {
+                                          const float *t,
+                                          const float *importance,
+                                          int64_t count, float top) {
   Lanes<GridCandidate> best;
   Lanes<float> least;
   least.fill(INFINITY);
   for (GridCandidate candidate : all) {
-    Lanes<float> error = gridError(t, count, candidate, top);
+    Lanes<float> error = gridError(t, importance, count, candidate, top);
     for (int64_t l = 0; l < lanes; ++l)
       if (error[l] < least[l]) {
         least[l] = error[l];
@@ -133,8 +140,8 @@ GroupGrid TileRounding::findGrid(int64_t g) {
     for (int64_t l = 0; l < lanes; ++l)
       normalised[j * lanes + l] = (w[j * lanes + l] - low[l]) * reciprocal[l];
 
-  Lanes<GridCandidate> best =
-      bestCandidate(candidates, normalised.data(), count, top);
+  Lanes<GridCandidate> best = bestCandidate(
+      candidates, normalised.data(), importance.data() + begin, count, top);
   GroupGrid grid;
   for (int64_t l = 0; l < lanes; ++l) {
     bool constant = reciprocal[l] == 0.0f;
@@ -200,9 +207,11 @@ struct GroupChoice {
 };
 } // namespace
 
-/// Fills in the error and residual sum of nearest codes for (m, c).
-static void evaluate(const float *w, int64_t count, const Lanes<float> &inverse,
-                     float top, GroupChoice &choice) {
+/// Fills in the error and residual sum of nearest codes for (m, c), weighted by
+/// `importance` [count].
+static void evaluate(const float *w, const float *importance, int64_t count,
+                     const Lanes<float> &inverse, float top,
+                     GroupChoice &choice) {
   Lanes<float> reciprocal;
   for (int64_t l = 0; l < lanes; ++l)
     reciprocal[l] = 1.0f / choice.m[l];
@@ -212,8 +221,8 @@ static void evaluate(const float *w, int64_t count, const Lanes<float> &inverse,
       float x = w[j * lanes + l] * inverse[l] - choice.c[l];
       float q = nearest(clampTo(x * reciprocal[l], 0.0f, top));
       float r = x - q * choice.m[l];
-      error[l] += r * r;
-      sum[l] += r;
+      error[l] += r * r * importance[j];
+      sum[l] += r * importance[j];
     }
   choice.squaredError = error;
   choice.residual = sum;
@@ -254,18 +263,20 @@ static GroupChoice firstChoice(const GroupGrid &grid,
 void TileRounding::chooseGroup(int64_t g, const GroupGrid &grid) {
   const float *w = weights.data() + groupBegin(g) * lanes;
   int64_t count = groupEnd(g) - groupBegin(g);
+  const float *weight = importance.data() + groupBegin(g);
+  float total = std::accumulate(weight, weight + count, 0.0f);
   Lanes<float> inverse = inverseOf(scales);
   GroupChoice best;
   best.squaredError.fill(INFINITY);
   for (float change : {0.0f, 1.0f, -1.0f}) {
     GroupChoice choice = firstChoice(grid, inverse, change, maxMultiplier);
-    evaluate(w, count, inverse, top, choice);
+    evaluate(w, weight, count, inverse, top, choice);
     keepBetter(best, choice);
     for (int64_t l = 0; l < lanes; ++l) {
-      float mean = choice.residual[l] / static_cast<float>(count);
+      float mean = choice.residual[l] / total;
       choice.c[l] = clampOffset(choice.c[l] + nearest(mean));
     }
-    evaluate(w, count, inverse, top, choice);
+    evaluate(w, weight, count, inverse, top, choice);
     keepBetter(best, choice);
   }
   for (int64_t l = 0; l < lanes; ++l) {
@@ -275,20 +286,18 @@ void TileRounding::chooseGroup(int64_t g, const GroupGrid &grid) {
 }
 
 /// All-zero rows have c = 0 in every form.
-void TileRounding::chooseIntegers() {
-  for (int64_t g = 0; g < groups; ++g) {
-    if (options.symmetric) {
-      multipliers[g].fill(1);
-      offsets[g].fill(-(1 << (options.bits - 1)));
-    } else {
-      chooseGroup(g, grids[g]);
-    }
-    for (int64_t l = 0; l < lanes; ++l)
-      if (maxAbs[l] == 0.0f) {
-        multipliers[g][l] = 1;
-        offsets[g][l] = 0;
-      }
+void TileRounding::chooseIntegers(int64_t g) {
+  if (options.symmetric) {
+    multipliers[g].fill(1);
+    offsets[g].fill(-(1 << (options.bits - 1)));
+  } else {
+    chooseGroup(g, grids[g]);
   }
+  for (int64_t l = 0; l < lanes; ++l)
+    if (maxAbs[l] == 0.0f) {
+      multipliers[g][l] = 1;
+      offsets[g][l] = 0;
+    }
 }
 
 //===----------------------------------------------------------------------===//
@@ -368,15 +377,20 @@ bool TileRounding::enlargeScales(const Lanes<int64_t> &rowSums) {
   return changed;
 }
 
-bool TileRounding::round() {
+bool TileRounding::roundNearest() {
   findMaxima();
   for (int64_t g = 0; g < groups; ++g)
     grids[g] = findGrid(g);
   chooseScales();
   for (int attempt = 0; attempt < 32; ++attempt) {
-    chooseIntegers();
+    for (int64_t g = 0; g < groups; ++g)
+      chooseIntegers(g);
     if (!enlargeScales(writeCodes()))
       return true;
   }
   return false;
+}
+
+bool TileRounding::round() {
+  return feedback ? roundWithFeedback() : roundNearest();
 }

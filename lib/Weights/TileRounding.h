@@ -14,6 +14,7 @@
 #ifndef SPIKEQUANT_LIB_WEIGHTS_TILEROUNDING_H
 #define SPIKEQUANT_LIB_WEIGHTS_TILEROUNDING_H
 
+#include "spikequant/Weights/ErrorFeedback.h"
 #include "spikequant/Weights/Rounding.h"
 
 #include <array>
@@ -42,7 +43,9 @@ struct GridCandidate {
 /// One tile on its way from real weights to codes.
 class TileRounding {
 public:
-  TileRounding(int64_t k, const RoundingOptions &options);
+  /// With `feedback` (it must outlive this) second-order rounding.
+  TileRounding(int64_t k, const RoundingOptions &options,
+               const ErrorFeedback *feedback = nullptr);
 
   /// Real weights, [k][lane]; the caller fills it before each round().
   std::vector<float> weights;
@@ -61,11 +64,18 @@ private:
   int64_t groupBegin(int64_t g) const { return g * group; }
   int64_t groupEnd(int64_t g) const { return std::min(k, (g + 1) * group); }
 
+  bool roundNearest();
+  bool roundWithFeedback();
+  Lanes<int64_t> writeWithFeedback(Lanes<float> &wanted);
+  void writeGroupWithFeedback(int64_t g, Lanes<int64_t> &rowSums);
+  void addFeedback(int64_t begin, int64_t end, int64_t errorEnd);
+  void measureErrors();
+
   void findMaxima();
   GroupGrid findGrid(int64_t g);
   void chooseScales();
   void chooseGroup(int64_t g, const GroupGrid &grid);
-  void chooseIntegers();
+  void chooseIntegers(int64_t g);
   Lanes<int64_t> writeCodes();
   bool enlargeScales(const Lanes<int64_t> &rowSums);
 
@@ -77,6 +87,11 @@ private:
   Lanes<float> maxAbs;
   std::vector<GroupGrid> grids;
   std::vector<float> normalised; ///< Scratch, one group.
+  std::vector<float> importance; ///< [k], 1 without feedback.
+
+  const ErrorFeedback *feedback;
+  std::vector<float> original; ///< The weights, which become targets. [k][lane]
+  std::vector<float> errors;   ///< original - s W of what is rounded. [k][lane]
 };
 
 } // namespace spikequant

@@ -9,12 +9,11 @@ import numpy as np
 
 from . import bundle
 from .arrays import Recorder, choose_graph, load_arrays, named_arguments
-from .collector import Collector
+from .collector import Collector, replacing_calibration
 from .compiler import OBSERVE, CompileOptions, compile_model
 from .errors import SpikeQuantError
 from .native import NativeModel
 from .native_graph import Graph
-from .outputs import replacing_file
 from .session import Session
 from .stablehlo_shapes import Shapes
 from .text import read_windows
@@ -30,10 +29,12 @@ def calibrate_text(
     context: int = 1024,
     threads: int = 1,
     progress: Progress | None = None,
+    grams: bool = False,
 ) -> Path:
     """Calibrates a language model bundle on the first `tokens` tokens of a text file.
 
     In windows of `context` tokens (at most the bundle's largest context), each from an empty cache.
+    `grams` also collects what second-order rounding of weights needs (a second, larger file).
     """
     source, out = Path(source), Path(out)
     report = progress or (lambda *_: None)
@@ -44,12 +45,12 @@ def calibrate_text(
         raise SpikeQuantError(f"--context {context}: the bundle was exported for {known}")
     windows = read_windows(source, Path(text), context, -(-tokens // context), allow_fewer=True)
     steps = len(windows) + 1
-    with replacing_file(out) as fresh:
+    with replacing_calibration(out) as fresh:
         report("compile", 0, steps)
         program = fresh.parent / "observed"
         compile_model(source, program, CompileOptions(OBSERVE, graphs=[f"score_{context}"]))
         session = Session(program, threads)
-        collector = Collector(*_learn_sites(session))
+        collector = Collector(*_learn_sites(session), grams)
         session.observer = collector.observer
         for index, window in enumerate(windows):
             report("observe", index + 1, steps)
@@ -70,19 +71,20 @@ def calibrate_inputs(
     threads: int = 1,
     progress: Progress | None = None,
     shapes: Shapes | None = None,
+    grams: bool = False,
 ) -> Path:
     """Calibrates a graph on arrays argN that have a leading batch axis."""
     out = Path(out)
     report = progress or (lambda *_: None)
     batches = _split_batch(load_arrays(inputs), inputs)
-    with replacing_file(out) as fresh:
+    with replacing_calibration(out) as fresh:
         report("compile", 0, len(batches) + 1)
         program = fresh.parent / "observed"
         compile_model(source, program, CompileOptions(OBSERVE, weights=weights, shapes=shapes))
         model = NativeModel(program)
         graph = choose_graph(model, None)
         first = named_arguments(model, graph, batches[0], inputs)
-        collector = Collector(*_learn_graph_sites(graph, first, threads))
+        collector = Collector(*_learn_graph_sites(graph, first, threads), grams)
         for index, batch in enumerate(batches):
             report("observe", index + 1, len(batches) + 1)
             arguments = named_arguments(model, graph, batch, inputs)

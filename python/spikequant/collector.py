@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .errors import SpikeQuantError
@@ -16,9 +17,13 @@ from .toolchain import find_library
 
 
 class Collector:
-    """Statistics of sites with so many channels each; fill it by running with `observer`."""
+    """Statistics of sites with so many channels each; fill it by running with `observer`.
 
-    def __init__(self, names: Sequence[str], channels: Sequence[int]):
+    With `grams` also X^T X of every site, for second-order weight rounding.
+    """
+
+    def __init__(self, names: Sequence[str], channels: Sequence[int], grams: bool = False):
+        self._grams = grams
         self._library = _load_library()
         self._handle = self._library.sq_calibration_create(
             len(names),
@@ -27,11 +32,20 @@ class Collector:
         )
         if not self._handle:
             raise SpikeQuantError(self._library.sq_calibration_error(None).decode())
+        if grams:
+            self._check(self._library.sq_calibration_collect_grams(self._handle))
         address = ctypes.cast(self._library.sq_calibration_observe, ctypes.c_void_p).value
         self.observer = Observer(ObserveFunction(address), self._handle)
 
     def save(self, path: Path) -> None:
-        if self._library.sq_calibration_save(self._handle, os.fsencode(path)):
+        """Writes the statistics, and the Gram matrices beside them (`gram_path`)."""
+        self._check(self._library.sq_calibration_save(self._handle, os.fsencode(path)))
+        if self._grams:
+            file = os.fsencode(gram_path(path))
+            self._check(self._library.sq_calibration_save_grams(self._handle, file))
+
+    def _check(self, failed: int) -> None:
+        if failed:
             raise SpikeQuantError(self._library.sq_calibration_error(self._handle).decode())
 
     def __del__(self):
@@ -39,16 +53,44 @@ class Collector:
             self._library.sq_calibration_destroy(self._handle)
 
 
+def gram_path(calibration: Path) -> Path:
+    """Where the Gram matrices of a calibration file are kept."""
+    return calibration.with_name(calibration.name + ".gram")
+
+
+@contextlib.contextmanager
+def replacing_calibration(out: Path) -> Iterator[Path]:
+    """A path whose calibration file takes the place of `out`, with its Gram file or with none."""
+    out = Path(out).resolve()
+    with replacing_file(out) as fresh:
+        yield fresh
+        if gram_path(fresh).exists():
+            gram_path(fresh).replace(gram_path(out))
+        else:
+            # One of an older calibration would be taken for this one's.
+            gram_path(out).unlink(missing_ok=True)
+
+
 def merge(files: Sequence[Path], out: Path) -> None:
-    """Adds up calibration files of the same sites; their order does not matter."""
+    """Adds up calibration files of the same sites; their order does not matter.
+
+    Gram files are added up too, if every calibration has one.
+    """
     for file in files:
         if not file.is_file():
             raise SpikeQuantError(f"{file}: no such file")
     library = _load_library()
+    grams = [gram_path(file) for file in files]
+    with replacing_calibration(out) as fresh:
+        _merge(library, library.sq_calibration_merge_files, files, fresh)
+        if all(gram.is_file() for gram in grams):
+            _merge(library, library.sq_calibration_merge_gram_files, grams, gram_path(fresh))
+
+
+def _merge(library: ctypes.CDLL, function, files: Sequence[Path], out: Path) -> None:
     paths = (ctypes.c_char_p * len(files))(*(os.fsencode(file) for file in files))
-    with replacing_file(out) as fresh:
-        if library.sq_calibration_merge_files(len(files), paths, os.fsencode(fresh)):
-            raise SpikeQuantError(library.sq_calibration_error(None).decode())
+    if function(len(files), paths, os.fsencode(out)):
+        raise SpikeQuantError(library.sq_calibration_error(None).decode())
 
 
 @functools.cache
@@ -62,8 +104,11 @@ def _load_library() -> ctypes.CDLL:
     signatures = {
         "create": (pointer, [ctypes.c_int32, texts, ctypes.POINTER(ctypes.c_int64)]),
         "destroy": (None, [pointer]),
+        "collect_grams": (ctypes.c_int32, [pointer]),
         "save": (ctypes.c_int32, [pointer, text]),
+        "save_grams": (ctypes.c_int32, [pointer, text]),
         "merge_files": (ctypes.c_int32, [ctypes.c_int32, texts, text]),
+        "merge_gram_files": (ctypes.c_int32, [ctypes.c_int32, texts, text]),
         "error": (text, [pointer]),
     }
     for name, (result, arguments) in signatures.items():

@@ -37,6 +37,7 @@ class CompileOptions:
     weight_bits: int = 4
     group: int = 32
     head_bits: int = 8
+    rounding: str = "auto"
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
@@ -61,7 +62,7 @@ class CompileOptions:
             return [f"--{self.method}", *arguments]
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]
         arguments += [f"--weight-bits={self.weight_bits}", f"--group={self.group}"]
-        arguments += [f"--head-bits={self.head_bits}"]
+        arguments += [f"--head-bits={self.head_bits}", f"--rounding={self.rounding}"]
         if self.calibration is not None:
             arguments += [f"--calibration={self.calibration}"]
         return arguments + (["--taps"] if self.taps else [])

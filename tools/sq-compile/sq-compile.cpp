@@ -57,6 +57,15 @@ cl::opt<unsigned> headBits("head-bits", cl::init(8),
                            cl::desc("Bits of a code in the weights of the "
                                     "result and in embeddings"),
                            cl::cat(category));
+cl::opt<WeightRounding> rounding(
+    "rounding", cl::init(WeightRounding::Automatic), cl::cat(category),
+    cl::desc("How weights become codes"),
+    cl::values(clEnumValN(WeightRounding::Automatic, "auto",
+                          "second-order if the calibration has Gram matrices"),
+               clEnumValN(WeightRounding::Nearest, "nearest",
+                          "least error of the weights"),
+               clEnumValN(WeightRounding::SecondOrder, "second-order",
+                          "least error of the outputs")));
 cl::opt<std::string> method("method", cl::init("spike"),
                             cl::desc("spike or rtn (round to nearest)"),
                             cl::cat(category));
@@ -136,6 +145,7 @@ CompileOptions getOptions(const char *program) {
   options.weightBits = weightBits;
   options.group = group;
   options.headBits = headBits;
+  options.rounding = rounding;
   options.method = method;
   options.taps = taps;
   options.profile = profile;

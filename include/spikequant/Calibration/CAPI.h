@@ -37,6 +37,12 @@ sq_calibration_create(int32_t count, const char *const *names,
                       const int64_t *channels);
 SQ_CALIBRATION_API void sq_calibration_destroy(sq_calibration *collector);
 
+/* Also collects the Gram matrix of every site (GramMatrix.h), 4 channels^2
+   bytes each. To be called before the first observation. 0, or 1 if a site is
+   too wide. */
+SQ_CALIBRATION_API int32_t
+sq_calibration_collect_grams(sq_calibration *collector);
+
 /* Only the first `rows` entries of axis 0 of what follows are real tokens, the
    rest is padding; negative: all of them (the initial state). Values of rank 1
    are one row, real unless `rows` is 0. */
@@ -58,6 +64,10 @@ SQ_CALIBRATION_API int64_t sq_calibration_rows(const sq_calibration *collector,
 SQ_CALIBRATION_API int32_t sq_calibration_save(sq_calibration *collector,
                                                const char *path);
 
+/* Writes the file of Gram matrices, atomically. */
+SQ_CALIBRATION_API int32_t sq_calibration_save_grams(sq_calibration *collector,
+                                                     const char *path);
+
 /* Adds the statistics of a file to the collector; both must have the same
    sites. Nothing is changed on failure. */
 SQ_CALIBRATION_API int32_t sq_calibration_load(sq_calibration *collector,
@@ -68,6 +78,10 @@ SQ_CALIBRATION_API int32_t sq_calibration_load(sq_calibration *collector,
 SQ_CALIBRATION_API int32_t sq_calibration_merge_files(int32_t count,
                                                       const char *const *paths,
                                                       const char *output);
+
+/* The same for files of Gram matrices. */
+SQ_CALIBRATION_API int32_t sq_calibration_merge_gram_files(
+    int32_t count, const char *const *paths, const char *output);
 
 /* The first error since creation (or of the calling thread's last failed
    function without a collector, for NULL); "" if none. Valid until the next

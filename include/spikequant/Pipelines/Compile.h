@@ -33,6 +33,12 @@ enum class CompileStage {
 
 enum class InstructionSet { Automatic, Vnni, Portable };
 
+enum class WeightRounding {
+  Automatic, ///< Second order if the calibration has Gram matrices.
+  Nearest,
+  SecondOrder
+};
+
 struct CompileOptions {
   std::vector<std::string> graphs; ///< linalg files
   std::string weights;             ///< safetensors, may be empty
@@ -45,6 +51,7 @@ struct CompileOptions {
   unsigned weightBits = 4;
   unsigned group = 32;   ///< input channels per multiplier; 0: the whole row
   unsigned headBits = 8; ///< of the result's weights and of embeddings
+  WeightRounding rounding = WeightRounding::Automatic;
   std::string method = "spike";
   bool profile = false; ///< measure the time of each kernel
   bool taps = false; ///< also return the counts of every site

@@ -7,7 +7,10 @@
 #ifndef SPIKEQUANT_PIPELINES_PACKWEIGHTS_H
 #define SPIKEQUANT_PIPELINES_PACKWEIGHTS_H
 
+#include "spikequant/Calibration/GramMatrix.h"
+
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
@@ -19,15 +22,32 @@ namespace mlir::spikequant {
 struct PackedFileInfo {
   uint64_t checksum = 0;
   uint64_t bytes = 0;
+  int64_t secondOrder = 0; ///< Matrices rounded with error feedback.
+};
+
+/// Which encode site each weight's inputs come from. Weights with inputs from
+/// several sites, and those that rows are looked up in, are left out: their
+/// best rounding depends on more than one site's Gram matrix.
+using WeightInputs = llvm::StringMap<std::string>;
+
+/// Reads it from the integrate operations, which later stages replace.
+WeightInputs findWeightInputs(ModuleOp module);
+
+/// For second-order rounding: the Gram matrices, and whose they are. Without
+/// `grams` rounding is nearest.
+struct SecondOrderOptions {
+  const ::spikequant::GramFile *grams = nullptr;
+  WeightInputs inputs;
 };
 
 /// Writes the arrays of all `spikequant.weights` operations of the module to
 /// `path` and puts their places in the file on the operations
 /// (`spikequant.layout`). Sources are read from `safetensorsPath`, which may be
-/// empty if no operation has a source. Errors name the weight and the file.
-llvm::Expected<PackedFileInfo> packWeights(ModuleOp module,
-                                           llvm::StringRef safetensorsPath,
-                                           llvm::StringRef path);
+/// empty if no operation has a source. Errors name the weight and the file;
+/// with Gram matrices, a site that has none is one.
+llvm::Expected<PackedFileInfo>
+packWeights(ModuleOp module, llvm::StringRef safetensorsPath,
+            llvm::StringRef path, const SecondOrderOptions &secondOrder = {});
 
 /// Puts the places of a packed file that exists on the operations
 /// (`spikequant.layout`). Errors: a weight is missing or has another shape.

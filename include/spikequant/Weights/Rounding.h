@@ -24,6 +24,8 @@
 
 namespace spikequant {
 
+class ErrorFeedback;
+
 /// A real matrix [n output channels, k input channels] with strides in
 /// elements. Does not own the data.
 struct MatrixView {
@@ -82,14 +84,16 @@ struct RoundedMatrix {
   int32_t weightAt(int64_t o, int64_t j) const;
 };
 
-/// Nearest rounding. Guarantees: m is at most 255 (63 for codes of more than 4
+/// Nearest rounding, or second-order rounding with `feedback` of the matrix's
+/// k inputs. Guarantees of both: m is at most 255 (63 for codes of more than 4
 /// bits); 127 * sum_j |W_oj| < 2^31 for every output channel; an all-zero row
-/// has s = 1, u = c = 0. The result depends on nothing but the arguments.
+/// has s = 1, u = c = 0. The result depends on nothing but the arguments: tiles
+/// of rows are shared among threads, each row is one thread's.
 /// Errors (naming `name`, row and column): a weight that is NaN, infinite or
-/// above 2^120 in magnitude; options out of range.
-llvm::Expected<RoundedMatrix> roundToCodes(MatrixView weights,
-                                           const RoundingOptions &options,
-                                           llvm::StringRef name);
+/// above 2^120 in magnitude; options out of range; feedback of another width.
+llvm::Expected<RoundedMatrix>
+roundToCodes(MatrixView weights, const RoundingOptions &options,
+             llvm::StringRef name, const ErrorFeedback *feedback = nullptr);
 
 } // namespace spikequant
 

@@ -45,6 +45,12 @@ def add_arguments(parser) -> None:
         metavar="N",
         help="tokens per window, one of the bundle's contexts (default: 1024, or the largest)",
     )
+    parser.add_argument(
+        "--gram",
+        action="store_true",
+        help="also collect X^T X of every site, into CALIB.gram: 'spikequant compile' then rounds "
+        "weights for the least error of the outputs (4 channels^2 bytes for each site)",
+    )
     add_threads(parser)
 
 
@@ -74,6 +80,7 @@ def _run_text(options, report) -> None:
         options.context,
         options.threads,
         report,
+        options.gram,
     )
 
 
@@ -89,4 +96,5 @@ def _run_inputs(options, report) -> None:
         options.threads,
         report,
         parse_shapes(options.shape),
+        options.gram,
     )

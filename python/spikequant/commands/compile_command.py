@@ -61,6 +61,13 @@ def add_arguments(parser) -> None:
         metavar="B",
         help="weight bits of the embedding and the head (default: 8)",
     )
+    parser.add_argument(
+        "--rounding",
+        choices=["auto", "nearest", "second-order"],
+        default="auto",
+        help="of weights; second-order has the least error of the outputs and needs "
+        "'calibrate --gram' (default: second-order where that was given)",
+    )
     parser.add_argument("--target", choices=["cpu"], default="cpu", help="default: cpu")
     _add_code_arguments(parser)
     add_json(parser)
@@ -97,6 +104,7 @@ def run(options) -> dict:
         weight_bits=options.weight_bits,
         group=options.group,
         head_bits=options.head_bits,
+        rounding=options.rounding,
         isa=options.isa,
         mcpu=options.mcpu,
         taps=options.taps,
