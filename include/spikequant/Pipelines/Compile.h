@@ -54,7 +54,7 @@ struct CompileOptions {
   WeightRounding rounding = WeightRounding::Automatic;
   std::string method = "spike";
   bool profile = false; ///< measure the time of each kernel
-  bool taps = false; ///< also return the counts of every site
+  bool taps = false;    ///< also return the counts of every site
   std::string cpu = "native";
   InstructionSet instructions = InstructionSet::Automatic;
   std::string runtimeFolder; ///< where libSpikeQuantModelEntry.a is
