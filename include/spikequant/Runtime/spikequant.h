@@ -113,9 +113,9 @@ int32_t sq_check(const void *weights);
 /* Runs a graph. Results are bit-identical for any number of threads. */
 int32_t sq_run(const sq_graph *graph, const sq_call *call);
 
-/* Processor time of the first thread in a kernel over all calls so far, in a
- * program compiled with --profile: from the end of the kernel before it to the
- * end of its own barrier. */
+/* Time of a kernel over all calls so far, in a program compiled with --profile:
+ * from the end of the kernel before it to the end of its own barrier, as the
+ * first thread sees it. */
 typedef struct sq_kernel_time {
   const char *name;
   int64_t calls;
