@@ -81,9 +81,11 @@ class Session:
     def feed(self, tokens: Sequence[int]) -> np.ndarray:
         """Takes tokens; returns the logits [vocabulary] after the last one."""
         tokens = self._checked(tokens)
-        self._reserve(len(tokens))
+        self._check_room(len(tokens))
         logits = None
         while tokens:
+            # A short cache costs less attention: it grows only when it has to.
+            self._grow(min(len(tokens), self.chunk))
             chunk = self._has("prefill") and (len(tokens) > _SHORT_REST or not self._has("decode"))
             logits, taken = self._chunk("prefill", tokens) if chunk else self._decode(tokens[0])
             tokens = tokens[taken:]
@@ -92,7 +94,8 @@ class Session:
     def score(self, tokens: Sequence[int]) -> Iterator[np.ndarray]:
         """Takes tokens, a chunk at a time; yields the logits [part, vocabulary] after each one."""
         tokens = self._checked(tokens)
-        self._reserve(len(tokens))
+        self._check_room(len(tokens))
+        self._grow(len(tokens))
         while tokens:
             logits, taken = self._chunk("score", tokens)
             yield logits[-taken:]
@@ -173,17 +176,20 @@ class Session:
             raise SpikeQuantError(f"token ids must be 0 to {self.vocabulary - 1}")
         return ids.tolist()
 
-    def _reserve(self, count: int) -> None:
+    def _check_room(self, count: int) -> None:
+        needed = self.position + count
+        if needed > self.contexts[-1]:
+            raise SpikeQuantError(
+                f"{needed} tokens do not fit the largest context of {self.contexts[-1]}: "
+                "shorten the text, or export the model with a larger --context"
+            )
+
+    def _grow(self, count: int) -> None:
         """Moves the cache to the smallest context that has room for `count` more tokens."""
         needed = self.position + count
         if needed <= self.context:
             return
         larger = [context for context in self.contexts if context >= needed]
-        if not larger:
-            raise SpikeQuantError(
-                f"{needed} tokens do not fit the largest context of {self.contexts[-1]}: "
-                "shorten the text, or export the model with a larger --context"
-            )
         old, self.context = self._state, larger[0]
         self._state = self._new_state()
         for name, array in old.items():
