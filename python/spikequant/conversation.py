@@ -6,8 +6,8 @@ import contextlib
 import sys
 
 from .chat import Chat
-from .commands.run_command import show_answer
 from .errors import SpikeQuantError
+from .session import FULL
 
 with contextlib.suppress(ImportError):
     import readline  # noqa: F401  (input() then knows the arrow keys)
@@ -51,3 +51,16 @@ def _read_line() -> str | None:
     except EOFError:
         return None
     return None if line == "/quit" else line
+
+
+def show_answer(chat: Chat, tokens: list[int], limit: int) -> str:
+    """Prints the text as it comes; returns it."""
+    text = ""
+    for piece in chat.answer(tokens, limit):
+        print(piece, end="", flush=True)
+        text += piece
+    print()
+    if chat.session.stopped == FULL:
+        size = chat.session.contexts[-1]
+        print(f"(stopped: the context of {size} tokens is full)", file=sys.stderr)
+    return text

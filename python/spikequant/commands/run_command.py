@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -86,6 +85,8 @@ def _run_prompt(options) -> dict:
         tokens = chat.encode_messages([{"role": "user", "content": options.prompt}])
     else:
         tokens = chat.encode(options.prompt)
+    from ..conversation import show_answer
+
     start = time.perf_counter()
     text = show_answer(chat, tokens, options.max_tokens or (512 if options.chat else 128))
     return {
@@ -101,18 +102,3 @@ def _run_conversation(options) -> None:
     from ..conversation import converse
 
     converse(_open_chat(options), options.max_tokens or 512)
-
-
-def show_answer(chat, tokens: list[int], limit: int) -> str:
-    """Prints the text as it comes; returns it."""
-    from ..session import FULL
-
-    text = ""
-    for piece in chat.answer(tokens, limit):
-        print(piece, end="", flush=True)
-        text += piece
-    print()
-    if chat.session.stopped == FULL:
-        size = chat.session.contexts[-1]
-        print(f"(stopped: the context of {size} tokens is full)", file=sys.stderr)
-    return text
