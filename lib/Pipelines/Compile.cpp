@@ -157,7 +157,7 @@ private:
   std::unique_ptr<TargetMachine> machine;
   PackedFileInfo weights;
   std::vector<GraphSpec> graphs;
-  json::Object program;
+  json::Object program, realNumbers;
   bool stopped = false;
 };
 
@@ -193,8 +193,14 @@ Error Compiler::prepare() {
           pm.addPass(createInsertObservers());
         if (options.mode == CompileMode::Quantized)
           pm.addPass(createQuantize(getQuantizeOptions(options)));
+        if (options.mode == CompileMode::Quantized && options.fold)
+          pm.addPass(createFoldScales({options.weights}));
       }))
     return failure;
+  FailureOr<json::Object> described = describeRealNumbers(*module);
+  if (failed(described))
+    return createStringError("the islands could not be described");
+  realNumbers = std::move(*described);
   if (Error failure = runPasses("define math", [](OpPassManager &pm) {
         pm.addNestedPass<func::FuncOp>(
             createSpikeQuantCanonicalizeContractions());
@@ -229,6 +235,8 @@ Error Compiler::lower(const OutputFolder &folder) {
   if (Error failure = writeProgram(folder))
     return failure;
   program = describeProgram(*module, getMethod());
+  for (auto &[key, value] : realNumbers)
+    program[key] = std::move(value);
   auto grams = openGrams(options);
   if (!grams)
     return grams.takeError();

@@ -5,11 +5,13 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/Report.h"
+#include "spikequant/Analysis/Islands.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Pipelines/Pipelines.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/SymbolTable.h"
+#include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/MapVector.h"
 
 #include <numeric>
@@ -104,50 +106,37 @@ void describeWeights(ModuleOp module, json::Object &report) {
   report["layer_weight_bits"] = layers.get();
 }
 
-/// The kind of real-valued operation, or empty.
-StringRef getIsland(Operation *op) {
-  if (isa<LookupOp>(op))
-    return "embedding";
-  if (isa<DecodeOp>(op))
-    return "decode";
-  if (isa<linalg::BatchMatmulOp, linalg::MatmulOp>(op))
-    return "real products";
-  auto generic = dyn_cast<linalg::GenericOp>(op);
-  if (!generic || !isa<FloatType>(getElementTypeOrSelf(op->getResult(0))))
-    return "";
-  return generic.getNumReductionLoops() ? "reductions" : "elementwise";
-}
-
-void describeIslands(ModuleOp module, json::Object &report) {
-  std::map<std::string, int64_t> largest;
-  for (auto graph : module.getOps<func::FuncOp>()) {
-    std::map<std::string, int64_t> counts;
-    graph.walk([&](Operation *op) {
-      if (StringRef name = getIsland(op); !name.empty())
-        ++counts[name.str()];
-    });
-    if (counts["decode"] >= largest["decode"])
-      largest = counts;
-  }
-  report["decodes"] = largest["decode"];
-  largest.erase("decode");
-  double total = 0;
-  for (auto &[name, count] : largest)
-    total += count;
-  json::Array islands;
-  for (auto &[name, count] : largest)
-    islands.push_back(json::Object{
-        {"name", name}, {"count", count}, {"share", count / total}});
-  report["islands"] = std::move(islands);
-}
 } // namespace
 
 json::Object describeProgram(ModuleOp module, StringRef method) {
   json::Object report{{"method", method.str()}};
   report["encode_sites"] = describeEncodes(module, method);
   describeWeights(module, report);
-  describeIslands(module, report);
   return report;
+}
+
+FailureOr<json::Object> describeRealNumbers(ModuleOp module) {
+  // Broadcasts and intermediate results of one expression are no operations.
+  OwningOpRef<ModuleOp> fused = module.clone();
+  PassManager pm(module.getContext());
+  buildFusionPipeline(pm);
+  if (failed(pm.run(*fused)))
+    return failure();
+  std::optional<IslandReport> largest;
+  for (auto graph : fused->getOps<func::FuncOp>()) {
+    IslandReport report = findIslands(graph);
+    if (!largest || report.accumulations / report.tokens >
+                        largest->accumulations / largest->tokens)
+      largest = std::move(report);
+  }
+  if (!largest)
+    return json::Object{};
+  return json::Object{{"decodes", largest->getDecodes()},
+                      {"islands", summarizeIslands(*largest)},
+                      {"islands_graph", largest->function},
+                      {"tokens", largest->tokens},
+                      {"integer_accumulations", largest->accumulations},
+                      {"real_operations", largest->getScalars()}};
 }
 
 } // namespace mlir::spikequant

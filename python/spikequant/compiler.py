@@ -38,6 +38,7 @@ class CompileOptions:
     group: int = 32
     head_bits: int = 8
     rounding: str = "auto"
+    fold: bool = True
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
@@ -65,6 +66,7 @@ class CompileOptions:
         arguments += [f"--head-bits={self.head_bits}", f"--rounding={self.rounding}"]
         if self.calibration is not None:
             arguments += [f"--calibration={self.calibration}"]
+        arguments += [] if self.fold else ["--no-fold"]
         return arguments + (["--taps"] if self.taps else [])
 
 

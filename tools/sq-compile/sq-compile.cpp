@@ -69,6 +69,9 @@ cl::opt<WeightRounding> rounding(
 cl::opt<std::string> method("method", cl::init("spike"),
                             cl::desc("spike or rtn (round to nearest)"),
                             cl::cat(category));
+cl::opt<bool> noFold("no-fold",
+                     cl::desc("Leave scales where the graph has them"),
+                     cl::cat(category));
 cl::opt<bool> taps("taps", cl::desc("Show the counts of every site"),
                    cl::cat(category));
 cl::opt<bool> profile("profile",
@@ -147,6 +150,7 @@ CompileOptions getOptions(const char *program) {
   options.headBits = headBits;
   options.rounding = rounding;
   options.method = method;
+  options.fold = !noFold;
   options.taps = taps;
   options.profile = profile;
   options.cpu = cpu;

@@ -68,6 +68,11 @@ def add_arguments(parser) -> None:
         help="of weights; second-order has the least error of the outputs and needs "
         "'calibrate --gram' (default: second-order where that was given)",
     )
+    parser.add_argument(
+        "--no-fold",
+        action="store_true",
+        help="leave scales where the graph has them, not in the next threshold",
+    )
     parser.add_argument("--target", choices=["cpu"], default="cpu", help="default: cpu")
     _add_code_arguments(parser)
     add_json(parser)
@@ -105,6 +110,7 @@ def run(options) -> dict:
         group=options.group,
         head_bits=options.head_bits,
         rounding=options.rounding,
+        fold=not options.no_fold,
         isa=options.isa,
         mcpu=options.mcpu,
         taps=options.taps,

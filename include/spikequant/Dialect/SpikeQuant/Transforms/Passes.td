@@ -137,4 +137,84 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
                            "::mlir::spikequant::SpikeQuantDialect"];
 }
 
+def FoldScales : Pass<"spikequant-fold-scales", "::mlir::ModuleOp"> {
+  let summary = "moves scales into the next threshold";
+  let description = [{
+    The input of an encode is often a real array times a factor per row (the
+    reciprocal root of a norm), times a factor per channel (its weight), plus a
+    value per channel (its bias). Those become the row scale, the gains and the
+    centres of the encode, and the scaled array is never computed. The factors
+    are found by an algebra of scales that looks through broadcasts, reshapes of
+    rows, products, quotients, sums and negations; values per channel must be
+    known at compile time: constants, literal weights or those in the
+    file `weights`. A gain whose rate is not finite and normal (a weight of 0) leaves the
+    encode as it is. Counts are those of the unfolded program except where a value is
+    within a few ulp of a threshold; a remark of category
+    `spikequant-fold-scales` per site says what was moved and how many.
+
+    ```mlir
+    %y = linalg.generic .. ins(%x, %r, %w : tensor<2x8xf32>, tensor<2xf32>, tensor<8xf32>) {
+      %s = arith.mulf %in, %in_0 : f32
+      %t = arith.mulf %s, %in_1 : f32
+    ..
+    %n = spikequant.encode %y {site = "q.in", step = 5.000000e-01 : f32} : tensor<2x8xf32> -> tensor<2x8xi16>
+    // becomes
+    %n = spikequant.encode %x row_scale(%r : tensor<2xf32>) {gains = @w, site = "q.in",
+                               step = 5.000000e-01 : f32} : tensor<2x8xf32> -> tensor<2x8xi16>
+    ```
+  }];
+  let options = [
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the values of weights">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
+def ReportIslands : Pass<"spikequant-report-islands", "::mlir::ModuleOp"> {
+  let summary = "lists where real numbers remain, and why";
+  let description = [{
+    An island is a connected set of real-valued operations that serve one
+    purpose: the statistics of a norm's row, a softmax's exponent, an activation
+    function, the residual stream. Per function and kind of island the pass
+    writes the number of islands, operations and decodes, the real scalar
+    operations per token, their ratio to integer accumulations, the share of
+    bytes moved, why they are real, and where the first one is. Islands marked `*`
+    are outside the named ones that an integer program may have: `norm row`,
+    `softmax row`, `exponent`, `final logits`, `embedding`, `row scale`. A token is
+    a row of the largest encode. Run it before `spikequant-expand-math`; after
+    `spikequant-fuse-elementwise` broadcasts are no operations of their own.
+
+    ```
+    @f: per token 64 integer accumulations, 80 real operations; 1 decodes outside named islands
+      island                     count     ops  decodes    real/token   real/acc    bytes  why
+    * activation function            1       2        1          24.0    37.500%   31.58%  no threshold list or table stands for it, first at ..
+    ```
+  }];
+  let options = [
+    Option<"json", "json", "std::string", "\"\"",
+           "write this JSON file ('-': standard output), with the place of each island, instead of the table">
+  ];
+}
+
+def VerifyDequantFree : Pass<"spikequant-verify-dequant-free", "::mlir::ModuleOp"> {
+  let summary = "real-valued operations are only in named islands";
+  let description = [{
+    An error for each island (see `spikequant-report-islands`) outside the named
+    ones and those in `allow`, at its first operation, with a note per further
+    operation.
+
+    ```mlir
+    // error: 'spikequant.decode' starts a real-valued island 'residual' of 2 operations: ..
+    %y = spikequant.decode %acc, @w {step = 1.0 : f32} : tensor<2x8xi64> -> tensor<2x8xf32>
+    %z = linalg.add ins(%x, %y : ..
+    ```
+  }];
+  let options = [
+    ListOption<"allow", "allow", "std::string", "further islands that may be there">,
+    Option<"list", "list", "bool", "false", "warn and succeed">
+  ];
+}
+
 #endif // SPIKEQUANT_TRANSFORMS_PASSES

@@ -1,0 +1,202 @@
+//===- FoldIntoEncode.cpp - row and channel factors of an encode ----------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "FoldScales.h"
+
+#include "RowShape.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
+#include "spikequant/Kernel/Encode.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace mlir::spikequant;
+
+FailureOr<FlatSymbolRefAttr>
+mlir::spikequant::getRealArray(ModuleOp module, Location loc, StringRef name,
+                               ArrayRef<float> values) {
+  Builder b(module.getContext());
+  auto type = RankedTensorType::get(static_cast<int64_t>(values.size()),
+                                    b.getF32Type());
+  FailureOr<WeightsOp> symbol = getOrCreateWeights(
+      module, loc, name,
+      {type, RealAttr::get(b.getContext()), nullptr, nullptr,
+       cast<ElementsAttr>(DenseElementsAttr::get(type, values))});
+  if (failed(symbol))
+    return failure();
+  return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
+}
+
+/// `rows` of `shape` as a tensor of `wanted`, in row-major order.
+static Value reshapeRows(OpBuilder &b, Location loc, Value rows,
+                         ArrayRef<int64_t> wanted) {
+  auto type = cast<RankedTensorType>(rows.getType());
+  if (type.getShape() == wanted)
+    return rows;
+  Value flat = flattenAll(b, loc, rows);
+  if (wanted.size() == 1)
+    return flat;
+  SmallVector<ReassociationIndices> groups;
+  if (!wanted.empty())
+    groups.push_back(
+        llvm::to_vector(llvm::seq<int64_t>(0, int64_t(wanted.size()))));
+  auto target = RankedTensorType::get(wanted, type.getElementType());
+  if (wanted.empty())
+    return tensor::CollapseShapeOp::create(b, loc, target, flat, groups);
+  return tensor::ExpandShapeOp::create(b, loc, target, flat, groups);
+}
+
+/// The product of all row factors of one shape, [rows..].
+static Value multiplyRows(OpBuilder &b, Location loc,
+                          ArrayRef<RowFactor> factors) {
+  ArrayRef<int64_t> rows = ArrayRef(factors.front().shape).drop_back();
+  Type f32 = b.getF32Type();
+  const RowFactor &first = factors.front();
+  bool asItIs =
+      factors.size() == 1 && !first.reciprocal &&
+      cast<ShapedType>(first.value.getType()).getShape() == rows &&
+      first.map ==
+          b.getMultiDimIdentityMap(rows.size() + 1).getMajorSubMap(rows.size());
+  if (asItIs)
+    return first.value;
+  SmallVector<Value> inputs;
+  SmallVector<AffineMap> maps;
+  for (const RowFactor &factor : factors) {
+    inputs.push_back(factor.value);
+    // Without the channel, which no factor reads.
+    maps.push_back(AffineMap::get(rows.size(), 0, factor.map.getResults(),
+                                  b.getContext()));
+  }
+  maps.push_back(b.getMultiDimIdentityMap(rows.size()));
+  Value empty = tensor::EmptyOp::create(b, loc, rows, f32);
+  SmallVector<utils::IteratorType> loops(rows.size(),
+                                         utils::IteratorType::parallel);
+  auto product = linalg::GenericOp::create(
+      b, loc, empty.getType(), inputs, empty, maps, loops,
+      [&](OpBuilder &b, Location loc, ValueRange values) {
+        Value result;
+        for (auto [factor, value] : llvm::zip(factors, values)) {
+          if (!result && factor.reciprocal)
+            result = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1.0f));
+          if (factor.reciprocal)
+            result = arith::DivFOp::create(b, loc, result, value);
+          else
+            result =
+                result ? arith::MulFOp::create(b, loc, result, value) : value;
+        }
+        linalg::YieldOp::create(b, loc, result);
+      });
+  return product.getResult(0);
+}
+
+/// Factors that are scalars have no tensor to read.
+static bool areTensors(const ScaleForm &form) {
+  return llvm::all_of(form.rows, [&](const RowFactor &factor) {
+    return isa<RankedTensorType>(factor.value.getType()) &&
+           factor.shape == form.rows.front().shape;
+  });
+}
+
+namespace {
+/// Gains and centres as a threshold takes them.
+struct ChannelArrays {
+  std::vector<float> gains, centres;
+  /// The first channel whose threshold is not well formed, or -1.
+  int64_t refused = -1;
+};
+} // namespace
+
+static ChannelArrays getChannelArrays(EncodeOp op, const ScaleForm &form) {
+  ChannelArrays arrays;
+  float step = op.getStep().convertToFloat();
+  for (auto [j, scale] : llvm::enumerate(form.scales)) {
+    auto gain = static_cast<float>(scale);
+    auto centre = static_cast<float>(-form.shifts[j] / scale);
+    arrays.gains.push_back(gain);
+    arrays.centres.push_back(form.shifted ? centre : 0.0f);
+    if (arrays.refused < 0 &&
+        !::spikequant::encodeThreshold(step, gain, arrays.centres.back()))
+      arrays.refused = j;
+  }
+  return arrays;
+}
+
+/// Not a failure of the pass: the program stays as it is.
+static bool refuse(EncodeOp op, FoldContext &context, const Twine &why) {
+  remark::missed(op.getLoc(), context.remark("encode-left"))
+      << remark::add("site '{0}': {1}", op.getSite(), why.str());
+  return false;
+}
+
+static void remarkFolded(EncodeOp op, const ScaleForm &form,
+                         FoldContext &context) {
+  std::string parts;
+  for (StringRef part : {form.rows.empty() ? "" : "row factor",
+                         form.scaled ? "channel gains" : "",
+                         form.shifted ? "channel centres" : ""})
+    if (!part.empty())
+      parts += (parts.empty() ? "" : ", ") + part.str();
+  // Roundings before, and those of gains, rates, the rows' product and the two
+  // products of encode.
+  int roundings = form.roundings + 2 + 5 + int(form.rows.size());
+  remark::passed(op.getLoc(), context.remark("encode-folded"))
+      << remark::add("site '{0}': {1} moved into the threshold; a count may "
+                     "differ by one where v is within {2} ulp of an integer",
+                     op.getSite(), parts, roundings);
+}
+
+FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
+                                                 const ScaleForm &form,
+                                                 FoldContext context) {
+  if (op.getRowScale() || op.getGains() || op.getCentres())
+    return refuse(op, context, "it has a row scale, gains or centres already");
+  if (!areTensors(form))
+    return refuse(op, context, "its row factors have different shapes");
+  ChannelArrays arrays = getChannelArrays(op, form);
+  if (arrays.refused >= 0)
+    return refuse(op, context,
+                  "the gain of channel " + Twine(arrays.refused) +
+                      " gives no finite normal rate");
+  IRRewriter &b = context.rewriter;
+  Location loc = op.getLoc();
+  b.setInsertionPoint(op);
+  FlatSymbolRefAttr gains, centres;
+  auto store = [&](StringRef suffix, ArrayRef<float> values) {
+    return getRealArray(context.module, loc, (op.getSite() + suffix).str(),
+                        values);
+  };
+  if (form.scaled) {
+    LoadWeightsOp array = form.gain;
+    FailureOr<FlatSymbolRefAttr> symbol = FlatSymbolRefAttr();
+    if (array)
+      symbol = array.getWeightsAttr();
+    else
+      symbol = store(".gains", arrays.gains);
+    if (failed(symbol))
+      return failure();
+    gains = *symbol;
+  }
+  if (form.shifted) {
+    auto symbol = store(".centres", arrays.centres);
+    if (failed(symbol))
+      return failure();
+    centres = *symbol;
+  }
+  auto type = cast<RankedTensorType>(op.getInput().getType());
+  Value rowScale;
+  if (!form.rows.empty())
+    rowScale = reshapeRows(b, loc, multiplyRows(b, loc, form.rows),
+                           type.getShape().drop_back());
+  Value base = restoreRows(b, loc, flattenRows(b, loc, form.base), type);
+  auto folded = EncodeOp::create(
+      b, loc, op.getType(), base, rowScale, op.getStepAttr(), op.getSiteAttr(),
+      op.getBitsAttr(), gains, centres, op.getToleranceAttr(),
+      op.getOverflowAttr(), op.getCodeAttr());
+  remarkFolded(op, form, context);
+  b.replaceOp(op, folded);
+  return true;
+}

@@ -1,0 +1,42 @@
+//===- FoldScales.h - scales into thresholds --------------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_LIB_DIALECT_SPIKEQUANT_TRANSFORMS_FOLDSCALES_H
+#define SPIKEQUANT_LIB_DIALECT_SPIKEQUANT_TRANSFORMS_FOLDSCALES_H
+
+#include "ScaleForm.h"
+
+#include "mlir/IR/Remarks.h"
+
+namespace mlir::spikequant {
+
+/// What folding into one encode works with.
+struct FoldContext {
+  ModuleOp module;
+  func::FuncOp function;
+  IRRewriter &rewriter;
+
+  remark::RemarkOpts remark(StringRef name) {
+    return remark::RemarkOpts::name(name)
+        .category("spikequant-fold-scales")
+        .function(function.getSymName());
+  }
+};
+
+/// Symbol of a real f32 array with these values, called `name`.
+FailureOr<FlatSymbolRefAttr> getRealArray(ModuleOp module, Location loc,
+                                          StringRef name,
+                                          ArrayRef<float> values);
+
+/// Makes `form` of the input of `op` part of the threshold: row factors become
+/// its row scale, C its gains and -A / C its centres. Returns whether it did; a
+/// failure has a diagnostic.
+FailureOr<bool> foldIntoEncode(EncodeOp op, const ScaleForm &form,
+                               FoldContext context);
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_LIB_DIALECT_SPIKEQUANT_TRANSFORMS_FOLDSCALES_H

@@ -1,0 +1,58 @@
+//===- ScaleForm.h - the algebra of scales ----------------------*- C++ -*-===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+///
+/// \file
+/// A real array [.., K] as a function of another one of as many elements:
+///
+///     x = rectify(base * (product of row factors) * C_j + A_j)
+///
+/// C and A are known per channel at compile time, row factors are computed at
+/// run time, one per row; `rectify` is max(., 0) or nothing. A form moves
+/// backwards through reshapes of rows, products and quotients with rows,
+/// channels and scalars, sums with channels and scalars (not inside a product
+/// with a row), negations and max(., 0).
+///
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_LIB_DIALECT_SPIKEQUANT_TRANSFORMS_SCALEFORM_H
+#define SPIKEQUANT_LIB_DIALECT_SPIKEQUANT_TRANSFORMS_SCALEFORM_H
+
+#include "spikequant/Dialect/SpikeQuant/Transforms/ConstantReals.h"
+
+namespace mlir::spikequant {
+
+/// A factor per row: `value` read through `map` from the points of `shape`
+/// [rows.., K]; the map does not use the last dimension.
+struct RowFactor {
+  Value value;
+  AffineMap map;
+  SmallVector<int64_t> shape;
+  bool reciprocal;
+};
+
+struct ScaleForm {
+  Value base;
+  SmallVector<RowFactor> rows;
+  SmallVector<double> scales; ///< C_j
+  SmallVector<double> shifts; ///< A_j
+  bool scaled = false;        ///< some C_j is not 1
+  bool shifted = false;       ///< some A_j is not 0
+  bool rectified = false;
+  /// C is exactly this array.
+  LoadWeightsOp gain;
+  int roundings = 0; ///< f32 operations between base and x
+
+  bool isTrivial() const {
+    return rows.empty() && !scaled && !shifted && !rectified;
+  }
+};
+
+/// The forms of `value`, from itself to the farthest base that can be reached.
+std::vector<ScaleForm> findScaleForms(Value value, ConstantReals &constants);
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_LIB_DIALECT_SPIKEQUANT_TRANSFORMS_SCALEFORM_H
