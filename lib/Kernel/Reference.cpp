@@ -84,6 +84,25 @@ void sq_ref_fire(const int64_t *acc, int64_t rows, int64_t n,
         hi);
 }
 
+void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
+                       const int64_t *table, int32_t lo, int32_t hi,
+                       int16_t *counts) {
+  const int64_t *multipliers = table + 2 * n, *biases = table + 3 * n,
+                *shifts = table + 4 * n;
+  for (int64_t i = 0; i < rows * n; ++i)
+    counts[i] = fireCount(
+        acc[i],
+        FireThreshold{static_cast<int32_t>(multipliers[i % n]), biases[i % n],
+                      static_cast<int32_t>(shifts[i % n])},
+        lo, hi);
+}
+
+void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,
+                   const int8_t *bits, int32_t tolerance) {
+  for (int64_t i = 0; i < rows * channels; ++i)
+    counts[i] = applyWindow(counts[i], bits[i % channels], tolerance).count;
+}
+
 void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
                    int64_t codesOffset, int64_t multipliersOffset,
                    int64_t offsetsOffset, int64_t scalesOffset,

@@ -7,11 +7,14 @@
 #include "spikequant/Pipelines/PackWeights.h"
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Kernel/Thresholds.h"
 #include "spikequant/Weights/ErrorFeedback.h"
 #include "spikequant/Weights/PackedFileWriter.h"
 #include "spikequant/Weights/Rounding.h"
 #include "spikequant/Weights/Safetensors.h"
 
+#include "mlir/IR/Remarks.h"
+#include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
 
@@ -122,6 +125,57 @@ ArrayRef<uint8_t> getBytes(ArrayRef<float> values) {
           values.size() * sizeof(float)};
 }
 
+/// Element o of a literal f32 array, `absent` without one.
+double getElement(WeightsOp user, FlatSymbolRefAttr symbol, int64_t o,
+                  double absent) {
+  auto array = symbol ? SymbolTable::lookupNearestSymbolFrom<WeightsOp>(
+                            user->getParentOp(), symbol)
+                      : WeightsOp();
+  auto values = array ? dyn_cast_or_null<DenseElementsAttr>(
+                            array.getValue().value_or(ElementsAttr()))
+                      : DenseElementsAttr();
+  return values ? values.getValues<float>()[o] : absent;
+}
+
+std::vector<sq::RealThreshold> getRealThresholds(WeightsOp op,
+                                                 ThresholdsAttr format,
+                                                 ArrayRef<double> scales) {
+  double step = format.getStep().getValueAsDouble();
+  double output = format.getOutput().getValueAsDouble();
+  std::vector<sq::RealThreshold> thresholds;
+  for (auto [o, scale] : enumerate(scales)) {
+    double gain = getElement(op, format.getGains(), o, 1.0);
+    double bias = getElement(op, format.getBiases(), o, 0.0);
+    thresholds.push_back({step * scale * gain / output, bias / output + 0.5});
+  }
+  return thresholds;
+}
+
+/// Rows T(lo + 1) - 1, T(hi), M, B, S.
+std::vector<uint8_t> getThresholdBytes(const sq::FireTable &table,
+                                       ThresholdsAttr format) {
+  size_t n = table.channels.size();
+  std::vector<int64_t> rows(5 * n);
+  for (auto [o, threshold] : enumerate(table.channels)) {
+    rows[o] = sq::fireLadder(format.getLo() + 1, threshold) - 1;
+    rows[n + o] = sq::fireLadder(format.getHi(), threshold);
+    rows[2 * n + o] = threshold.multiplier;
+    rows[3 * n + o] = threshold.bias;
+    rows[4 * n + o] = threshold.shift;
+  }
+  auto *bytes = reinterpret_cast<const uint8_t *>(rows.data());
+  return {bytes, bytes + rows.size() * sizeof(int64_t)};
+}
+
+void remarkThresholds(WeightsOp op, const sq::FireTable &table) {
+  remark::analysis(op.getLoc(), remark::RemarkOpts::name("thresholds-rounded")
+                                    .category("spikequant-pack-weights"))
+      << remark::add("'{0}': shift {1}, largest relative error of a "
+                     "threshold {2:E2}",
+                     op.getSymName(), table.channels.front().shift,
+                     table.error);
+}
+
 class Packer {
 public:
   Packer(std::optional<sq::SafetensorsFile> &source, StringRef sourcePath,
@@ -134,6 +188,8 @@ public:
   Error pack(WeightsOp op) {
     if (auto codes = dyn_cast<CodesAttr>(op.getFormat()))
       return packCodes(op, codes);
+    if (auto thresholds = dyn_cast<ThresholdsAttr>(op.getFormat()))
+      return packThresholds(op, thresholds);
     if (!isa<RealAttr>(op.getFormat()))
       return weightError(op, "has a format that cannot be packed");
     return op.getValue() ? packLiteral(op) : packReal(op);
@@ -253,9 +309,39 @@ private:
         sq::roundToCodes(view, options, op.getSymName(), *errors);
     if (!rounded)
       return rounded.takeError();
+    scales[op.getSymName()] = getRates(*rounded);
     return writer.addCodes(op.getSymName(), *rounded);
   }
 
+  /// s_w per output channel, 0 where all weights are.
+  static std::vector<double> getRates(const sq::RoundedMatrix &matrix) {
+    std::vector<double> rates(matrix.scales.begin(), matrix.scales.end());
+    for (int64_t o = 0; o < matrix.n; ++o) {
+      bool used = false;
+      for (int64_t j = 0; j < matrix.k && !used; ++j)
+        used = matrix.weightAt(o, j) != 0;
+      rates[o] = used ? rates[o] : 0;
+    }
+    return rates;
+  }
+
+  Error packThresholds(WeightsOp op, ThresholdsAttr format) {
+    auto rates = scales.find(format.getWeights().getValue());
+    int64_t n = op.getArrayType().getDimSize(1);
+    if (rates == scales.end() || int64_t(rates->second.size()) != n)
+      return weightError(op, "needs the scales of '" +
+                                 format.getWeights().getValue() + "'");
+    std::optional<sq::FireTable> table =
+        sq::roundThresholds(getRealThresholds(op, format, rates->second),
+                            format.getLo(), format.getHi());
+    if (!table)
+      return weightError(op, "has thresholds that no shift can hold");
+    remarkThresholds(op, *table);
+    return writer.addRaw(op.getSymName(), "i64", {5, n},
+                         getThresholdBytes(*table, format));
+  }
+
+  StringMap<std::vector<double>> scales;
   std::optional<sq::SafetensorsFile> &source;
   StringRef sourcePath;
   sq::PackedFileWriter &writer;
@@ -322,8 +408,7 @@ WeightInputs findWeightInputs(ModuleOp module) {
     if (auto rows = dyn_cast<LookupOp>(op)) {
       excluded.insert(rows.getWeights());
     } else if (auto integrate = dyn_cast<IntegrateOp>(op)) {
-      auto encode = integrate.getCounts().getDefiningOp<EncodeOp>();
-      StringRef site = encode ? encode.getSite() : "";
+      StringRef site = getSiteOfCounts(integrate.getCounts());
       auto [known, fresh] =
           inputs.try_emplace(integrate.getWeights(), site.str());
       if (site.empty() || known->second != site)
@@ -350,9 +435,12 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
   if (!writer)
     return writer.takeError();
   Packer packer(source, safetensorsPath, *writer, secondOrder);
-  for (auto op : module.getOps<WeightsOp>())
-    if (Error failure = packer.pack(op))
-      return std::move(failure);
+  // Thresholds last: they need the scales of codes.
+  for (bool thresholds : {false, true})
+    for (auto op : module.getOps<WeightsOp>())
+      if (isa<ThresholdsAttr>(op.getFormat()) == thresholds)
+        if (Error failure = packer.pack(op))
+          return std::move(failure);
   if (Error failure = writer->finish())
     return std::move(failure);
   Expected<PackedFileInfo> info = annotateWeights(module, path);

@@ -26,8 +26,9 @@ WeightsOp lookup(ModuleOp module, FlatSymbolRefAttr name) {
 }
 
 /// Mean of the bits per channel; the baseline's counts have four.
-double getMeanBits(ModuleOp module, EncodeOp encode, StringRef method) {
-  WeightsOp bits = lookup(module, encode.getBitsAttr());
+double getMeanBits(ModuleOp module, FlatSymbolRefAttr symbol,
+                   StringRef method) {
+  WeightsOp bits = lookup(module, symbol);
   auto values = bits ? dyn_cast_or_null<DenseElementsAttr>(
                            bits.getValue().value_or(ElementsAttr()))
                      : DenseElementsAttr();
@@ -38,24 +39,49 @@ double getMeanBits(ModuleOp module, EncodeOp encode, StringRef method) {
          values.getNumElements();
 }
 
+/// Encodes, and fires with a site: both make the counts of a site.
+struct CountsSite {
+  StringRef name;
+  Value counts;
+  FlatSymbolRefAttr bits;
+  double step; ///< 0 if the thresholds are literal
+};
+
+std::optional<CountsSite> getCountsSite(ModuleOp module, Operation *op) {
+  if (auto encode = dyn_cast<EncodeOp>(op))
+    return CountsSite{encode.getSite(), encode.getCounts(),
+                      encode.getBitsAttr(), encode.getStep().convertToDouble()};
+  auto fire = dyn_cast<FireOp>(op);
+  if (!fire || !fire.getSite())
+    return std::nullopt;
+  WeightsOp table = lookup(module, fire.getThresholdsAttr());
+  auto format =
+      table ? dyn_cast<ThresholdsAttr>(table.getFormat()) : ThresholdsAttr();
+  return CountsSite{*fire.getSite(), fire.getCounts(), fire.getBitsAttr(),
+                    format ? format.getOutput().getValueAsDouble() : 0};
+}
+
 json::Array describeEncodes(ModuleOp module, StringRef method) {
   MapVector<StringRef, json::Object> sites;
-  module.walk([&](EncodeOp encode) {
-    json::Object &site = sites[encode.getSite()];
+  module.walk([&](Operation *op) {
+    std::optional<CountsSite> counts = getCountsSite(module, op);
+    if (!counts)
+      return;
+    json::Object &site = sites[counts->name];
     if (!site.empty())
       return;
     int64_t fanOut = 0;
-    for (Operation *user : encode.getCounts().getUsers())
+    for (Operation *user : counts->counts.getUsers())
       if (auto integrate = dyn_cast<IntegrateOp>(user))
         fanOut += cast<ShapedType>(integrate.getMembrane().getType())
                       .getShape()
                       .back();
-    site["site"] = encode.getSite().str();
+    site["site"] = counts->name.str();
     site["channels"] =
-        cast<ShapedType>(encode.getInput().getType()).getShape().back();
+        cast<ShapedType>(counts->counts.getType()).getShape().back();
     site["fan_out"] = fanOut;
-    site["mean_bits"] = getMeanBits(module, encode, method);
-    site["step"] = encode.getStep().convertToDouble();
+    site["mean_bits"] = getMeanBits(module, counts->bits, method);
+    site["step"] = counts->step;
   });
   json::Array list;
   for (auto &site : sites)

@@ -13,6 +13,7 @@
 #include "spikequant/Kernel/Reference.h"
 #include "spikequant/Reference/Runner.h"
 
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -31,6 +32,7 @@ public:
 
   Error replay(EncodeOp op);
   Error replay(IntegrateOp op);
+  Error replay(FireOp op);
   int64_t compared = 0, values = 0, differences = 0, missing = 0;
 
 private:
@@ -148,16 +150,24 @@ std::vector<int16_t> Replay::encode(EncodeOp op, const NpyArray &x,
   return counts;
 }
 
+/// The integrate that made a membrane, reshaped at most.
+static IntegrateOp getIntegrate(Value membrane) {
+  while (isa_and_nonnull<tensor::CollapseShapeOp, tensor::ExpandShapeOp>(
+      membrane.getDefiningOp()))
+    membrane = membrane.getDefiningOp()->getOperand(0);
+  return membrane.getDefiningOp<IntegrateOp>();
+}
+
 Error Replay::replay(IntegrateOp op) {
-  auto encode = op.getCounts().getDefiningOp<EncodeOp>();
+  StringRef site = getSiteOfCounts(op.getCounts());
   StringRef name = op.getWeights();
   auto weights = symbols.lookup<WeightsOp>(op.getWeightsAttr().getAttr());
   auto format = dyn_cast<CodesAttr>(weights.getFormat());
-  if (!encode || !format || !done.insert(("acc " + name).str()).second)
+  if (site.empty() || !format || !done.insert(("acc " + name).str()).second)
     return Error::success();
   int64_t n = weights.getArrayType().getShape()[0];
   int64_t k = weights.getArrayType().getShape()[1];
-  auto counts = find(encode.getSite() + ".counts", "i2", k);
+  auto counts = find(site + ".counts", "i2", k);
   if (!counts)
     return counts.takeError();
   auto acc = find(name + ".acc", "i8", n);
@@ -169,8 +179,7 @@ Error Replay::replay(IntegrateOp op) {
   }
   int64_t rows = (*acc)->shape[0];
   if ((*counts)->shape[0] != rows)
-    return createStringError("recorded arrays '" + name + ".acc' and '" +
-                             encode.getSite() +
+    return createStringError("recorded arrays '" + name + ".acc' and '" + site +
                              ".counts' have different numbers of rows");
   auto layout = weights->getAttrOfType<DictionaryAttr>(kLayoutAttr);
   auto offset = [&](StringRef part) {
@@ -185,6 +194,44 @@ Error Replay::replay(IntegrateOp op) {
   return Error::success();
 }
 
+/// Counts that membranes of one integrate fire through packed thresholds.
+Error Replay::replay(FireOp op) {
+  auto integrate = getIntegrate(op.getMembrane());
+  if (!integrate || !op.getThresholds() || !op.getSite() ||
+      !done.insert(("fire " + *op.getSite()).str()).second)
+    return Error::success();
+  int64_t n = cast<ShapedType>(op.getType()).getShape().back();
+  auto acc = find(integrate.getWeights() + ".acc", "i8", n);
+  if (!acc)
+    return acc.takeError();
+  auto counts = find(*op.getSite() + ".counts", "i2", n);
+  if (!counts)
+    return counts.takeError();
+  if (!*acc || !*counts) {
+    ++missing;
+    return Error::success();
+  }
+  if ((*acc)->shape != (*counts)->shape)
+    return createStringError("recorded arrays '" + integrate.getWeights() +
+                             ".acc' and '" + *op.getSite() +
+                             ".counts' have different shapes");
+  int64_t rows = (*acc)->shape[0];
+  std::vector<int16_t> expected(rows * n);
+  sq_ref_fire_table((*acc)->values<int64_t>().data(), rows, n,
+                    reinterpret_cast<const int64_t *>(
+                        getData(op.getThresholdsAttr(), "data")),
+                    static_cast<int32_t>(op.getLo()),
+                    static_cast<int32_t>(op.getHi()), expected.data());
+  if (op.getBits())
+    sq_ref_window(
+        expected.data(), rows, n,
+        reinterpret_cast<const int8_t *>(getData(op.getBitsAttr(), "data")),
+        static_cast<int32_t>(op.getTolerance()));
+  compare<int16_t>(*op.getSite() + ".counts", expected,
+                   (*counts)->values<int16_t>(), n);
+  return Error::success();
+}
+
 } // namespace
 
 Expected<int64_t> replayTaps(ReferenceProgram &program, const NpzArrays &taps,
@@ -194,6 +241,8 @@ Expected<int64_t> replayTaps(ReferenceProgram &program, const NpzArrays &taps,
   program.module->walk([&](Operation *op) {
     if (auto encode = dyn_cast<EncodeOp>(op))
       failure = replay.replay(encode);
+    else if (auto fire = dyn_cast<FireOp>(op))
+      failure = replay.replay(fire);
     else if (auto integrate = dyn_cast<IntegrateOp>(op))
       failure = replay.replay(integrate);
     return failure ? WalkResult::interrupt() : WalkResult::advance();

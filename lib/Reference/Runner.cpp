@@ -256,6 +256,8 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
   add("sq_ref_integrate", sq_ref_integrate);
   add("sq_ref_decode", sq_ref_decode);
   add("sq_ref_fire", sq_ref_fire);
+  add("sq_ref_fire_table", sq_ref_fire_table);
+  add("sq_ref_window", sq_ref_window);
   add("sq_ref_lookup", sq_ref_lookup);
   add("sq_ref_observe", observe);
   return symbols;

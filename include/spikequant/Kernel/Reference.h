@@ -52,6 +52,16 @@ void sq_ref_fire(const int64_t *acc, int64_t rows, int64_t n,
                  const int32_t *multipliers, const int64_t *biases,
                  int32_t shift, int32_t lo, int32_t hi, int16_t *counts);
 
+/* The same with a table [5][n] of i64: T(lo+1) - 1, T(hi), M, B, S. */
+void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
+                       const int64_t *table, int32_t lo, int32_t hi,
+                       int16_t *counts);
+
+/* Gives counts[rows][channels] their windows: bits[channels] and tolerance as
+ * in sq_ref_encode. */
+void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,
+                   const int8_t *bits, int32_t tolerance);
+
 /* y[rows][k]: the real weights of output channel ids[row] of a packed matrix
  * [n][k] (an embedding [vocabulary][width]). An id outside 0..n-1 is clamped,
  * as StableHLO's gather does. scalesOffset locates f32 s_w[n]. */

@@ -46,6 +46,10 @@ private:
       if (!integrate)
         return fire.emitOpError()
                << "NEU-C1: its membrane must come from spikequant.integrate";
+      if (fire.getThresholds() || fire.getBits())
+        return fire.emitOpError()
+               << "NEU-C1: its thresholds are known once the weights are "
+                  "packed; compile with --no-fold";
       if (failed(readLayer(integrate, fire)) ||
           failed(noteCode(fire, fire.getCode())))
         return failure();

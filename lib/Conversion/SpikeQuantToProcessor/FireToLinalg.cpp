@@ -81,11 +81,29 @@ static Ladder ladderOf(FireOp op) {
   return ladder;
 }
 
-Value mlir::spikequant::lowerFireToLinalg(RewriterBase &rewriter, FireOp op) {
+/// The rows of a packed table: least, most, M, B, S.
+static SmallVector<Value> loadTable(OpBuilder &b, FireOp op) {
+  Location loc = op.getLoc();
+  int64_t channels = cast<RankedTensorType>(op.getType()).getShape().back();
+  auto type = RankedTensorType::get({5, channels}, b.getI64Type());
+  Value table = LoadWeightsOp::create(b, loc, type, op.getThresholdsAttr());
+  auto row = RankedTensorType::get({channels}, b.getI64Type());
+  SmallVector<Value> rows;
+  for (int64_t i = 0; i < 5; ++i)
+    rows.push_back(tensor::ExtractSliceOp::create(
+        b, loc, row, table,
+        ArrayRef<OpFoldResult>{b.getIndexAttr(i), b.getIndexAttr(0)},
+        ArrayRef<OpFoldResult>{b.getIndexAttr(1), b.getIndexAttr(channels)},
+        ArrayRef<OpFoldResult>{b.getIndexAttr(1), b.getIndexAttr(1)}));
+  return rows;
+}
+
+/// The same rows as constants; the shift is one for all channels.
+static SmallVector<Value> makeTable(OpBuilder &rewriter, FireOp op) {
   Location loc = op.getLoc();
   Ladder ladder = ladderOf(op);
   Type i64 = rewriter.getI64Type();
-  SmallVector<Value> inputs = {op.getMembrane()};
+  SmallVector<Value> inputs;
   for (ArrayRef<int64_t> values :
        {ArrayRef(ladder.least), ArrayRef(ladder.most),
         ArrayRef(ladder.multipliers), ArrayRef(ladder.biases)}) {
@@ -93,6 +111,16 @@ Value mlir::spikequant::lowerFireToLinalg(RewriterBase &rewriter, FireOp op) {
     inputs.push_back(arith::ConstantOp::create(
         rewriter, loc, DenseElementsAttr::get(type, values)));
   }
+  return inputs;
+}
+
+Value mlir::spikequant::lowerFireToLinalg(RewriterBase &rewriter, FireOp op,
+                                          Type element) {
+  Location loc = op.getLoc();
+  Type i64 = rewriter.getI64Type();
+  SmallVector<Value> inputs = {op.getMembrane()};
+  llvm::append_range(inputs, op.getThresholds() ? loadTable(rewriter, op)
+                                                : makeTable(rewriter, op));
   auto body = [&](OpBuilder &b, Location loc, ValueRange values) -> Value {
     auto constant = [&](int32_t value) -> Value {
       return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
@@ -104,12 +132,16 @@ Value mlir::spikequant::lowerFireToLinalg(RewriterBase &rewriter, FireOp op) {
     acc = arith::MinSIOp::create(b, loc, acc, values[2]);
     Value scaled = arith::MulIOp::create(b, loc, acc, values[3]);
     scaled = arith::AddIOp::create(b, loc, scaled, values[4]);
-    Value n = arith::ShRSIOp::create(b, loc, scaled, constant(op.getShift()));
+    Value shift = op.getThresholds() ? values[5] : constant(op.getShift());
+    Value n = arith::ShRSIOp::create(b, loc, scaled, shift);
     n = arith::MaxSIOp::create(b, loc, n, constant(op.getLo()));
     n = arith::MinSIOp::create(b, loc, n, constant(op.getHi()));
-    return arith::TruncIOp::create(b, loc, b.getI16Type(), n);
+    if (element.isInteger())
+      return arith::TruncIOp::create(b, loc, element, n);
+    // Counts have 16 bits: narrow first, vectors of i32 convert at once.
+    n = arith::TruncIOp::create(b, loc, b.getI32Type(), n);
+    return arith::SIToFPOp::create(b, loc, element, n);
   };
-  return elementwise(
-      rewriter, loc, inputs,
-      emptyLike(rewriter, loc, op.getMembrane(), rewriter.getI16Type()), body);
+  return elementwise(rewriter, loc, inputs,
+                     emptyLike(rewriter, loc, op.getMembrane(), element), body);
 }

@@ -15,8 +15,9 @@ namespace mlir::spikequant {
 
 /// The counts of `op` as a linalg.generic over its static shape:
 /// clamp((clamp(acc, T(lo+1) - 1, T(hi)) * M + B) >> shift, lo, hi) in i64,
-/// with the ladder's ends T computed here, exactly.
-Value lowerFireToLinalg(RewriterBase &rewriter, FireOp op);
+/// with the ladder's ends T computed here, exactly, or read from the table
+/// that `thresholds` names; as i16 or f32 (`element`).
+Value lowerFireToLinalg(RewriterBase &rewriter, FireOp op, Type element);
 
 /// `input` elementwise through `body` into element type `element`.
 Value mapElements(OpBuilder &b, Location loc, Value input, Type element,

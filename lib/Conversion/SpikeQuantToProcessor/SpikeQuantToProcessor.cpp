@@ -313,7 +313,19 @@ LogicalResult Lowering::lowerFire(FireOp op) {
   if (failed(verifyStatic(op)))
     return failure();
   rewriter.setInsertionPoint(op);
-  rewriter.replaceOp(op, lowerFireToLinalg(rewriter, op));
+  Location loc = op.getLoc();
+  if (!op.getBits()) {
+    rewriter.replaceOp(op,
+                       lowerFireToLinalg(rewriter, op, rewriter.getI16Type()));
+    return success();
+  }
+  // The window is that of an encode with step 1: f32 holds counts exactly.
+  Value counts = lowerFireToLinalg(rewriter, op, rewriter.getF32Type());
+  auto encode = EncodeOp::create(
+      rewriter, loc, op.getType(), counts, Value(),
+      rewriter.getF32FloatAttr(1.0f), op.getSiteAttr(), op.getBitsAttr(),
+      nullptr, nullptr, op.getToleranceAttr(), nullptr, nullptr);
+  rewriter.replaceOp(op, encode);
   return success();
 }
 

@@ -28,6 +28,8 @@ struct InsertTapsPass : impl::SpikeQuantInsertTapsBase<InsertTapsPass> {
       OpBuilder builder(op->getContext());
       if (auto encode = dyn_cast<EncodeOp>(op))
         tapEncode(builder, encode);
+      else if (auto fire = dyn_cast<FireOp>(op))
+        tapFire(builder, fire);
       else if (auto integrate = dyn_cast<IntegrateOp>(op))
         tapIntegrate(builder, integrate);
     });
@@ -43,6 +45,13 @@ struct InsertTapsPass : impl::SpikeQuantInsertTapsBase<InsertTapsPass> {
     }
     builder.setInsertionPointAfter(op);
     observe(builder, loc, op.getCounts(), site + ".counts");
+  }
+
+  void tapFire(OpBuilder &builder, FireOp op) {
+    if (!op.getSite())
+      return;
+    builder.setInsertionPointAfter(op);
+    observe(builder, op.getLoc(), op.getCounts(), *op.getSite() + ".counts");
   }
 
   void tapIntegrate(OpBuilder &builder, IntegrateOp op) {

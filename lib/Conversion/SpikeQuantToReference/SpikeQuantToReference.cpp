@@ -164,14 +164,27 @@ LogicalResult Lowering::lowerOp(FireOp op) {
   };
   ReferenceCalls::Result counts = calls.allocate(op.getType());
   Value membrane = calls.address(toI64(op.getMembrane()));
-  Value multipliers = expand(op.getMultipliers(), b.getI32Type());
-  Value biases = expand(op.getBiases(), b.getI64Type());
-  calls.call("sq_ref_fire",
-             {membrane, calls.number(acc.rows), calls.number(acc.channels),
-              multipliers, biases, calls.number(op.getShift(), 32),
-              calls.number(static_cast<int32_t>(op.getLo()), 32),
-              calls.number(static_cast<int32_t>(op.getHi()), 32),
-              counts.address});
+  Value rows = calls.number(acc.rows), channels = calls.number(acc.channels);
+  Value lo = calls.number(static_cast<int32_t>(op.getLo()), 32);
+  Value hi = calls.number(static_cast<int32_t>(op.getHi()), 32);
+  if (op.getThresholds()) {
+    Value table =
+        calls.address(op, calls.lookup(op.getThresholdsAttr()), "data");
+    if (!table)
+      return failure();
+    calls.call("sq_ref_fire_table",
+               {membrane, rows, channels, table, lo, hi, counts.address});
+  } else {
+    Value multipliers = expand(op.getMultipliers(), b.getI32Type());
+    Value biases = expand(op.getBiases(), b.getI64Type());
+    calls.call("sq_ref_fire",
+               {membrane, rows, channels, multipliers, biases,
+                calls.number(op.getShift(), 32), lo, hi, counts.address});
+  }
+  if (op.getBits())
+    calls.call("sq_ref_window",
+               {counts.address, rows, channels, calls.address(op.getBitsAttr()),
+                calls.number(static_cast<int32_t>(op.getTolerance()), 32)});
   replace(op, counts, op.getType());
   return success();
 }

@@ -43,16 +43,28 @@ static LogicalResult verifyPermutation(WeightsOp op) {
                           << " dimensions of the source";
 }
 
+/// Computed by the packer: neither a source nor a value.
+static LogicalResult verifyThresholdArray(WeightsOp op) {
+  RankedTensorType type = op.getArrayType();
+  if (type.getRank() == 2 && type.getDimSize(0) == 5 &&
+      type.getElementType().isInteger(64) && !op.getSource() && !op.getValue())
+    return success();
+  return op.emitOpError() << "WGT-C11: thresholds are a computed [5, N] array "
+                             "of i64, without source and value";
+}
+
 LogicalResult WeightsOp::verify() {
   RankedTensorType type = getArrayType();
   if (!type.hasStaticShape() || type.getNumElements() == 0)
     return emitOpError() << "WGT-C5: type must have a static shape without "
                             "empty dimensions, not "
                          << type;
-  if (!isa<CodesAttr, RealAttr>(getFormat()))
-    return emitOpError() << "WGT-C6: format must be #spikequant.codes or "
-                            "#spikequant.real, not "
+  if (!isa<CodesAttr, RealAttr, ThresholdsAttr>(getFormat()))
+    return emitOpError() << "WGT-C6: format must be #spikequant.codes, "
+                            "#spikequant.real or #spikequant.thresholds, not "
                          << getFormat();
+  if (isa<ThresholdsAttr>(getFormat()))
+    return verifyThresholdArray(*this);
   bool isPacked = (*this)->hasAttr("spikequant.layout");
   if (!isPacked && getSource().has_value() == getValue().has_value())
     return emitOpError() << "WGT-C7: needs either a source or a literal value";
@@ -74,7 +86,7 @@ LogicalResult LoadWeightsOp::verifySymbolUses(SymbolTableCollection &tables) {
       findWeights(*this, tables, getWeightsAttr(), "LDW-C1");
   if (failed(weights))
     return failure();
-  if (!isa<RealAttr>(weights->getFormat()))
+  if (!isa<RealAttr, ThresholdsAttr>(weights->getFormat()))
     return emitOpError() << "LDW-C2: " << getWeightsAttr()
                          << " must have the format #spikequant.real; codes "
                             "are read by integrate, decode and lookup";
@@ -210,12 +222,59 @@ LogicalResult DecodeOp::verifySymbolUses(SymbolTableCollection &tables) {
 // Fire
 //===----------------------------------------------------------------------===//
 
+StringRef mlir::spikequant::getSiteOfCounts(Value counts) {
+  if (auto encode = counts.getDefiningOp<EncodeOp>())
+    return encode.getSite();
+  auto fire = counts.getDefiningOp<FireOp>();
+  return fire ? fire.getSite().value_or("") : "";
+}
+
+/// Thresholds are given in one way; a window needs a site that counts what is
+/// salient.
+static LogicalResult verifyFireForm(FireOp op) {
+  if (op.getThresholds() && !(op.getMultipliers().empty() &&
+                              op.getBiases().empty() && op.getShift() == 0))
+    return op.emitOpError() << "FIR-C6: thresholds stand for multipliers, "
+                               "biases and shift";
+  if (op.getBits() && !op.getSite())
+    return op.emitOpError() << "FIR-C7: bits need a site";
+  if ((op.getSite() && op.getSite()->empty()) || op.getTolerance() > 1)
+    return op.emitOpError() << "FIR-C7: site must have a name, tolerance must "
+                               "be 0 or 1";
+  return success();
+}
+
+LogicalResult FireOp::verifySymbolUses(SymbolTableCollection &tables) {
+  int64_t channels = getType().getShape().back();
+  if (getBits() && failed(verifyEncodeSymbols(*this, tables, channels, 1.0f,
+                                              getBitsAttr(), nullptr, nullptr)))
+    return failure();
+  if (!getThresholds())
+    return success();
+  FailureOr<WeightsOp> weights =
+      findWeights(*this, tables, getThresholdsAttr(), "FIR-C6");
+  if (failed(weights))
+    return failure();
+  auto format = dyn_cast<ThresholdsAttr>(weights->getFormat());
+  if (format && weights->getArrayType().getDimSize(1) == channels &&
+      format.getLo() == static_cast<int32_t>(getLo()) &&
+      format.getHi() == static_cast<int32_t>(getHi()))
+    return success();
+  return emitOpError() << "FIR-C6: " << getThresholdsAttr() << " must be "
+                       << "#spikequant.thresholds of " << channels
+                       << " channels with the same lo and hi";
+}
+
 LogicalResult FireOp::verify() {
   RankedTensorType type = getMembrane().getType();
   if (type.getRank() == 0 || type.getShape() != getType().getShape())
     return emitOpError() << "FIR-C1: membrane and counts must have one shape";
+  if (failed(verifyFireForm(*this)))
+    return failure();
   int64_t channels = type.getShape().back();
-  for (ArrayRef<int64_t> values : {getMultipliers(), getBiases()})
+  ArrayRef<int64_t> lists[] = {getMultipliers(), getBiases()};
+  for (ArrayRef<int64_t> values :
+       ArrayRef(lists).take_front(getThresholds() ? 0 : 2))
     if (values.size() != 1 && static_cast<int64_t>(values.size()) != channels)
       return emitOpError() << "FIR-C2: multipliers and biases need 1 or "
                            << channels << " values, not " << values.size();
@@ -243,8 +302,8 @@ OpFoldResult FireOp::fold(FoldAdaptor adaptor) {
   // Larger arrays would only make the program text grow.
   constexpr int64_t maxElements = 1 << 16;
   auto membrane = dyn_cast_or_null<DenseIntElementsAttr>(adaptor.getMembrane());
-  if (!membrane || !getType().hasStaticShape() ||
-      getType().getNumElements() > maxElements)
+  if (!membrane || getThresholds() || getBits() ||
+      !getType().hasStaticShape() || getType().getNumElements() > maxElements)
     return {};
   ArrayRef<int64_t> multipliers = getMultipliers();
   ArrayRef<int64_t> biases = getBiases();

@@ -10,6 +10,12 @@
 // becomes
 //   %n = spikequant.encode %x row_scale(%r) {gains = @w, step = .., site = ..}
 //
+//   %y = spikequant.decode %acc, @w ..
+//   %z = max(%y + broadcast %b, 0)
+//   %n = spikequant.encode %z ..
+// becomes
+//   %n = spikequant.fire %acc {thresholds = ..}
+//
 // For each encode the forms of its input are found (see ScaleForm.h); the
 // farthest one that its threshold can hold is taken.
 //
@@ -56,6 +62,9 @@ private:
   LogicalResult fold(EncodeOp op, ConstantReals &constants,
                      FoldContext context) {
     std::vector<ScaleForm> forms = findScaleForms(op.getInput(), constants);
+    for (const ScaleForm &form : llvm::reverse(forms))
+      if (canFire(op, form))
+        return foldIntoFire(op, form, context);
     for (const ScaleForm &form : llvm::reverse(forms)) {
       if (form.isTrivial() || form.rectified)
         continue;

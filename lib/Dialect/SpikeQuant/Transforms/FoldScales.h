@@ -37,6 +37,14 @@ FailureOr<FlatSymbolRefAttr> getRealArray(ModuleOp module, Location loc,
 FailureOr<bool> foldIntoEncode(EncodeOp op, const ScaleForm &form,
                                FoldContext context);
 
+/// Whether the base of `form` is a decode whose membrane can fire the counts of
+/// `op` directly: no row factors, all C_j above 0, an encode without gains.
+bool canFire(EncodeOp op, const ScaleForm &form);
+
+/// Replaces `op` by a fire of that membrane.
+FailureOr<bool> foldIntoFire(EncodeOp op, const ScaleForm &form,
+                             FoldContext context);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_DIALECT_SPIKEQUANT_TRANSFORMS_FOLDSCALES_H

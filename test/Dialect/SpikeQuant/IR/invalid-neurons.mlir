@@ -483,3 +483,48 @@ func.func @f(%x: tensor<f32>) {
   spikequant.observe %x {site = "s"} : tensor<f32>
   return
 }
+
+// -----
+
+// FIR-C6: thresholds given twice.
+
+spikequant.weights @w : tensor<3x8xf32> format(#spikequant.codes<bits = 4, group = 8>) source("w")
+spikequant.weights @t : tensor<5x3xi64> format(#spikequant.thresholds<weights = @w, step = 1.0 : f32, output = 1.0 : f32, lo = 0, hi = 7>)
+func.func @f(%a: tensor<2x3xi64>) {
+  // expected-error@+1 {{FIR-C6: thresholds stand for multipliers, biases and shift}}
+  %0 = spikequant.fire %a {thresholds = @t, multipliers = array<i64: 3>, lo = 0 : i32, hi = 7 : i32} : tensor<2x3xi64> -> tensor<2x3xi16>
+  return
+}
+
+// -----
+
+// FIR-C6: thresholds of another range.
+
+spikequant.weights @w : tensor<3x8xf32> format(#spikequant.codes<bits = 4, group = 8>) source("w")
+spikequant.weights @t : tensor<5x3xi64> format(#spikequant.thresholds<weights = @w, step = 1.0 : f32, output = 1.0 : f32, lo = 0, hi = 7>)
+func.func @f(%a: tensor<2x3xi64>) {
+  // expected-error@+1 {{FIR-C6: @t must be #spikequant.thresholds of 3 channels with the same lo and hi}}
+  %0 = spikequant.fire %a {thresholds = @t, lo = -7 : i32, hi = 7 : i32} : tensor<2x3xi64> -> tensor<2x3xi16>
+  return
+}
+
+// -----
+
+// FIR-C7: a window without a site.
+
+spikequant.weights @bits : tensor<3xi8> format(#spikequant.real) value(dense<4> : tensor<3xi8>)
+func.func @f(%a: tensor<2x3xi64>) {
+  // expected-error@+1 {{FIR-C7: bits need a site}}
+  %0 = spikequant.fire %a {multipliers = array<i64: 3>, biases = array<i64: 512>, bits = @bits, lo = -7 : i32, hi = 7 : i32} : tensor<2x3xi64> -> tensor<2x3xi16>
+  return
+}
+
+// -----
+
+// FIR-C7: tolerance.
+
+func.func @f(%a: tensor<2x3xi64>) {
+  // expected-error@+1 {{FIR-C7: site must have a name, tolerance must be 0 or 1}}
+  %0 = spikequant.fire %a {multipliers = array<i64: 3>, biases = array<i64: 512>, tolerance = 2 : i32, lo = -7 : i32, hi = 7 : i32} : tensor<2x3xi64> -> tensor<2x3xi16>
+  return
+}

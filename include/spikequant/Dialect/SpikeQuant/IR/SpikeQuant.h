@@ -27,4 +27,9 @@
 #define GET_OP_CLASSES
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuantOps.h.inc"
 
+namespace mlir::spikequant {
+/// The site whose encode or fire made `counts`; empty if it has none.
+StringRef getSiteOfCounts(Value counts);
+} // namespace mlir::spikequant
+
 #endif // SPIKEQUANT_DIALECT_SPIKEQUANT_IR_SPIKEQUANT_H

@@ -41,6 +41,33 @@ def SpikeQuant_RealAttr : SpikeQuant_Attr<"Real", "real"> {
   }];
 }
 
+def SpikeQuant_ThresholdsAttr : SpikeQuant_Attr<"Thresholds", "thresholds"> {
+  let summary = "thresholds of a fire, computed when its weights are packed";
+  let description = [{
+    The scales s_w of `weights` are known once they are rounded, so this array
+    [5, N] of i64 is filled by the packer: rows T(lo + 1) - 1, T(hi), M, B and S
+    (the same shift for all channels) of the threshold that fires
+
+    `n = floor((acc * step * s_w[o] * gains[o] + biases[o]) / output + 1/2)`
+
+    `gains` and `biases` are literal f32 arrays [N], 1 and 0 by default; gains
+    are positive. M, B and S are the nearest of the largest shift whose
+    arithmetic fits (docs/spec.md); the largest relative error of a threshold is
+    a remark.
+
+    ```mlir
+    #spikequant.thresholds<weights = @up.codes, step = 1.000000e-01 : f32, output = 5.000000e-01 : f32,
+                           biases = @down.in.biases, lo = 0, hi = 32767>
+    ```
+  }];
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$weights, "::mlir::FloatAttr":$step,
+                        "::mlir::FloatAttr":$output,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$gains,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$biases,
+                        "int32_t":$lo, "int32_t":$hi);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 def SpikeQuant_SpikeCode : I32EnumAttr<"SpikeCode", "how a count travels as spikes", [
     I32EnumAttrCase<"Count", 0, "count">,
     I32EnumAttrCase<"Ladder", 1, "ladder">,

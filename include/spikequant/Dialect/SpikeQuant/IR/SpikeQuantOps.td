@@ -156,25 +156,36 @@ def SpikeQuant_IntegrateOp : SpikeQuant_Op<"integrate", [
   let hasVerifier = 1;
 }
 
-def SpikeQuant_FireOp : SpikeQuant_Op<"fire", [Pure]> {
+def SpikeQuant_FireOp : SpikeQuant_Op<"fire", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "membranes to spike counts, integers only";
   let description = [{
     `n' = clamp((clamp(acc, T(lo+1) - 1, T(hi)) * M + B) >> shift, lo, hi)` with
     the ladder `T(k) = ceil((k 2^shift - B) / M)`: `n' >= k` iff `acc >= T(k)`.
     `multipliers` (M, 1..2^31-1) and `biases` (B) hold one value per channel or
-    a single one for all. `code` chooses the spikes that carry the counts on a
-    neuromorphic target; it changes no value.
+    a single one for all. Where M, B and the shift depend on weights that are not
+    packed yet, `thresholds` names them instead. `bits` and `tolerance` give each
+    channel a window as `encode` does; `site` names the counts. `code` chooses the
+    spikes that carry the counts on a neuromorphic target; it changes no value.
 
     ```mlir
-    %n = spikequant.fire %acc {multipliers = array<i64: 3>, biases = array<i64: 512>,
+    %n = spikequant.fire %acc {thresholds = @down.in.fire, lo = 0 : i32, hi = 32767 : i32,
+                               site = "down.in", bits = @down.in.bits, tolerance = 1 : i32}
+        : tensor<128x1536xi64> -> tensor<128x1536xi16>
+    %m = spikequant.fire %acc {multipliers = array<i64: 3>, biases = array<i64: 512>,
                                shift = 10 : i32, lo = -7 : i32, hi = 7 : i32}
         : tensor<128x1536xi64> -> tensor<128x1536xi16>
     ```
   }];
   let arguments = (ins RankedTensorOf<[I32, I64]>:$membrane,
-                       DenseI64ArrayAttr:$multipliers, DenseI64ArrayAttr:$biases,
-                       I32Attr:$shift, I32Attr:$lo, I32Attr:$hi,
-                       OptionalAttr<SpikeQuant_CodeAttr>:$code);
+                       DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$multipliers,
+                       DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$biases,
+                       DefaultValuedAttr<I32Attr, "0">:$shift, I32Attr:$lo, I32Attr:$hi,
+                       OptionalAttr<SpikeQuant_CodeAttr>:$code,
+                       OptionalAttr<FlatSymbolRefAttr>:$thresholds,
+                       OptionalAttr<StrAttr>:$site,
+                       OptionalAttr<FlatSymbolRefAttr>:$bits,
+                       DefaultValuedAttr<I32Attr, "0">:$tolerance);
   let results = (outs RankedTensorOf<[I16]>:$counts);
   let assemblyFormat = "$membrane attr-dict `:` type($membrane) `->` type($counts)";
   let hasVerifier = 1;

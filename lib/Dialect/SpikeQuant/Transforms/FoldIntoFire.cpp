@@ -1,0 +1,98 @@
+//===- FoldIntoFire.cpp - decode and encode become one threshold ----------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+//   %y = spikequant.decode %acc, @up.codes {step = 0.1 : f32}
+//   %z = max(%y + broadcast %b, 0)
+//   %n = spikequant.encode %z {step = 0.5 : f32, site = "down.in", bits = ..}
+// becomes
+//   %n = spikequant.fire %acc {thresholds = @down.in.fire, lo = 0, hi = 32767,
+//                              site = "down.in", bits = ..}
+//
+//===----------------------------------------------------------------------===//
+
+#include "FoldScales.h"
+
+#include "RowShape.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
+#include "spikequant/Kernel/Encode.h"
+
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+using namespace mlir;
+using namespace mlir::spikequant;
+
+/// The values as f32 in a symbol, if there are any that matter.
+static FailureOr<FlatSymbolRefAttr> getArray(EncodeOp op, FoldContext &context,
+                                             StringRef suffix, bool present,
+                                             ArrayRef<double> values) {
+  if (!present)
+    return FlatSymbolRefAttr();
+  std::vector<float> rounded(values.begin(), values.end());
+  return getRealArray(context.module, op.getLoc(),
+                      (op.getSite() + suffix).str(), rounded);
+}
+
+static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
+                                                  const ScaleForm &form,
+                                                  FoldContext &context,
+                                                  int32_t lo) {
+  auto gains = getArray(op, context, ".gains", form.scaled, form.scales);
+  auto biases = getArray(op, context, ".biases", form.shifted, form.shifts);
+  if (failed(gains) || failed(biases))
+    return failure();
+  Builder b(op.getContext());
+  auto format = ThresholdsAttr::get(
+      op.getContext(), decode.getWeightsAttr(), decode.getStepAttr(),
+      op.getStepAttr(), *gains, *biases, lo, ::spikequant::maxCount);
+  auto type = RankedTensorType::get(
+      {5, static_cast<int64_t>(form.scales.size())}, b.getI64Type());
+  FailureOr<WeightsOp> symbol = getOrCreateWeights(
+      context.module, op.getLoc(), (op.getSite() + ".fire").str(),
+      {type, format, nullptr, nullptr, nullptr});
+  if (failed(symbol))
+    return failure();
+  return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
+}
+
+bool mlir::spikequant::canFire(EncodeOp op, const ScaleForm &form) {
+  return form.base.getDefiningOp<DecodeOp>() && form.rows.empty() &&
+         llvm::all_of(form.scales, [](double scale) { return scale > 0; }) &&
+         !op.getRowScale() && !op.getGains() && !op.getCentres() &&
+         !op.getOverflow();
+}
+
+FailureOr<bool> mlir::spikequant::foldIntoFire(EncodeOp op,
+                                               const ScaleForm &form,
+                                               FoldContext context) {
+  auto decode = form.base.getDefiningOp<DecodeOp>();
+  int32_t lo = form.rectified ? 0 : -::spikequant::maxCount;
+  auto thresholds = getThresholds(op, decode, form, context, lo);
+  if (failed(thresholds))
+    return failure();
+  IRRewriter &b = context.rewriter;
+  b.setInsertionPoint(op);
+  auto type = cast<RankedTensorType>(op.getType());
+  Value membrane = restoreRows(
+      b, op.getLoc(), flattenRows(b, op.getLoc(), decode.getMembrane()),
+      type.clone(decode.getMembrane().getType().getElementType()));
+  auto fire = FireOp::create(b, op.getLoc(), type, membrane);
+  fire.setLo(lo);
+  fire.setHi(::spikequant::maxCount);
+  fire.setThresholdsAttr(*thresholds);
+  fire.setSiteAttr(op.getSiteAttr());
+  fire.setBitsAttr(op.getBitsAttr());
+  fire.setToleranceAttr(op.getToleranceAttr());
+  fire.setCodeAttr(op.getCodeAttr());
+  remark::passed(op.getLoc(), context.remark("encode-fired")) << remark::add(
+      "site '{0}': fires from the membranes of @{1}{2}{3}{4}; "
+      "{5} real operations per value are gone",
+      op.getSite(), decode.getWeights(), form.scaled ? ", gains" : "",
+      form.shifted ? ", biases" : "",
+      form.rectified ? ", max(., 0) as the least count" : "",
+      form.roundings + int(form.rectified) + 5);
+  b.replaceOp(op, fire);
+  return true;
+}

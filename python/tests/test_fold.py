@@ -1,0 +1,107 @@
+"""Folded programs: integers against exact fractions, and what stays real."""
+
+from __future__ import annotations
+
+import json
+import struct
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graph_runs import write_zoo_graph
+from test_equality import assert_equal_runs
+from test_zoo import GRAPHS
+
+from spikequant.calibrate import calibrate_inputs
+from spikequant.compiler import CompileOptions, compile_model
+
+
+def compile_zoo(name: str, folder: Path, **options) -> tuple[Path, dict]:
+    """The zoo graph `name`, calibrated and compiled; compile.json."""
+    graph = GRAPHS[name]
+    source, weights = write_zoo_graph(graph, folder)
+    batches = [graph.arrays(seed) for seed in range(1, 5)]
+    stacked = {f"arg{i}": np.stack([b[i] for b in batches]) for i in range(len(graph.inputs))}
+    np.savez(folder / "batch.npz", **stacked)
+    calibrate_inputs(source, weights, folder / "batch.npz", folder / "calib")
+    settings = CompileOptions(
+        calibration=folder / "calib", weights=weights, bits=4.5, taps=True, **options
+    )
+    return folder / "out", compile_model(source, folder / "out", settings)
+
+
+def packed_array(program: Path, key: str, blob: str | None = None) -> np.ndarray:
+    """An array of weights.sqw, read here once more from the format's description."""
+    data = (program / "weights.sqw").read_bytes()
+    size = struct.unpack_from("<Q", data, 16)[0]
+    entry = json.loads(data[64 : 64 + size].rstrip(b"\0 "))["entries"][key]
+    part = entry["blobs"][blob] if blob else entry
+    kind = np.dtype({"i64": "<i8", "i8": "<i1"}.get(entry["kind"], "<f4"))
+    raw = data[part["offset"] : part["offset"] + part["bytes"]]
+    return np.frombuffer(raw, kind).reshape(entry["shape"] if blob is None else -1)
+
+
+def real_counts(acc: np.ndarray, rate: list[Fraction], offset: list[Fraction]) -> np.ndarray:
+    """floor(acc * rate + offset), exactly, limited to what a count can hold."""
+    rows = [
+        [
+            max(0, min(32767, floor(int(a) * r + o)))
+            for a, r, o in zip(row, rate, offset, strict=True)
+        ]
+        for row in acc
+    ]
+    return np.array(rows)
+
+
+def windowed(counts: np.ndarray, bits: np.ndarray) -> np.ndarray:
+    """One step outside the window saturates."""
+    limits = 2 ** np.maximum(bits.astype(int) - 1, 0) - 1
+    size = np.abs(counts)
+    return np.where(size == limits + 1, np.sign(counts) * limits, counts)
+
+
+@pytest.mark.parametrize("isa", ["auto", "portable"])
+def test_relu_fires(tmp_path, isa):
+    """Bias and ReLU between two layers live in the threshold; OPT's feed-forward block."""
+    program, report = compile_zoo("opt", tmp_path, isa=isa)
+    inputs = {f"arg{i}": a for i, a in enumerate(GRAPHS["opt"].arrays())}
+    assert assert_equal_runs(program, "main", inputs, tmp_path) > 0
+    text = (program / "quantized.mlir").read_text()
+    site = text.split("spikequant.fire", 1)[1].split('site = "', 1)[1].split('"', 1)[0]
+    table = packed_array(program, f"{site}.fire")
+    source = text.split(f"@{site}.fire :", 1)[1].split("weights = @", 1)[1].split(",", 1)[0]
+    scales = packed_array(program, source, "scales")
+    declared = text.split(f"@{site}.fire :", 1)[1].split("\n", 1)[0]
+    step, output = (
+        Fraction(float(np.float32(declared.split(f"{key} = ", 1)[1].split(" :", 1)[0])))
+        for key in ("step", "output")
+    )
+    biases = packed_array(program, f"{site}.biases")
+    rate = [step * Fraction(float(s)) / output for s in scales[: len(biases)]]
+    offset = [Fraction(float(b)) / output + Fraction(1, 2) for b in biases]
+    with np.load(tmp_path / "taps.npz") as taps:
+        acc, counts = taps[f"{source}.acc"], taps[f"{site}.counts"]
+    exact = windowed(real_counts(acc, rate, offset), packed_array(program, f"{site}.bits"))
+    # Thresholds are rounded to 31 bits, membranes are below 2^24: a handful of ties at most.
+    assert np.count_nonzero(exact != counts) <= 2e-6 * counts.size + 1
+    assert np.count_nonzero(counts) > 0
+    for channel, (r, o) in enumerate(zip(rate, offset, strict=True)):
+        unit = 1 << int(table[4, channel])
+        assert abs(int(table[2, channel]) - r * unit) <= 1
+        assert abs(int(table[3, channel]) - o * unit) <= 1
+    assert any(entry["name"] == "norm row" for entry in report["islands"])
+
+
+def test_folding_removes_real_operations(tmp_path):
+    """Fewer decodes and real operations than without; the same sites."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    _, folded = compile_zoo("opt", tmp_path / "a")
+    _, plain = compile_zoo("opt", tmp_path / "b", fold=False)
+    assert folded["decodes"] < plain["decodes"]
+    assert folded["real_operations"] < plain["real_operations"]
+    assert folded["integer_accumulations"] == plain["integer_accumulations"]
+    names = [{site["site"] for site in report["encode_sites"]} for report in (folded, plain)]
+    assert names[0] == names[1]
