@@ -320,11 +320,13 @@ IslandKind KindFinder::getKind(Operation *op) const {
 // Decodes and results
 //===----------------------------------------------------------------------===//
 
-/// The kind of the first operation that computes with the decoded values.
+/// The kind of the first operation that computes values from the decoded ones;
+/// statistics of rows do not.
 IslandKind KindFinder::getReaderKind(Operation *op) const {
   Operation *first = nullptr;
   for (Operation *user : op->getUsers())
-    if (kinds.count(user) && user->getBlock() == op->getBlock() &&
+    if (kinds.count(user) && !rows.count(user) &&
+        user->getBlock() == op->getBlock() &&
         (!first || user->isBeforeInBlock(first)))
       first = user;
   if (!first)
@@ -339,7 +341,8 @@ IslandKind KindFinder::getReaderKind(Operation *op) const {
 bool KindFinder::isFinal(Operation *op) {
   IslandKind kind = kinds.lookup(op);
   bool light = isa<DecodeOp>(op) || kind == IslandKind::Movement ||
-               kind == IslandKind::Bias || kind == IslandKind::Scaling;
+               kind == IslandKind::Bias || kind == IslandKind::Scaling ||
+               kind == IslandKind::Activation;
   if (!light || op->use_empty())
     return false;
   return llvm::all_of(op->getUses(), [&](OpOperand &use) {

@@ -105,3 +105,45 @@ def test_folding_removes_real_operations(tmp_path):
     assert folded["integer_accumulations"] == plain["integer_accumulations"]
     names = [{site["site"] for site in report["encode_sites"]} for report in (folded, plain)]
     assert names[0] == names[1]
+
+
+# Per family, from its definition: decodes outside named islands (one per linear layer but fired and
+# last ones), encodes, those with a norm's factors in the threshold, those of them with a bias,
+# fires, and the islands outside named ones that its kind of block must have.
+FAMILIES = {
+    "opt": (5, 4, 3, 3, 1, {"residual", "bias", "product of activations", "added positions"}),
+    "gemma": (14, 9, 5, 0, 0, {"activation function", "rotary embedding"}),
+}
+SLOW_FAMILIES = {
+    "gpt2": (8, 9, 5, 5, 0, {"activation function", "residual", "mask"}),
+    "neox": (8, 9, 5, 5, 0, {"activation function", "residual", "rotary embedding"}),
+    # The last norms' rows are sliced before the head: not folded.
+    "encoder": (6, 5, 2, 2, 0, {"activation function", "row statistics", "mask"}),
+    "qwen": (14, 9, 4, 0, 0, {"activation function", "residual", "rotary embedding"}),
+    # Norms are transposed before the layers that mix tokens.
+    "mixer": (4, 4, 0, 0, 0, {"activation function", "residual", "real weights"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *FAMILIES.items(),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW_FAMILIES.items()),
+    ],
+)
+def test_families(name, expected, tmp_path):
+    """What folds in each family of graphs, and which islands it leaves."""
+    decodes, encodes, normed, biased, fires, islands = expected
+    program, report = compile_zoo(name, tmp_path)
+    text = (program / "quantized.mlir").read_text()
+    words = ("spikequant.encode %", "row_scale(", "gains = @", "centres = @", "spikequant.fire %")
+    found = [text.count(word) for word in words]
+    assert found == [encodes, normed, normed, biased, fires]
+    assert report["decodes"] == decodes
+    entries = {entry["name"]: entry for entry in report["islands"]}
+    assert islands <= entries.keys()
+    assert entries["softmax row"]["named"] if name != "mixer" else "softmax row" not in entries
+    assert not any(entries[island]["named"] for island in islands)
+    assert all(entry["reason"] for entry in report["islands"])
+    assert sum(entry["decodes"] for entry in report["islands"]) >= decodes
