@@ -12,16 +12,12 @@
 
 using namespace spikequant;
 
-static bool fits(const std::vector<RealThreshold> &channels, int32_t shift,
-                 int32_t lo, int32_t hi) {
+static bool fits(RealThreshold channel, int32_t shift, int32_t lo, int32_t hi) {
   double unit = std::ldexp(1.0, shift);
   double counts = std::max(std::abs(lo), std::abs(hi)) + 2.0;
-  return std::all_of(
-      channels.begin(), channels.end(), [&](RealThreshold channel) {
-        double bias = (std::abs(channel.offset) + counts) * unit;
-        return std::nearbyint(channel.rate * unit) <= 2147483647.0 &&
-               bias + std::ldexp(1.0, 31) <= std::ldexp(1.0, 62);
-      });
+  double bias = (std::abs(channel.offset) + counts) * unit;
+  return std::nearbyint(channel.rate * unit) <= 2147483647.0 &&
+         bias + std::ldexp(1.0, 31) <= std::ldexp(1.0, 62);
 }
 
 static FireThreshold round(RealThreshold channel, int32_t shift) {
@@ -34,23 +30,22 @@ static FireThreshold round(RealThreshold channel, int32_t shift) {
 std::optional<FireTable>
 spikequant::roundThresholds(const std::vector<RealThreshold> &channels,
                             int32_t lo, int32_t hi) {
-  for (RealThreshold channel : channels)
+  FireTable table;
+  for (RealThreshold channel : channels) {
     if (!(channel.rate >= 0) || !std::isfinite(channel.rate) ||
         !std::isfinite(channel.offset))
       return std::nullopt;
-  int32_t shift = maxFireShift;
-  while (shift >= 0 && !fits(channels, shift, lo, hi))
-    --shift;
-  if (shift < 0)
-    return std::nullopt;
-  FireTable table;
-  for (RealThreshold channel : channels) {
-    table.channels.push_back(round(channel, shift));
+    int32_t shift = maxFireShift;
+    while (shift >= 0 && !fits(channel, shift, lo, hi))
+      --shift;
+    if (shift < 0)
+      return std::nullopt;
+    FireThreshold threshold = round(channel, shift);
     double exact = std::ldexp(channel.rate, shift);
     if (exact > 0)
       table.error =
-          std::max(table.error,
-                   std::abs(table.channels.back().multiplier / exact - 1.0));
+          std::max(table.error, std::abs(threshold.multiplier / exact - 1.0));
+    table.channels.push_back(threshold);
   }
   return table;
 }

@@ -170,10 +170,8 @@ std::vector<uint8_t> getThresholdBytes(const sq::FireTable &table,
 void remarkThresholds(WeightsOp op, const sq::FireTable &table) {
   remark::analysis(op.getLoc(), remark::RemarkOpts::name("thresholds-rounded")
                                     .category("spikequant-pack-weights"))
-      << remark::add("'{0}': shift {1}, largest relative error of a "
-                     "threshold {2:E2}",
-                     op.getSymName(), table.channels.front().shift,
-                     table.error);
+      << remark::add("'{0}': largest relative error of a threshold {1:E2}",
+                     op.getSymName(), table.error);
 }
 
 class Packer {

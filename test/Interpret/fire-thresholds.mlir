@@ -5,8 +5,7 @@
 // RUN: sq-run %s --function rectified --print | FileCheck %s --check-prefix=RECTIFIED
 // RUN: rm -rf %t.out
 // RUN: sq-compile %s --float --remarks=spikequant-pack-weights -o %t.out 2>&1 | FileCheck %s --check-prefix=REMARK
-// The largest rate is 4 = M / 2^S with M at most 2^31 - 1: S = 28, M exact.
-// REMARK: thresholds-rounded {{.*}} Remark="'fire': shift 28, largest relative error of a threshold 0.00E+00"
+// REMARK: thresholds-rounded {{.*}} Remark="'fire': largest relative error of a threshold 0.00E+00"
 
 // Symmetric 4-bit codes hold these rows exactly: s_w = 1, 2, 1 (zeros) and 1/4.
 spikequant.weights @w : tensor<4x8xf32>

@@ -29,7 +29,8 @@ struct RealThreshold {
   double offset;
 };
 
-/// The thresholds of a site, with one shift.
+/// The thresholds of a site. Each channel has its own shift: with a common one,
+/// channels of small scale would lose as many bits as their scale is smaller.
 struct FireTable {
   std::vector<FireThreshold> channels;
   /// Largest |M / (rate 2^S) - 1| over channels with a rate.
@@ -37,10 +38,10 @@ struct FireTable {
 };
 
 /// M = max(1, round(rate 2^S)), B = round(offset 2^S) for the largest S in
-/// 0..46 at which every M is at most 2^31 - 1 and no step of `fire` with
-/// membranes clamped to [T(lo+1) - 1, T(hi)] leaves i64:
+/// 0..46 at which M is at most 2^31 - 1 and no step of `fire` with membranes
+/// clamped to [T(lo+1) - 1, T(hi)] leaves i64:
 /// |offset| 2^S + (max(|lo|, |hi|) + 2) 2^S + 2^31 <= 2^62.
-/// Nothing if no S fits, or a rate is negative or a value not finite.
+/// Nothing if no S fits a channel, or a rate is negative or a value not finite.
 std::optional<FireTable>
 roundThresholds(const std::vector<RealThreshold> &channels, int32_t lo,
                 int32_t hi);

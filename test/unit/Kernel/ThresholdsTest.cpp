@@ -65,7 +65,6 @@ TEST(Thresholds, RandomSitesStayInRangeAndNearTheReals) {
     for (auto [real, t] : {std::pair(site[0], table->channels[0]),
                            std::pair(site[4], table->channels[4])}) {
       EXPECT_GE(t.multiplier, 1);
-      EXPECT_EQ(t.shift, table->channels[0].shift);
       double unit = std::ldexp(1.0, t.shift);
       if (real.rate > 0) {
         EXPECT_LE(std::abs(t.multiplier - real.rate * unit),
@@ -91,11 +90,14 @@ TEST(Thresholds, RandomSitesStayInRangeAndNearTheReals) {
   }
 }
 
-TEST(Thresholds, SilentChannelsDoNotSetTheShift) {
-  auto table = roundThresholds({{0.0, 4.5}, {1.0 / 1024, 0.5}}, -7, 7);
+TEST(Thresholds, EachChannelHasItsShift) {
+  auto table =
+      roundThresholds({{0.0, 4.5}, {1.0 / 1024, 0.5}, {1024.0, 0.5}}, -7, 7);
   ASSERT_TRUE(table);
   // 2^40 * 2^-10 <= 2^31 - 1 < 2^41 * 2^-10.
+  EXPECT_EQ(table->channels[0].shift, 46);
   EXPECT_EQ(table->channels[1].shift, 40);
+  EXPECT_EQ(table->channels[2].shift, 20);
   EXPECT_EQ(fireCount(0, table->channels[0], -7, 7), 4);
 }
 

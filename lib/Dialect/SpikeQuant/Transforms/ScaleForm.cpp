@@ -91,8 +91,16 @@ static AffineMap moveThroughReshape(Operation *reshape, AffineMap map) {
   return AffineMap::get(map.getNumDims(), 0, exprs, map.getContext());
 }
 
-/// Looks through broadcasts, transpositions and added dimensions of size 1.
+/// Looks through broadcasts, transpositions and added dimensions of size 1. An
+/// array of equal constants is read at one place.
 static Leaf resolve(Leaf leaf) {
+  DenseElementsAttr constant;
+  if (matchPattern(leaf.value, m_Constant(&constant)) && constant.isSplat()) {
+    AffineExpr zero = getAffineConstantExpr(0, leaf.map.getContext());
+    SmallVector<AffineExpr> origin(leaf.map.getNumResults(), zero);
+    return {leaf.value, AffineMap::get(leaf.map.getNumDims(), 0, origin,
+                                       leaf.map.getContext())};
+  }
   while (Operation *producer = leaf.value.getDefiningOp()) {
     if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(producer)) {
       AffineMap map = moveThroughReshape(producer, leaf.map);

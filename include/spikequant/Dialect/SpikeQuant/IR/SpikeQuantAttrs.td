@@ -46,7 +46,7 @@ def SpikeQuant_ThresholdsAttr : SpikeQuant_Attr<"Thresholds", "thresholds"> {
   let description = [{
     The scales s_w of `weights` are known once they are rounded, so this array
     [5, N] of i64 is filled by the packer: rows T(lo + 1) - 1, T(hi), M, B and S
-    (the same shift for all channels) of the threshold that fires
+    of the threshold that fires
 
     `n = floor((acc * step * s_w[o] * gains[o] + biases[o]) / output + 1/2)`
 
