@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 from conftest import TEXT
+from packed_arrays import packed_array
 from tiny_chat import CONTEXTS, TINY
 
 from spikequant.arrays import Recorder
@@ -45,6 +47,19 @@ def sites(session) -> list[dict]:
     return session.model.compilation["encode_sites"]
 
 
+def raw_counts(session, site: dict, arrays: dict) -> np.ndarray:
+    """floor((x q) r + 1/2), r = f32(a / step): row scales q and gains a are folded norms."""
+    name, step = site["site"], np.float32(site["step"])
+    x = arrays[name + ".x"]
+    if name + ".row_scale" in arrays:
+        x = x * arrays[name + ".row_scale"].reshape(-1, 1)
+    program = session.model.folder
+    text = (program / "quantized.mlir").read_text()
+    gains = re.search(rf'gains = @(\S+), site = "{re.escape(name)}"', text)
+    a = packed_array(program, gains[1]) if gains else np.float32(1)
+    return np.floor(x * (a / step) + np.float32(0.5)).astype(int)
+
+
 def test_sites_are_the_model_s(session):
     # Per layer: q, k and v share an input, gate and up share one.
     names = [
@@ -62,13 +77,11 @@ def test_sites_are_the_model_s(session):
 
 
 def test_counts_are_the_definition_s(session, shown):
-    """floor(x r + 1/2) with r = f32(1 / step), but where one step outside the window saturates."""
+    """Those of the formula, but where one step outside the window saturates."""
     arrays, _ = shown
     for site in sites(session):
-        x = arrays[site["site"] + ".x"]
         counts = arrays[site["site"] + ".counts"].astype(int)
-        r = np.float32(1) / np.float32(site["step"])
-        expected = np.floor(x * r + np.float32(0.5)).astype(int)
+        expected = raw_counts(session, site, arrays)
         moved = np.abs(expected) - np.abs(counts)
         assert set(np.unique(moved)) <= {0, 1}
         assert (np.sign(counts) == np.sign(expected))[counts != 0].all()
@@ -83,10 +96,8 @@ def test_salient_counts_where_the_window_shows(session, shown):
     """In channels whose window is known from a saturated count, larger counts are the salient."""
     arrays, salient = shown
     for site in sites(session):
-        x = arrays[site["site"] + ".x"]
         counts = np.abs(arrays[site["site"] + ".counts"].astype(int))
-        r = np.float32(1) / np.float32(site["step"])
-        moved = np.abs(np.floor(x * r + np.float32(0.5)).astype(int)) > counts
+        moved = np.abs(raw_counts(session, site, arrays)) > counts
         known = [c for c in range(counts.shape[1]) if moved[:, c].any()]
         window = np.array([counts[moved[:, c], c].max() for c in known])
         at_least = int((counts[:, known] > window).sum())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from fractions import Fraction
 from math import floor
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from graph_runs import write_zoo_graph
+from packed_arrays import packed_array
 from test_equality import assert_equal_runs
 from test_zoo import GRAPHS
 
@@ -30,17 +29,6 @@ def compile_zoo(name: str, folder: Path, **options) -> tuple[Path, dict]:
         calibration=folder / "calib", weights=weights, bits=4.5, taps=True, **options
     )
     return folder / "out", compile_model(source, folder / "out", settings)
-
-
-def packed_array(program: Path, key: str, blob: str | None = None) -> np.ndarray:
-    """An array of weights.sqw, read here once more from the format's description."""
-    data = (program / "weights.sqw").read_bytes()
-    size = struct.unpack_from("<Q", data, 16)[0]
-    entry = json.loads(data[64 : 64 + size].rstrip(b"\0 "))["entries"][key]
-    part = entry["blobs"][blob] if blob else entry
-    kind = np.dtype({"i64": "<i8", "i8": "<i1"}.get(entry["kind"], "<f4"))
-    raw = data[part["offset"] : part["offset"] + part["bytes"]]
-    return np.frombuffer(raw, kind).reshape(entry["shape"] if blob is None else -1)
 
 
 def real_counts(acc: np.ndarray, rate: list[Fraction], offset: list[Fraction]) -> np.ndarray:

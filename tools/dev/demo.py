@@ -70,6 +70,7 @@ def figures(windows: int) -> dict[str, dict]:
         bench = ["bench", folder(name), "--threads", 1, "--prompt-lengths", 128]
         spikequant(*bench, "--json", report)
         row.update(json.loads(report.read_text()))
+        row["compiled"] = json.loads((folder(name) / "compile.json").read_text())
     return rows
 
 
@@ -118,6 +119,13 @@ def ratio(row: dict) -> str:
     return f"{row['ratio']:.3f} ± {error:.3f}" if error else f"{row['ratio']:.3f}"
 
 
+def real_operations(row: dict) -> str:
+    compiled = row["compiled"]
+    if not compiled["integer_accumulations"]:
+        return "-"
+    return f"{100 * compiled['real_operations'] / compiled['integer_accumulations']:.1f} %"
+
+
 def number(key: str, digits: int = 2):
     return lambda row: "-" if row.get(key) is None else f"{row[key]:.{digits}f}"
 
@@ -127,6 +135,8 @@ LINES = {
     "ratio to float": ratio,
     "activation bits, events included": number("activation_bits"),
     "weight bits, with m and c": number("weight_bits"),
+    "decodes outside islands": lambda row: str(row["compiled"]["decodes"]),
+    "real operations per accumulation": real_operations,
     "prefill 128, tokens/s": lambda row: f"{row['prefill_tokens_per_second']['128']:.0f}",
     "decode, tokens/s": number("decode_tokens_per_second", 0),
     "resident memory, MiB": lambda row: f"{row['resident_bytes'] / 2**20:.0f}",

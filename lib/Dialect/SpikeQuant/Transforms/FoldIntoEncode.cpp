@@ -145,7 +145,8 @@ static void remarkFolded(EncodeOp op, const ScaleForm &form,
   int roundings = form.roundings + 2 + 5 + int(form.rows.size());
   remark::passed(op.getLoc(), context.remark("encode-folded"))
       << remark::add("site '{0}': {1} moved into the threshold; a count may "
-                     "differ by one where v is within {2} ulp of an integer",
+                     "differ by one where v is nearer to an integer than {2} "
+                     "ulp of its largest term",
                      op.getSite(), parts, roundings);
 }
 

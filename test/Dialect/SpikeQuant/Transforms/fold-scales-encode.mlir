@@ -15,7 +15,7 @@
 // CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<2x4xf32>, %[[R:[a-z0-9]+]]: tensor<2xf32>
 // CHECK-NEXT: %[[N:.*]] = spikequant.encode %[[X]] row_scale(%[[R]] : tensor<2xf32>) {gains = @w, site = "q.in", step = 5.000000e-01 : f32} : tensor<2x4xf32> -> tensor<2x4xi16>
 // CHECK-NEXT: return %[[N]]
-// REMARK: [Passed] encode-folded {{.*}} Function=unfused | Remark="site 'q.in': row factor, channel gains moved into the threshold; a count may differ by one where v is within 10 ulp of an integer"
+// REMARK: [Passed] encode-folded {{.*}} Function=unfused | Remark="site 'q.in': row factor, channel gains moved into the threshold; a count may differ by one where v is nearer to an integer than 10 ulp of its largest term"
 spikequant.weights @w : tensor<4xf32> format(#spikequant.real) value(dense<[2.0, -0.5, 1.0, 3.0]> : tensor<4xf32>)
 func.func @unfused(%x: tensor<2x4xf32>, %r: tensor<2xf32>) -> tensor<2x4xi16> {
   %w = spikequant.load_weights @w : tensor<4xf32>
