@@ -48,8 +48,9 @@ std::vector<float> ConstantReals::read(WeightsOp weights) {
           weights.getValue().value_or(ElementsAttr())))
     return {literal.getValues<float>().begin(),
             literal.getValues<float>().end()};
-  // A transposed matrix is no array of channels.
-  if (!file || !weights.getSource() || weights.getPermutation())
+  // Only whole arrays as they are stored.
+  if (!file || !weights.getSource() || weights.getPermutation() ||
+      weights->hasAttr("view"))
     return {};
   auto tensor = file->tensorF32(*weights.getSource());
   if (!tensor) {

@@ -22,10 +22,11 @@ mlir::spikequant::getRealArray(ModuleOp module, Location loc, StringRef name,
   Builder b(module.getContext());
   auto type = RankedTensorType::get(static_cast<int64_t>(values.size()),
                                     b.getF32Type());
-  FailureOr<WeightsOp> symbol = getOrCreateWeights(
-      module, loc, name,
-      {type, RealAttr::get(b.getContext()), nullptr, nullptr,
-       cast<ElementsAttr>(DenseElementsAttr::get(type, values))});
+  WeightsContent content{};
+  content.type = type;
+  content.format = RealAttr::get(b.getContext());
+  content.value = cast<ElementsAttr>(DenseElementsAttr::get(type, values));
+  FailureOr<WeightsOp> symbol = getOrCreateWeights(module, loc, name, content);
   if (failed(symbol))
     return failure();
   return FlatSymbolRefAttr::get(symbol->getSymNameAttr());

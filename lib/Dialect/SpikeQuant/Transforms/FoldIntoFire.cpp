@@ -49,16 +49,20 @@ static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
       op.getStepAttr(), *gains, *biases, lo, ::spikequant::maxCount);
   auto type = RankedTensorType::get(
       {5, static_cast<int64_t>(form.scales.size())}, b.getI64Type());
+  WeightsContent content{};
+  content.type = type;
+  content.format = format;
   FailureOr<WeightsOp> symbol = getOrCreateWeights(
-      context.module, op.getLoc(), (op.getSite() + ".fire").str(),
-      {type, format, nullptr, nullptr, nullptr});
+      context.module, op.getLoc(), (op.getSite() + ".fire").str(), content);
   if (failed(symbol))
     return failure();
   return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
 }
 
 bool mlir::spikequant::canFire(EncodeOp op, const ScaleForm &form) {
-  return form.base.getDefiningOp<DecodeOp>() && form.rows.empty() &&
+  // A decode with further operands chooses its scales at run time.
+  auto decode = form.base.getDefiningOp<DecodeOp>();
+  return decode && decode->getNumOperands() == 1 && form.rows.empty() &&
          llvm::all_of(form.scales, [](double scale) { return scale > 0; }) &&
          !op.getRowScale() && !op.getGains() && !op.getCentres() &&
          !op.getOverflow();
