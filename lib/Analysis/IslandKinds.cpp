@@ -198,6 +198,13 @@ void KindFinder::findRowKinds() {
     if (!isRow(op))
       continue;
     classes.insert(op);
+    // A reduction of values begins statistics of its own.
+    bool reducesValues = llvm::any_of(op->getOperands(), [&](Value operand) {
+      ValueTraits traits = values.get(operand);
+      return isReal(operand) && traits.isData() && !traits.isRow;
+    });
+    if (reducesValues)
+      continue;
     for (Value operand : op->getOperands())
       if (Operation *producer = operand.getDefiningOp())
         if (kinds.count(producer) && isRow(producer))

@@ -105,9 +105,9 @@ FAMILIES = {
 SLOW_FAMILIES = {
     "gpt2": (8, 9, 5, 5, 0, {"activation function", "residual", "mask"}),
     "neox": (8, 9, 5, 5, 0, {"activation function", "residual", "rotary embedding"}),
-    # The last norms' rows are sliced before the head: not folded.
-    "encoder": (6, 5, 2, 2, 0, {"activation function", "row statistics", "mask"}),
-    "qwen": (14, 9, 4, 0, 0, {"activation function", "residual", "rotary embedding"}),
+    # Rows are sliced between the last norm and the head.
+    "encoder": (6, 5, 3, 3, 0, {"activation function", "row statistics", "mask"}),
+    "qwen": (14, 9, 5, 0, 0, {"activation function", "residual", "rotary embedding"}),
     # Norms are transposed before the layers that mix tokens.
     "mixer": (4, 4, 0, 0, 0, {"activation function", "residual", "real weights"}),
 }

@@ -6,7 +6,6 @@
 
 #include "FoldScales.h"
 
-#include "RowShape.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Kernel/Encode.h"
 
@@ -30,25 +29,6 @@ mlir::spikequant::getRealArray(ModuleOp module, Location loc, StringRef name,
   if (failed(symbol))
     return failure();
   return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
-}
-
-/// `rows` of `shape` as a tensor of `wanted`, in row-major order.
-static Value reshapeRows(OpBuilder &b, Location loc, Value rows,
-                         ArrayRef<int64_t> wanted) {
-  auto type = cast<RankedTensorType>(rows.getType());
-  if (type.getShape() == wanted)
-    return rows;
-  Value flat = flattenAll(b, loc, rows);
-  if (wanted.size() == 1)
-    return flat;
-  SmallVector<ReassociationIndices> groups;
-  if (!wanted.empty())
-    groups.push_back(
-        llvm::to_vector(llvm::seq<int64_t>(0, int64_t(wanted.size()))));
-  auto target = RankedTensorType::get(wanted, type.getElementType());
-  if (wanted.empty())
-    return tensor::CollapseShapeOp::create(b, loc, target, flat, groups);
-  return tensor::ExpandShapeOp::create(b, loc, target, flat, groups);
 }
 
 /// The product of all row factors of one shape, [rows..].
@@ -98,7 +78,8 @@ static Value multiplyRows(OpBuilder &b, Location loc,
 static bool areTensors(const ScaleForm &form) {
   return llvm::all_of(form.rows, [&](const RowFactor &factor) {
     return isa<RankedTensorType>(factor.value.getType()) &&
-           factor.shape == form.rows.front().shape;
+           factor.shape == form.rows.front().shape &&
+           factor.views == form.rows.front().views;
   });
 }
 
@@ -188,12 +169,11 @@ FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
       return failure();
     centres = *symbol;
   }
-  auto type = cast<RankedTensorType>(op.getInput().getType());
   Value rowScale;
   if (!form.rows.empty())
-    rowScale = reshapeRows(b, loc, multiplyRows(b, loc, form.rows),
-                           type.getShape().drop_back());
-  Value base = restoreRows(b, loc, flattenRows(b, loc, form.base), type);
+    rowScale = replayViews(b, loc, multiplyRows(b, loc, form.rows),
+                           form.rows.front().views, /*ofRows=*/true);
+  Value base = replayViews(b, loc, form.base, form.views, /*ofRows=*/false);
   auto folded = EncodeOp::create(
       b, loc, op.getType(), base, rowScale, op.getStepAttr(), op.getSiteAttr(),
       op.getBitsAttr(), gains, centres, op.getToleranceAttr(),

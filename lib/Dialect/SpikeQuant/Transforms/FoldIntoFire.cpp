@@ -15,7 +15,6 @@
 
 #include "FoldScales.h"
 
-#include "RowShape.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Kernel/Encode.h"
 
@@ -79,9 +78,8 @@ FailureOr<bool> mlir::spikequant::foldIntoFire(EncodeOp op,
   IRRewriter &b = context.rewriter;
   b.setInsertionPoint(op);
   auto type = cast<RankedTensorType>(op.getType());
-  Value membrane = restoreRows(
-      b, op.getLoc(), flattenRows(b, op.getLoc(), decode.getMembrane()),
-      type.clone(decode.getMembrane().getType().getElementType()));
+  Value membrane = replayViews(b, op.getLoc(), decode.getMembrane(), form.views,
+                               /*ofRows=*/false);
   auto fire = FireOp::create(b, op.getLoc(), type, membrane);
   fire.setLo(lo);
   fire.setHi(::spikequant::maxCount);

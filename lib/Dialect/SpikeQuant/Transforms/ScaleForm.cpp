@@ -6,6 +6,8 @@
 
 #include "ScaleForm.h"
 
+#include "RowShape.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
@@ -184,7 +186,8 @@ bool BodyTracer::multiply(const Side &side, bool reciprocal) {
   ++form.roundings;
   if (side.kind == Side::Kind::Row) {
     form.rows.push_back({side.leaf.value, side.leaf.map,
-                         llvm::to_vector(type.getShape()), reciprocal});
+                         llvm::to_vector(type.getShape()), reciprocal,
+                         form.views});
     return true;
   }
   auto load = side.leaf.value.getDefiningOp<LoadWeightsOp>();
@@ -303,15 +306,105 @@ static bool keepsChannels(Operation *op) {
          source.getShape().back() == result.getShape().back();
 }
 
+/// `value` as `shape`, in row-major order.
+static Value reshapeTo(OpBuilder &b, Location loc, Value value,
+                       ArrayRef<int64_t> shape) {
+  auto type = cast<RankedTensorType>(value.getType());
+  if (type.getShape() == shape)
+    return value;
+  Value flat = flattenAll(b, loc, value);
+  if (shape.size() == 1)
+    return flat;
+  SmallVector<ReassociationIndices> groups;
+  if (!shape.empty())
+    groups.push_back(
+        llvm::to_vector(llvm::seq<int64_t>(0, int64_t(shape.size()))));
+  RankedTensorType target = type.clone(shape);
+  if (shape.empty())
+    return tensor::CollapseShapeOp::create(b, loc, target, flat, groups);
+  return tensor::ExpandShapeOp::create(b, loc, target, flat, groups);
+}
+
+/// Whether every row that is taken is taken whole.
+static bool slicesRows(tensor::ExtractSliceOp slice) {
+  int64_t last = slice.getSourceType().getRank() - 1;
+  return slice.getStaticOffsets()[last] == 0 &&
+         slice.getStaticSizes()[last] ==
+             slice.getSourceType().getDimSize(last) &&
+         slice.getStaticStrides()[last] == 1 &&
+         !slice.getDroppedDims().test(last);
+}
+
+static Value replaySlice(OpBuilder &b, Location loc, Value value,
+                         tensor::ExtractSliceOp slice, bool ofRows) {
+  auto keep = [&](SmallVector<OpFoldResult> list) {
+    if (ofRows)
+      list.pop_back();
+    return list;
+  };
+  ArrayRef<int64_t> shape = slice.getType().getShape();
+  auto type = RankedTensorType::get(
+      ofRows ? shape.drop_back() : shape,
+      cast<RankedTensorType>(value.getType()).getElementType());
+  return tensor::ExtractSliceOp::create(
+      b, loc, type, value, keep(slice.getMixedOffsets()),
+      keep(slice.getMixedSizes()), keep(slice.getMixedStrides()));
+}
+
+/// Without the first views that only reshape `value` to the shape that it has.
+static ArrayRef<Operation *>
+dropRoundTrip(Value value, ArrayRef<Operation *> views, bool ofRows) {
+  ArrayRef<Operation *> rest = views;
+  ArrayRef<int64_t> own = cast<RankedTensorType>(value.getType()).getShape();
+  while (!views.empty() && !isa<tensor::ExtractSliceOp>(views.back())) {
+    auto type = cast<RankedTensorType>(views.back()->getResult(0).getType());
+    views = views.drop_back();
+    if ((ofRows ? type.getShape().drop_back() : type.getShape()) == own)
+      rest = views;
+  }
+  return rest;
+}
+
+Value mlir::spikequant::replayViews(OpBuilder &b, Location loc, Value value,
+                                    ArrayRef<Operation *> views, bool ofRows) {
+  while (!views.empty()) {
+    views = dropRoundTrip(value, views, ofRows);
+    if (views.empty())
+      break;
+    Operation *view = views.back();
+    views = views.drop_back();
+    if (auto slice = dyn_cast<tensor::ExtractSliceOp>(view)) {
+      value = replaySlice(b, loc, value, slice, ofRows);
+      continue;
+    }
+    auto type = cast<RankedTensorType>(view->getResult(0).getType());
+    auto expand = dyn_cast<tensor::ExpandShapeOp>(view);
+    if (ofRows)
+      value = reshapeTo(b, loc, value, type.getShape().drop_back());
+    else if (expand)
+      value = tensor::ExpandShapeOp::create(
+          b, loc, type.clone(getElementTypeOrSelf(value)), value,
+          expand.getReassociationIndices());
+    else
+      value = tensor::CollapseShapeOp::create(
+          b, loc, type.clone(getElementTypeOrSelf(value)), value,
+          cast<tensor::CollapseShapeOp>(view).getReassociationIndices());
+  }
+  return value;
+}
+
 static std::optional<ScaleForm> stepBack(const ScaleForm &form,
                                          ConstantReals &constants) {
   Operation *producer = form.base.getDefiningOp();
   if (!producer || !isa<RankedTensorType>(form.base.getType()))
     return std::nullopt;
-  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(producer)) {
-    if (!keepsChannels(producer))
+  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+          tensor::ExtractSliceOp>(producer)) {
+    auto slice = dyn_cast<tensor::ExtractSliceOp>(producer);
+    if (!keepsChannels(producer) || (slice && !slicesRows(slice)))
       return std::nullopt;
     ScaleForm next = form;
+    next.views.push_back(producer);
     next.base = producer->getOperand(0);
     return next;
   }

@@ -5,7 +5,7 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// A real array [.., K] as a function of another one of as many elements:
+/// A real array [.., K] as a function of another one:
 ///
 ///     x = rectify(base * (product of row factors) * C_j + A_j)
 ///
@@ -13,7 +13,7 @@
 /// run time, one per row; `rectify` is max(., 0) or nothing. A form moves
 /// backwards through reshapes of rows, products and quotients with rows,
 /// channels and scalars, sums with channels and scalars (not inside a product
-/// with a row), negations and max(., 0).
+/// with a row), negations and max(., 0); and through slices of rows.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -31,6 +31,8 @@ struct RowFactor {
   AffineMap map;
   SmallVector<int64_t> shape;
   bool reciprocal;
+  /// What lies between those points and the array.
+  SmallVector<Operation *> views;
 };
 
 struct ScaleForm {
@@ -44,11 +46,17 @@ struct ScaleForm {
   /// C is exactly this array.
   LoadWeightsOp gain;
   int roundings = 0; ///< f32 operations between base and x
+  /// Reshapes and slices of rows between base and x, the last one first.
+  SmallVector<Operation *> views;
 
   bool isTrivial() const {
     return rows.empty() && !scaled && !shifted && !rectified;
   }
 };
+
+/// `value` [.., K], or [..] if `ofRows`, seen through `views` (the last first).
+Value replayViews(OpBuilder &builder, Location loc, Value value,
+                  ArrayRef<Operation *> views, bool ofRows);
 
 /// The forms of `value`, from itself to the farthest base that can be reached.
 std::vector<ScaleForm> findScaleForms(Value value, ConstantReals &constants);

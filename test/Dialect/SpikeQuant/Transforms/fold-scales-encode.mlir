@@ -120,6 +120,63 @@ func.func @evaluated(%x: tensor<2x4xf32>) -> tensor<2x4xi16> {
 #row = affine_map<(i, j) -> (i)>
 #channel = affine_map<(i, j) -> (j)>
 
+// Rows are sliced after the norm: the last token of a chunk. Array and row
+// factors are sliced instead.
+
+// CHECK-LABEL: func.func @last_row
+// CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<1x2x4xf32>, %[[R:[a-z0-9]+]]: tensor<1x2xf32>, %[[I:[a-z0-9]+]]: index
+// CHECK: %[[ROW:.*]] = tensor.extract_slice %[[R]][0, %[[I]]] [1, 1] [1, 1] : tensor<1x2xf32> to tensor<1xf32>
+// CHECK: %[[LAST:.*]] = tensor.extract_slice %[[X]][0, %[[I]], 0] [1, 1, 4] [1, 1, 1] : tensor<1x2x4xf32> to tensor<1x4xf32>
+// CHECK: spikequant.encode %[[LAST]] row_scale(%[[ROW]] : tensor<1xf32>) {gains = @w
+spikequant.weights @w : tensor<4xf32> format(#spikequant.real) value(dense<[2.0, -0.5, 1.0, 3.0]> : tensor<4xf32>)
+func.func @last_row(%x: tensor<1x2x4xf32>, %r: tensor<1x2xf32>, %i: index) -> tensor<1x4xi16> {
+  %w = spikequant.load_weights @w : tensor<4xf32>
+  %e = tensor.empty() : tensor<1x2x4xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(g, i, j) -> (g, i, j)>, affine_map<(g, i, j) -> (g, i)>,
+                                        affine_map<(g, i, j) -> (j)>, affine_map<(g, i, j) -> (g, i, j)>],
+                       iterator_types = ["parallel", "parallel", "parallel"]}
+      ins(%x, %r, %w : tensor<1x2x4xf32>, tensor<1x2xf32>, tensor<4xf32>) outs(%e : tensor<1x2x4xf32>) {
+  ^bb0(%in: f32, %rr: f32, %ww: f32, %out: f32):
+    %s = arith.mulf %in, %rr : f32
+    %t = arith.mulf %s, %ww : f32
+    linalg.yield %t : f32
+  } -> tensor<1x2x4xf32>
+  %last = tensor.extract_slice %y[0, %i, 0] [1, 1, 4] [1, 1, 1] : tensor<1x2x4xf32> to tensor<1x4xf32>
+  %n = spikequant.encode %last {step = 0.25 : f32, site = "q.in"} : tensor<1x4xf32> -> tensor<1x4xi16>
+  return %n : tensor<1x4xi16>
+}
+
+// -----
+
+#all = affine_map<(i, j) -> (i, j)>
+#row = affine_map<(i, j) -> (i)>
+#channel = affine_map<(i, j) -> (j)>
+
+// Not folded: a slice of channels.
+
+// CHECK-LABEL: func.func @some_channels
+// CHECK: linalg.generic
+// CHECK: tensor.extract_slice
+// CHECK: spikequant.encode %{{.*}} {site = "q.in"
+func.func @some_channels(%x: tensor<2x8xf32>, %r: tensor<2xf32>) -> tensor<2x4xi16> {
+  %e = tensor.empty() : tensor<2x8xf32>
+  %y = linalg.generic {indexing_maps = [#all, #row, #all], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %r : tensor<2x8xf32>, tensor<2xf32>) outs(%e : tensor<2x8xf32>) {
+  ^bb0(%in: f32, %rr: f32, %out: f32):
+    %s = arith.mulf %in, %rr : f32
+    linalg.yield %s : f32
+  } -> tensor<2x8xf32>
+  %half = tensor.extract_slice %y[0, 4] [2, 4] [1, 1] : tensor<2x8xf32> to tensor<2x4xf32>
+  %n = spikequant.encode %half {step = 0.25 : f32, site = "q.in"} : tensor<2x4xf32> -> tensor<2x4xi16>
+  return %n : tensor<2x4xi16>
+}
+
+// -----
+
+#all = affine_map<(i, j) -> (i, j)>
+#row = affine_map<(i, j) -> (i)>
+#channel = affine_map<(i, j) -> (j)>
+
 // Not folded: a channel whose weight is 0 has no rate.
 
 // CHECK-LABEL: func.func @zero_gain

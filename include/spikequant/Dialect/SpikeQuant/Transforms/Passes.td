@@ -144,8 +144,8 @@ def FoldScales : Pass<"spikequant-fold-scales", "::mlir::ModuleOp"> {
     reciprocal root of a norm), times a factor per channel (its weight), plus a
     value per channel (its bias). Those become the row scale, the gains and the
     centres of the encode, and the scaled array is never computed. The factors
-    are found by an algebra of scales that looks through broadcasts, reshapes of
-    rows, products, quotients, sums and negations; values per channel must be
+    are found by an algebra of scales that looks through broadcasts, reshapes and
+    slices of rows, products, quotients, sums and negations; values per channel must be
     known at compile time: constants, literal weights or those in the
     file `weights`. A gain whose rate is not finite and normal (a weight of 0) leaves the
     encode as it is. Counts are those of the unfolded program except where a value is
