@@ -217,15 +217,23 @@ mlir::spikequant::classifyContraction(linalg::LinalgOp op) {
   return product;
 }
 
+SmallVector<linalg::LinalgOp>
+mlir::spikequant::getNamedOperations(func::FuncOp function) {
+  SmallVector<linalg::LinalgOp> operations;
+  function.walk([&](linalg::LinalgOp op) {
+    if (op->hasAttrOfType<StringAttr>(kSiteAttr))
+      operations.push_back(op);
+  });
+  return operations;
+}
+
 std::vector<Site> mlir::spikequant::getNamedSites(func::FuncOp function) {
   std::vector<Site> sites;
-  function.walk([&](linalg::LinalgOp op) {
-    if (!op->hasAttrOfType<StringAttr>(kSiteAttr))
-      return;
+  for (linalg::LinalgOp op : getNamedOperations(function)) {
     std::optional<Contraction> contraction = classifyContraction(op);
     if (contraction && contraction->kind == Contraction::Kind::Site)
       sites.push_back(contraction->site);
-  });
+  }
   return sites;
 }
 

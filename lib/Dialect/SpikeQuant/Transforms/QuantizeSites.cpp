@@ -347,9 +347,13 @@ LogicalResult SiteQuantizer::quantize(Site site) {
 }
 
 LogicalResult SiteQuantizer::run() {
-  for (Site site : getNamedSites(function))
-    if (failed(quantize(site)))
+  // A site's input may be the result of one before: looks at one after another.
+  for (linalg::LinalgOp op : getNamedOperations(function)) {
+    std::optional<Contraction> contraction = classifyContraction(op);
+    if (contraction && contraction->kind == Contraction::Kind::Site &&
+        failed(quantize(contraction->site)))
       return failure();
+  }
   function->setAttr(kSitesAttr, rewriter.getArrayAttr(names));
   return success();
 }
