@@ -40,7 +40,7 @@ def test_compile_time_is_reported(tmp_path):
 # what rounding changes, most of all in a recurrence with exponentials.
 QUANTISED = {
     "opt": 12,
-    "experts": 6,
+    "experts": 3,
     "recurrent": 14,
     "halting": 8,
     "decode_scatter": 12,

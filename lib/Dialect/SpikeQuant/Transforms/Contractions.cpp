@@ -204,6 +204,11 @@ mlir::spikequant::classifyContraction(linalg::LinalgOp op) {
   auto isConstant = [](const TracedWeight &weight) {
     return weight.operand || !weight.reason.empty();
   };
+  // Rows that run-time numbers choose, embeddings, are as good as activations.
+  for (unsigned i = 0; i < 2; ++i)
+    if (traced[i].operand && traced[i].operand->choice &&
+        traced[1 - i].operand && !traced[1 - i].operand->choice)
+      traced[i] = {};
   if (isConstant(traced[0]) && isConstant(traced[1]))
     return leave("both operands are weights");
   if (isConstant(traced[0]) || isConstant(traced[1])) {
