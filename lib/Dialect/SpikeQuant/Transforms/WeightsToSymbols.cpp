@@ -89,18 +89,19 @@ ArrayRef<char> getConstantBytes(Attribute attribute) {
   return getLiteralBytes(attribute);
 }
 
-/// Whether `value` is an operand of a contraction, moved or converted at most.
+/// Whether `value` is an input of a contraction, moved or converted at most.
 bool reachesContraction(Value value) {
-  return llvm::any_of(value.getUsers(), [](Operation *user) {
+  return llvm::any_of(value.getUses(), [](OpOperand &use) {
+    Operation *user = use.getOwner();
     if (isa<tensor::CastOp, tensor::CollapseShapeOp, tensor::ExpandShapeOp,
             tensor::ExtractSliceOp>(user))
       return reachesContraction(user->getResult(0));
-    if (isa<tensor::ExtractOp>(user))
-      user = user->getParentOp(); // A gather.
-    auto op = dyn_cast<linalg::LinalgOp>(user);
-    if (!op || !op.hasPureTensorSemantics())
+    bool isGather = isa<tensor::ExtractOp>(user);
+    auto op = dyn_cast<linalg::LinalgOp>(isGather ? user->getParentOp() : user);
+    if (!op || !op.hasPureTensorSemantics() ||
+        (!isGather && !op.isDpsInput(&use)))
       return false;
-    if (linalg::isaContractionOpInterface(op))
+    if (!isGather && linalg::isaContractionOpInterface(op))
       return true;
     return op.getNumDpsInputs() <= 1 && op.getNumReductionLoops() == 0 &&
            op->getNumResults() == 1 && reachesContraction(op->getResult(0));
