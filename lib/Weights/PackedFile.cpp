@@ -124,8 +124,8 @@ static std::string readCodesEntry(const json::Object &object,
   constexpr int64_t maxElements = int64_t{1} << 40;
   if (object.get("stack") &&
       (!readNonNegative(object, "stack", entry.stack) || entry.stack < 1 ||
-       entry.stack > maxElements / (entry.layout.nPadded() *
-                                    entry.layout.kPadded())))
+       entry.stack >
+           maxElements / (entry.layout.nPadded() * entry.layout.kPadded())))
     return "has an invalid stack";
   return readCodesBlobs(object, entry);
 }
@@ -277,8 +277,7 @@ template <typename T> static ArrayRef<T> typed(ArrayRef<uint8_t> bytes) {
 
 PackedCodes PackedFile::codes(const PackedEntry &entry, int64_t number) const {
   const PackedLayout &layout = entry.layout;
-  return {layout,
-          base() + entry.codes.offset + number * layout.codesBytes(),
+  return {layout, base() + entry.codes.offset + number * layout.codesBytes(),
           base() + entry.multipliers.offset +
               number * layout.multipliersBytes(),
           reinterpret_cast<const int16_t *>(base() + entry.offsets.offset +

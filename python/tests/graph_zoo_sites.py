@@ -50,7 +50,9 @@ def looped_layers(p, x):
     stack = _stack(p, 3, x.shape[-1], 40)
 
     def body(i, x):
-        return _block(x, jax.tree.map(lambda w: lax.dynamic_index_in_dim(w, 2 - i, 0, False), stack))
+        return _block(
+            x, jax.tree.map(lambda w: lax.dynamic_index_in_dim(w, 2 - i, 0, False), stack)
+        )
 
     return lax.fori_loop(0, 3, body, x) @ stack["w"][1]
 

@@ -1,4 +1,4 @@
-"""Stacks of weights whose matrices are chosen at run time: exact integers, every instruction set."""
+"""Matrices of a stack, chosen at run time: exact integers, with every instruction set."""
 
 from __future__ import annotations
 

@@ -168,17 +168,16 @@ LogicalResult Lowering::lowerOp(IntegrateOp op) {
   auto type = cast<RankedTensorType>(op.getType());
   ReferenceCalls::Result acc =
       calls.allocate(type.clone(calls.builder().getI64Type()));
-  SmallVector<Value> arguments = {
-      calls.address(op.getCounts()),
-      calls.number(Matrix(op.getCounts()).rows),
-      codes->k,
-      codes->start,
-      calls.number(0),
-      codes->multipliers,
-      codes->offsets,
-      codes->container,
-      codes->group,
-      codes->n};
+  SmallVector<Value> arguments = {calls.address(op.getCounts()),
+                                  calls.number(Matrix(op.getCounts()).rows),
+                                  codes->k,
+                                  codes->start,
+                                  calls.number(0),
+                                  codes->multipliers,
+                                  codes->offsets,
+                                  codes->container,
+                                  codes->group,
+                                  codes->n};
   if (op.getIndex())
     addStack(op.getWeightsAttr(), op.getIndex(), arguments);
   arguments.push_back(acc.address);

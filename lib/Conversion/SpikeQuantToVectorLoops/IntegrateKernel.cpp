@@ -248,7 +248,8 @@ static Value matrixOf(KernelBuilder &b, const IntegrateShape &shape,
   return arith::MinSIOp::create(b, number, b.index(shape.weights.stack - 1));
 }
 
-/// Rows begin..end-1 of panel `number` of a matrix whose first panel is `first`.
+/// Rows begin..end-1 of panel `number` of a matrix whose first panel is
+/// `first`.
 static void emitOnePanel(KernelBuilder &b, const CodesShape &weights,
                          IntegrateEmitter &emitter, const Panel &first,
                          Value number, Value begin, Value end) {

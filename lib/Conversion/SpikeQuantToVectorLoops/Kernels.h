@@ -41,8 +41,8 @@ struct CodesShape {
   int64_t codesBytes() const { return tiles() * linesPerTile() * 64; }
 };
 
-/// A packed matrix in memory, or a stack: then the first dimension of each array
-/// is `stack` times as long.
+/// A packed matrix in memory, or a stack: then the first dimension of each
+/// array is `stack` times as long.
 struct CodesArrays {
   Value codes;       ///< memref<codesBytes x i8>
   Value multipliers; ///< memref<tiles x G x 16 x i8>, unsigned
@@ -86,8 +86,8 @@ struct IntegrateArrays {
   Value dense, sums, overflow; ///< As encode gives them.
   /// Chooses matrices of a stack: index, or memref<slices x i32>; else null.
   Value index;
-  Value result;                ///< [M, N] f32
-  Value membrane;              ///< [M, N] i64, or null
+  Value result;   ///< [M, N] f32
+  Value membrane; ///< [M, N] i64, or null
   CodesArrays weights;
   Value columnMax; ///< memref<K x i32>
   Value slack;     ///< i64: 2^31 - 1 - 127 R

@@ -382,8 +382,8 @@ static std::string stackFile(const TemporaryDirectory &directory) {
 
 TEST(PackedFile, StackHoldsItsMatricesOneAfterTheOther) {
   TemporaryDirectory directory;
-  PackedFile file = cantFail(
-      PackedFile::open(stackFile(directory), /*verifyChecksum=*/true));
+  PackedFile file =
+      cantFail(PackedFile::open(stackFile(directory), /*verifyChecksum=*/true));
   const PackedEntry *entry = file.find("w");
   ASSERT_TRUE(entry);
   EXPECT_EQ(entry->stack, 3);

@@ -166,8 +166,7 @@ LogicalResult mlir::spikequant::verifyStackIndex(Operation *op,
     return diag;
   }
   auto vector = index ? dyn_cast<ShapedType>(index.getType()) : ShapedType();
-  if (!vector ||
-      (!rows.empty() && vector.getShape().front() == rows.front()))
+  if (!vector || (!rows.empty() && vector.getShape().front() == rows.front()))
     return success();
   return op->emitOpError() << tag << ": index must have one number for each of "
                            << (rows.empty() ? 0 : rows.front())

@@ -162,8 +162,9 @@ static LogicalResult verifySlices(IntegrateDecodeOp op, WeightsOp weights,
     return verifyStackIndex(op, weights, index, rows, "IDC-C6");
   int64_t slices = vector.getShape().front();
   if (slices < 1 || rows % slices)
-    return op.emitOpError() << "IDC-C6: " << rows << " rows cannot be shared by "
-                            << slices << " numbers of the index";
+    return op.emitOpError()
+           << "IDC-C6: " << rows << " rows cannot be shared by " << slices
+           << " numbers of the index";
   return verifyStackIndex(op, weights, index, slices, "IDC-C6");
 }
 

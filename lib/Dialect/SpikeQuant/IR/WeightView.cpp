@@ -158,9 +158,9 @@ static LogicalResult sliceSteps(Dimension &steps, int64_t begin, int64_t size,
   int64_t last = begin + (size - 1) * stride;
   if (begin / count == last / count) {
     steps = inner;
-    return success(succeeded(start(begin / count)) &&
-                   succeeded(
-                       sliceSteps(steps, begin % count, size, stride, offset)));
+    return success(
+        succeeded(start(begin / count)) &&
+        succeeded(sliceSteps(steps, begin % count, size, stride, offset)));
   }
   if (stride != 1 || begin % count || size % count)
     return failure();
@@ -171,8 +171,7 @@ static LogicalResult sliceSteps(Dimension &steps, int64_t begin, int64_t size,
 FailureOr<WeightView> WeightView::slice(int64_t d, int64_t begin, int64_t size,
                                         int64_t stride) const {
   WeightView view = *this;
-  if (failed(
-          sliceSteps(view.dimensions[d], begin, size, stride, view.offset)))
+  if (failed(sliceSteps(view.dimensions[d], begin, size, stride, view.offset)))
     return failure();
   return view;
 }

@@ -41,8 +41,8 @@ public:
       : op(op), activation(activation->get()), operand(operand),
         inActivation(getPositions(op.getMatchingIndexingMap(activation))),
         inWeight(getPositions(op.getMatchingIndexingMap(weight))),
-        inResult(getPositions(
-            op.getMatchingIndexingMap(op.getDpsInitOperand(0)))) {}
+        inResult(
+            getPositions(op.getMatchingIndexingMap(op.getDpsInitOperand(0)))) {}
 
   Contraction match();
 
@@ -115,8 +115,8 @@ RowForm SiteMatcher::getRows() {
   form.slices = loops.slices.size();
   form.channels = loops.channels.size();
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
-  for (unsigned loop : llvm::concat<const unsigned>(loops.slices, loops.rows,
-                                                    loops.channels)) {
+  for (unsigned loop :
+       llvm::concat<const unsigned>(loops.slices, loops.rows, loops.channels)) {
     form.order.push_back(inActivation[loop]);
     form.sizes.push_back(sizes[loop]);
   }
@@ -139,8 +139,8 @@ WeightView SiteMatcher::getCodes() {
   if (operand.choice && operand.choice.entries.size > 1)
     stack.push_back(operand.choice.entries);
   stack.append(concatenate(loops.slices));
-  SmallVector<WeightView::Dimension> dimensions = {
-      concatenate(loops.outputs), concatenate(loops.channels)};
+  SmallVector<WeightView::Dimension> dimensions = {concatenate(loops.outputs),
+                                                   concatenate(loops.channels)};
   if (operand.choice || !loops.slices.empty())
     dimensions.insert(dimensions.begin(), stack);
   return operand.view.withDimensions(dimensions);
@@ -157,8 +157,8 @@ Contraction SiteMatcher::match() {
   if (channels > kMaxChannels)
     return leave("it has " + Twine(channels) + " channels, more than " +
                  Twine(kMaxChannels));
-  result.site = {op,    getRows(), operand, loops,
-                 codes, channels,  codes.getSize(rank - 2)};
+  result.site = {
+      op, getRows(), operand, loops, codes, channels, codes.getSize(rank - 2)};
   return result;
 }
 

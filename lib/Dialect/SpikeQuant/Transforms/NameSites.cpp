@@ -117,8 +117,8 @@ std::string NameSitesPass::getWeightKey(const Site &site) {
   return key.str() + site.codes.getBoxName();
 }
 
-std::optional<std::string>
-NameSitesPass::getReasonToLeave(const Site &site, StringRef key) {
+std::optional<std::string> NameSitesPass::getReasonToLeave(const Site &site,
+                                                           StringRef key) {
   for (const auto &[text, pattern] : llvm::zip_equal(leave, *patterns))
     if (pattern.match(key))
       return "option 'leave' has '" + text + "'";

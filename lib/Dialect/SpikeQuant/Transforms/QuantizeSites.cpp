@@ -296,9 +296,8 @@ static void eraseDead(RewriterBase &rewriter, Value value) {
 /// Counts to the real results of their rows.
 FailureOr<Value> SiteQuantizer::integrate(Site site, const Encoded &input) {
   Location loc = site.op.getLoc();
-  FailureOr<WeightsOp> codes =
-      getOrCreateCodes(module, lookupWeights(module, site.getSymbol()),
-                       site.codes, formats);
+  FailureOr<WeightsOp> codes = getOrCreateCodes(
+      module, lookupWeights(module, site.getSymbol()), site.codes, formats);
   if (failed(codes))
     return failure();
   SmallVector<int64_t> shape(
@@ -306,18 +305,19 @@ FailureOr<Value> SiteQuantizer::integrate(Site site, const Encoded &input) {
   shape.back() = site.outputs;
   auto realType = RankedTensorType::get(shape, rewriter.getF32Type());
   Value index = buildStackIndex(rewriter, loc, site);
-  Value membrane = IntegrateOp::create(
-      rewriter, loc, realType.clone(rewriter.getI64Type()), input.counts,
-      codes->getSymName(), index, nullptr);
-  Value result = DecodeOp::create(rewriter, loc, realType, membrane,
-                                  codes->getSymName(), index,
-                                  APFloat(input.step));
+  Value membrane =
+      IntegrateOp::create(rewriter, loc, realType.clone(rewriter.getI64Type()),
+                          input.counts, codes->getSymName(), index, nullptr);
+  Value result =
+      DecodeOp::create(rewriter, loc, realType, membrane, codes->getSymName(),
+                       index, APFloat(input.step));
   if (!input.rowFactor)
     return result;
-  return createElementwise(rewriter, loc, {result, input.rowFactor}, realType,
-                           [](OpBuilder &b, Location l, ValueRange in) -> Value {
-                             return arith::MulFOp::create(b, l, in[0], in[1]);
-                           });
+  return createElementwise(
+      rewriter, loc, {result, input.rowFactor}, realType,
+      [](OpBuilder &b, Location l, ValueRange in) -> Value {
+        return arith::MulFOp::create(b, l, in[0], in[1]);
+      });
 }
 
 LogicalResult SiteQuantizer::quantize(Site site) {

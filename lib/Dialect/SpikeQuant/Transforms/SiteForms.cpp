@@ -40,9 +40,8 @@ static Value collapse(OpBuilder &builder, Location loc, Value value,
 static Value permuteRows(OpBuilder &builder, Location loc,
                          const RowForm &form) {
   auto rank = static_cast<int64_t>(form.order.size());
-  bool isInOrder =
-      typeOf(form.value).getRank() == rank &&
-      llvm::equal(form.order, llvm::seq<int64_t>(0, rank));
+  bool isInOrder = typeOf(form.value).getRank() == rank &&
+                   llvm::equal(form.order, llvm::seq<int64_t>(0, rank));
   if (isInOrder)
     return form.value;
   SmallVector<AffineExpr> reads(typeOf(form.value).getRank());
@@ -65,8 +64,8 @@ static Value permuteRows(OpBuilder &builder, Location loc,
 Value mlir::spikequant::buildRows(OpBuilder &builder, Location loc,
                                   const RowForm &form) {
   Value value = permuteRows(builder, loc, form);
-  auto rows = static_cast<int64_t>(form.order.size()) - form.slices -
-              form.channels;
+  auto rows =
+      static_cast<int64_t>(form.order.size()) - form.slices - form.channels;
   SmallVector<int64_t> counts;
   if (form.slices == 0)
     counts.assign(rows, 1);
@@ -127,8 +126,8 @@ IndexBuilder::IndexBuilder(OpBuilder &builder, Location loc, const Site &site)
       continue;
     AffineMap map = op.getMatchingIndexingMap(input);
     for (int64_t i = static_cast<int64_t>(slices.size()) - 1; i >= 0; --i) {
-      auto position = map.getResultPosition(
-          builder.getAffineDimExpr(slices[i]));
+      auto position =
+          map.getResultPosition(builder.getAffineDimExpr(slices[i]));
       sizes[i] = ranges[slices[i]];
       if (view.isChosen(*position)) {
         // Steps of one loop that ids enumerate are one step.
@@ -145,9 +144,8 @@ IndexBuilder::IndexBuilder(OpBuilder &builder, Location loc, const Site &site)
 Value IndexBuilder::buildPlaces() {
   auto type = RankedTensorType::get(batch, builder.getI32Type());
   SmallVector<int32_t> places(
-      llvm::map_range(llvm::seq<int64_t>(batch), [](int64_t i) {
-        return static_cast<int32_t>(i);
-      }));
+      llvm::map_range(llvm::seq<int64_t>(batch),
+                      [](int64_t i) { return static_cast<int32_t>(i); }));
   return arith::ConstantOp::create(
       builder, loc, DenseElementsAttr::get(type, ArrayRef<int32_t>(places)));
 }
@@ -196,7 +194,8 @@ static Value sumIndices(OpBuilder &b, Location l, ArrayRef<int64_t> strides) {
 Value IndexBuilder::createEntry(OpBuilder &b, Location l) {
   Value number = choice.scalar;
   if (!number) {
-    Value id = tensor::ExtractOp::create(b, l, ids, sumIndices(b, l, idStrides));
+    Value id =
+        tensor::ExtractOp::create(b, l, ids, sumIndices(b, l, idStrides));
     number = arith::IndexCastOp::create(b, l, b.getIndexType(), id);
   }
   number = arith::MaxSIOp::create(b, l, number, constant(b, 0));
@@ -206,8 +205,8 @@ Value IndexBuilder::createEntry(OpBuilder &b, Location l) {
 
 /// Entry times batch plus place in the batch.
 Value IndexBuilder::createNumber(OpBuilder &b, Location l) {
-  Value scaled = arith::MulIOp::create(b, l, createEntry(b, l),
-                                       constant(b, batch));
+  Value scaled =
+      arith::MulIOp::create(b, l, createEntry(b, l), constant(b, batch));
   Value number =
       arith::AddIOp::create(b, l, scaled, sumIndices(b, l, batchStrides));
   return arith::IndexCastOp::create(b, l, b.getI32Type(), number);

@@ -183,7 +183,8 @@ std::optional<WeightOperand> Tracer::visit(linalg::LinalgOp op) {
     return std::nullopt;
   Value yielded = op.getBlock()->getTerminator()->getOperand(0);
   auto generic = dyn_cast<linalg::GenericOp>(op.getOperation());
-  if (auto extract = yielded.getDefiningOp<tensor::ExtractOp>(); extract && generic)
+  if (auto extract = yielded.getDefiningOp<tensor::ExtractOp>();
+      extract && generic)
     return visitGather(generic, extract);
   if (op.getNumDpsInputs() == 1 &&
       isExact(yielded, op.getBlock()->getArgument(0)))
@@ -271,8 +272,8 @@ LogicalResult Tracer::chooseIds(WeightOperand &operand, linalg::GenericOp op,
   Value id = stripClamp(number, operand.view.getSize(d));
   SmallVector<int64_t> idLoops;
   Value ids = id ? findIds(op, id, idLoops) : Value();
-  auto type = ids ? dyn_cast<RankedTensorType>(ids.getType())
-                  : RankedTensorType();
+  auto type =
+      ids ? dyn_cast<RankedTensorType>(ids.getType()) : RankedTensorType();
   if (!type || !type.hasStaticShape() || operand.choice ||
       !(type.getElementType().isInteger(32) ||
         type.getElementType().isInteger(64)))
@@ -314,7 +315,8 @@ std::optional<WeightOperand> Tracer::visitGather(linalg::GenericOp op,
       chosen = d;
       continue;
     }
-    if (isUsed[loop.getDim()] || operand->view.getSize(d) != sizes[loop.getDim()])
+    if (isUsed[loop.getDim()] ||
+        operand->view.getSize(d) != sizes[loop.getDim()])
       return fail("its weight is gathered in a way that is not known");
     loops[loop.getDim()] = operand->view.getDimension(d);
     isUsed[loop.getDim()] = true;

@@ -18,7 +18,7 @@ using namespace mlir;
 using namespace mlir::spikequant;
 
 WeightsContent WeightsContent::of(WeightsOp op) {
-  return {op.getArrayType(), op.getFormat(), op.getSourceAttr(),
+  return {op.getArrayType(),       op.getFormat(),   op.getSourceAttr(),
           op.getPermutationAttr(), op.getViewAttr(), op.getValueAttr()};
 }
 
@@ -96,9 +96,8 @@ static AsmResourceBlob extendToF32(ArrayRef<char> narrow, FloatType type) {
   return blob;
 }
 
-static FailureOr<ElementsAttr> viewLiteral(ElementsAttr value,
-                                           const WeightView &view,
-                                           RankedTensorType type) {
+static FailureOr<ElementsAttr>
+viewLiteral(ElementsAttr value, const WeightView &view, RankedTensorType type) {
   Type element = value.getElementType();
   if (auto splat = dyn_cast<SplatElementsAttr>(value);
       splat && element == type.getElementType())
@@ -124,9 +123,9 @@ static FailureOr<ElementsAttr> viewLiteral(ElementsAttr value,
       DenseElementsAttr::getFromRawBuffer(type, blob.getData()));
 }
 
-FailureOr<WeightsContent>
-mlir::spikequant::viewContent(WeightsOp weights, const WeightView &view,
-                              RankedTensorType type) {
+FailureOr<WeightsContent> mlir::spikequant::viewContent(WeightsOp weights,
+                                                        const WeightView &view,
+                                                        RankedTensorType type) {
   WeightsContent content = WeightsContent::of(weights);
   content.type = type;
   content.permutation = nullptr;

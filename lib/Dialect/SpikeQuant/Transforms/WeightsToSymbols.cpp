@@ -132,15 +132,14 @@ bool isWeight(arith::ConstantOp op, uint64_t minElements) {
 LogicalResult convertConstant(arith::ConstantOp op, ModuleOp module,
                               uint64_t maxBytes, uint64_t minElements) {
   ArrayRef<char> bytes = getConstantBytes(op.getValue());
-  if (bytes.empty() ||
-      (bytes.size() <= maxBytes && !isWeight(op, minElements)))
+  if (bytes.empty() || (bytes.size() <= maxBytes && !isWeight(op, minElements)))
     return success();
   auto type = cast<RankedTensorType>(op.getType());
   auto value = cast<ElementsAttr>(op.getValue());
-  FailureOr<WeightsOp> weights = getOrCreateWeights(
-      module, op.getLoc(), getConstantName(type, bytes),
-      {type, RealAttr::get(module.getContext()), nullptr, nullptr, nullptr,
-       value});
+  FailureOr<WeightsOp> weights =
+      getOrCreateWeights(module, op.getLoc(), getConstantName(type, bytes),
+                         {type, RealAttr::get(module.getContext()), nullptr,
+                          nullptr, nullptr, value});
   if (failed(weights))
     return failure();
   OpBuilder builder(op);
@@ -161,8 +160,8 @@ struct WeightsToSymbolsPass : impl::WeightsToSymbolsBase<WeightsToSymbolsPass> {
           failed(convertArguments(function, module)))
         return signalPassFailure();
     WalkResult walked = module.walk([&](arith::ConstantOp op) {
-      return WalkResult(convertConstant(op, module, maxConstantBytes,
-                                        minWeightElements));
+      return WalkResult(
+          convertConstant(op, module, maxConstantBytes, minWeightElements));
     });
     if (walked.wasInterrupted())
       return signalPassFailure();

@@ -101,7 +101,8 @@ struct Contraction {
 /// convolution with weights.
 std::optional<Contraction> classifyContraction(linalg::LinalgOp op);
 
-/// The operations of `function` that carry the name of a site, in program order.
+/// The operations of `function` that carry the name of a site, in program
+/// order.
 SmallVector<linalg::LinalgOp> getNamedOperations(func::FuncOp function);
 
 /// The sites of `function` that carry a name, in program order.

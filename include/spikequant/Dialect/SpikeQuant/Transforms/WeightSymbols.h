@@ -45,8 +45,8 @@ FailureOr<WeightsOp> getOrCreateWeights(ModuleOp module, Location loc,
 
 /// The content of `weights` seen as `type` through `view`, which is composed
 /// with the symbol's own view and has the shape of `type`. A source key keeps
-/// the view; a literal is copied, and converted to the element type. Fails for a
-/// literal that is neither dense nor a resource of whole bytes per element.
+/// the view; a literal is copied, and converted to the element type. Fails for
+/// a literal that is neither dense nor a resource of whole bytes per element.
 FailureOr<WeightsContent> viewContent(WeightsOp weights, const WeightView &view,
                                       RankedTensorType type);
 
