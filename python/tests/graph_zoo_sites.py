@@ -78,7 +78,7 @@ def dispatched_experts(p, x):
     chosen = jnp.argmax(scores, axis=-1)
     onehot = jax.nn.one_hot(chosen, count, dtype=x.dtype)
     place = (jnp.cumsum(onehot, axis=0) - 1) * onehot
-    dispatch = onehot[..., None] * jax.nn.one_hot(place.sum(-1), 8, dtype=x.dtype)[:, None, :]
+    dispatch = onehot[..., None] * jax.nn.one_hot(place.sum(-1).astype(int), 8, dtype=x.dtype)[:, None, :]
     batches = jnp.einsum("tec,td->ecd", dispatch, y)
     inner = jax.nn.gelu(jnp.einsum("ecd,edf->ecf", batches, p("up", count, size, inner)))
     outputs = jnp.einsum("ecf,efd->ecd", inner, p("down", count, 40, size))
@@ -128,7 +128,9 @@ SITE_GRAPHS = {
     "gathered_experts": ZooGraph(gathered_experts, ((6, 40),)),
     "dispatched_experts": ZooGraph(dispatched_experts, ((8, 40),)),
     "split_projection": ZooGraph(split_projection, ((5, 40),)),
+    "split_f16": ZooGraph(split_projection, ((5, 40),), dtype="float16", tolerance=2e-3),
     "channels_first": ZooGraph(channels_first, ((2, 24, 5),)),
     "constants": ZooGraph(constants, ((5, 24),)),
+    "constants_bf16": ZooGraph(constants, ((5, 24),), dtype="bfloat16", tolerance=2e-2),
     "broadcast_weight": ZooGraph(broadcast_weight, ((3, 5, 40),)),
 }

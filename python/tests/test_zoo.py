@@ -51,8 +51,10 @@ QUANTISED = {
     "gathered_experts": 10,
     "dispatched_experts": 10,
     "split_projection": 5,
+    "split_f16": 5,
     "channels_first": 5,
     "constants": 5,
+    "constants_bf16": 5,
     "broadcast_weight": 5,
 }
 SLOW = {
