@@ -70,6 +70,25 @@ def gathered_experts(p, x):
     return x + jnp.einsum("tkf,tkfd,tk->td", inner, down, gates)
 
 
+def layered_experts(p, x):
+    """A scan over layers of experts that are gathered per token: two numbers choose a matrix."""
+    count, layers, size, width = 3, 2, x.shape[-1], 24
+    stack = {
+        "router": p("router", layers, size, count),
+        "up": p("up", layers, count, size, width),
+        "down": p("down", layers, count, width, size),
+    }
+
+    def layer(x, weights):
+        y = x * lax.rsqrt((x * x).mean(-1, keepdims=True) + 1e-6)
+        scores = jax.nn.softmax(y @ weights["router"])
+        gates, chosen = scores.max(-1), jnp.argmax(scores, axis=-1)
+        inner = jax.nn.silu(jnp.einsum("td,tdf->tf", y, weights["up"][chosen]))
+        return x + gates[:, None] * jnp.einsum("tf,tfd->td", inner, weights["down"][chosen]), None
+
+    return lax.scan(layer, x, stack)[0]
+
+
 def dispatched_experts(p, x):
     """Mixture of experts: one-hot dispatch and combine, every expert a batch of its tokens."""
     count, size, inner = 4, x.shape[-1], 40
@@ -126,6 +145,7 @@ SITE_GRAPHS = {
     "stacked_layers": ZooGraph(stacked_layers, ((5, 40),)),
     "looped_layers": ZooGraph(looped_layers, ((40,),)),
     "gathered_experts": ZooGraph(gathered_experts, ((6, 40),)),
+    "layered_experts": ZooGraph(layered_experts, ((4, 40),)),
     "dispatched_experts": ZooGraph(dispatched_experts, ((8, 40),)),
     "split_projection": ZooGraph(split_projection, ((5, 40),)),
     "split_f16": ZooGraph(split_projection, ((5, 40),), dtype="float16", tolerance=2e-3),

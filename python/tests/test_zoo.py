@@ -49,6 +49,7 @@ QUANTISED = {
     "stacked_layers": 10,
     "looped_layers": 5,
     "gathered_experts": 10,
+    "layered_experts": 8,
     "dispatched_experts": 10,
     "split_projection": 5,
     "split_f16": 5,

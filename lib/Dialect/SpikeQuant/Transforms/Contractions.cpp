@@ -136,7 +136,9 @@ WeightView SiteMatcher::getCodes() {
     return steps;
   };
   WeightView::Dimension stack;
-  if (operand.choice && operand.choice.entries.size > 1)
+  for (const RuntimeChoice::Scalar &scalar : operand.choice.scalars)
+    stack.push_back(scalar.entries);
+  if (operand.choice.ids)
     stack.push_back(operand.choice.entries);
   stack.append(concatenate(loops.slices));
   SmallVector<WeightView::Dimension> dimensions = {concatenate(loops.outputs),

@@ -95,10 +95,6 @@ private:
   bool idsAreSlices();
   Value flattenIds();
   Value createNumber(OpBuilder &b, Location l);
-  Value createEntry(OpBuilder &b, Location l);
-  Value constant(OpBuilder &b, int64_t value) {
-    return arith::ConstantIndexOp::create(b, loc, value);
-  }
 
   OpBuilder &builder;
   Location loc;
@@ -150,18 +146,37 @@ Value IndexBuilder::buildPlaces() {
       builder, loc, DenseElementsAttr::get(type, ArrayRef<int32_t>(places)));
 }
 
+/// `number` within 0..size-1.
+static Value clamp(OpBuilder &b, Location l, Value number, int64_t size) {
+  Value zero = arith::ConstantIndexOp::create(b, l, 0);
+  Value last = arith::ConstantIndexOp::create(b, l, size - 1);
+  return arith::MinSIOp::create(
+      b, l, arith::MaxSIOp::create(b, l, number, zero), last);
+}
+
+/// Appends a digit below `size` to a number: number * size + digit.
+static Value appendDigit(OpBuilder &b, Location l, Value number, Value digit,
+                         int64_t size) {
+  if (!number)
+    return digit;
+  Value factor = arith::ConstantIndexOp::create(b, l, size);
+  return arith::AddIOp::create(
+      b, l, arith::MulIOp::create(b, l, number, factor), digit);
+}
+
 /// The number that all rows share.
 Value IndexBuilder::getScalar() {
-  if (choice.scalar)
-    return choice.scalar;
-  SmallVector<Value> first(typeOf(choice.ids).getRank(), constant(builder, 0));
-  Value id = tensor::ExtractOp::create(builder, loc, choice.ids, first);
-  return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), id);
+  if (choice.scalars.size() == 1 && !choice.ids)
+    return choice.scalars.front().number; // The kernel clamps it.
+  if (choice.ids)
+    ids = flattenIds();
+  return createNumber(builder, loc);
 }
 
 /// Whether slice i is chosen by element i of the ids.
 bool IndexBuilder::idsAreSlices() {
-  return batch == 1 && typeOf(choice.ids).getElementType().isInteger(32) &&
+  return choice.ids && choice.scalars.empty() && batch == 1 &&
+         typeOf(choice.ids).getElementType().isInteger(32) &&
          ShapedType::getNumElements(sizes) ==
              typeOf(choice.ids).getNumElements() &&
          ArrayRef(idStrides) == ArrayRef(computeSuffixProduct(sizes));
@@ -190,26 +205,23 @@ static Value sumIndices(OpBuilder &b, Location l, ArrayRef<int64_t> strides) {
   return sum;
 }
 
-/// The entry that a slice's number chooses, clamped.
-Value IndexBuilder::createEntry(OpBuilder &b, Location l) {
-  Value number = choice.scalar;
-  if (!number) {
+/// The digits of the number of a matrix: scalars, a number of the ids, the
+/// place in the batch.
+Value IndexBuilder::createNumber(OpBuilder &b, Location l) {
+  Value number;
+  for (const auto &[entries, scalar] : choice.scalars)
+    number = appendDigit(b, l, number, clamp(b, l, scalar, entries.size),
+                         entries.size);
+  int64_t size = choice.entries.size;
+  if (ids) {
     Value id =
         tensor::ExtractOp::create(b, l, ids, sumIndices(b, l, idStrides));
-    number = arith::IndexCastOp::create(b, l, b.getIndexType(), id);
+    Value digit = arith::IndexCastOp::create(b, l, b.getIndexType(), id);
+    number = appendDigit(b, l, number, clamp(b, l, digit, size), size);
   }
-  number = arith::MaxSIOp::create(b, l, number, constant(b, 0));
-  return arith::MinSIOp::create(b, l, number,
-                                constant(b, choice.entries.size - 1));
-}
-
-/// Entry times batch plus place in the batch.
-Value IndexBuilder::createNumber(OpBuilder &b, Location l) {
-  Value scaled =
-      arith::MulIOp::create(b, l, createEntry(b, l), constant(b, batch));
-  Value number =
-      arith::AddIOp::create(b, l, scaled, sumIndices(b, l, batchStrides));
-  return arith::IndexCastOp::create(b, l, b.getI32Type(), number);
+  if (batch == 1)
+    return number;
+  return appendDigit(b, l, number, sumIndices(b, l, batchStrides), batch);
 }
 
 Value IndexBuilder::build() {
@@ -219,7 +231,7 @@ Value IndexBuilder::build() {
     return getScalar();
   if (choice.ids)
     ids = flattenIds();
-  if (choice.ids && idsAreSlices())
+  if (idsAreSlices())
     return ids;
   auto rank = static_cast<int64_t>(sizes.size());
   Value empty =
@@ -229,7 +241,10 @@ Value IndexBuilder::build() {
       builder, loc, empty.getType(), ValueRange(), empty,
       ArrayRef(builder.getMultiDimIdentityMap(rank)), loops,
       [&](OpBuilder &b, Location l, ValueRange) {
-        linalg::YieldOp::create(b, l, createNumber(b, l));
+        Value number = createNumber(b, l);
+        linalg::YieldOp::create(
+            b, l,
+            Value(arith::IndexCastOp::create(b, l, b.getI32Type(), number)));
       });
   return collapse(builder, loc, numbers.getResult(0), rank);
 }

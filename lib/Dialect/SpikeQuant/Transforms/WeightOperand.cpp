@@ -132,12 +132,10 @@ std::optional<WeightOperand> Tracer::reshape(Operation *op, Value source) {
 
 LogicalResult Tracer::chooseScalar(WeightOperand &operand, int64_t d,
                                    Value number) {
-  if (operand.choice)
-    return refuse("its weight is chosen by two numbers at run time");
   FailureOr<WeightView::Step> step = operand.view.choose(d);
   if (failed(step))
-    return refuse("its weight is sliced at run time");
-  operand.choice = {*step, number, Value()};
+    return refuse("its weight is sliced at run time across a reshape");
+  operand.choice.scalars.push_back({*step, number});
   return success();
 }
 
@@ -274,14 +272,17 @@ LogicalResult Tracer::chooseIds(WeightOperand &operand, linalg::GenericOp op,
   Value ids = id ? findIds(op, id, idLoops) : Value();
   auto type =
       ids ? dyn_cast<RankedTensorType>(ids.getType()) : RankedTensorType();
-  if (!type || !type.hasStaticShape() || operand.choice ||
+  if (operand.choice.ids)
+    return refuse("its weight is gathered by two arrays of numbers");
+  if (!type || !type.hasStaticShape() ||
       !(type.getElementType().isInteger(32) ||
         type.getElementType().isInteger(64)))
     return refuse("its weight is gathered in a way that is not known");
   FailureOr<WeightView::Step> entries = operand.view.choose(d);
   if (failed(entries))
     return refuse("its weight is gathered across a reshape");
-  operand.choice = {*entries, Value(), ids};
+  operand.choice.ids = ids;
+  operand.choice.entries = *entries;
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
   SmallVector<int64_t> strides = computeSuffixProduct(type.getShape());
   for (auto [loop, size, stride] :
@@ -304,26 +305,25 @@ std::optional<WeightOperand> Tracer::visitGather(linalg::GenericOp op,
   SmallVector<Dimension> loops(op.getNumLoops());
   SmallVector<bool> isUsed(op.getNumLoops(), false);
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
-  std::optional<int64_t> chosen;
   for (auto [d, index] : llvm::enumerate(extract.getIndices())) {
     auto loop = index.getDefiningOp<linalg::IndexOp>();
-    if (!loop && operand->view.getSize(d) == 1)
+    if (!loop)
       continue;
-    if (!loop && chosen)
-      return fail("its weight is chosen by two numbers at run time");
-    if (!loop) {
-      chosen = d;
-      continue;
-    }
-    if (isUsed[loop.getDim()] ||
-        operand->view.getSize(d) != sizes[loop.getDim()])
+    unsigned number = loop.getDim();
+    if (isUsed[number] || operand->view.getSize(d) != sizes[number])
       return fail("its weight is gathered in a way that is not known");
-    loops[loop.getDim()] = operand->view.getDimension(d);
-    isUsed[loop.getDim()] = true;
+    loops[number] = operand->view.getDimension(d);
+    isUsed[number] = true;
   }
-  if (chosen && failed(chooseIds(*operand, op, *chosen,
-                                 extract.getIndices()[*chosen], loops)))
-    return std::nullopt;
+  for (auto [d, index] : llvm::enumerate(extract.getIndices())) {
+    if (index.getDefiningOp<linalg::IndexOp>() ||
+        operand->view.getSize(d) == 1)
+      continue;
+    bool isScalar = !op.getRegion().isAncestor(index.getParentRegion());
+    if (failed(isScalar ? chooseScalar(*operand, d, index)
+                        : chooseIds(*operand, op, d, index, loops)))
+      return std::nullopt;
+  }
   for (auto [used, loop] : llvm::zip_equal(isUsed, loops))
     used = used || !loop.empty();
   operand->view = viewOfLoops(op, operand->view, loops, isUsed);
@@ -357,6 +357,17 @@ static bool isComputedFromWeights(Value value) {
   return hasWeights;
 }
 
+/// What the operation behind `value` does, in the words of its body.
+static StringRef getComputation(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
+    Value yielded = linalgOp.getBlock()->getTerminator()->getOperand(0);
+    if (Operation *inner = yielded.getDefiningOp())
+      op = inner;
+  }
+  return op->getName().getStringRef();
+}
+
 TracedWeight mlir::spikequant::traceWeight(Value value) {
   Tracer tracer;
   TracedWeight result;
@@ -364,7 +375,7 @@ TracedWeight mlir::spikequant::traceWeight(Value value) {
   result.reason = tracer.reason;
   if (!result.operand && result.reason.empty() && isComputedFromWeights(value))
     result.reason = ("its weight is computed at run time, by '" +
-                     value.getDefiningOp()->getName().getStringRef() + "'")
+                     getComputation(value) + "'")
                         .str();
   return result;
 }

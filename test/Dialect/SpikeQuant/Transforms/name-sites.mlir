@@ -96,7 +96,7 @@ func.func @attention(%x: tensor<2x64xf32>, %y: tensor<2x64xf32>, %s: tensor<2x2x
 // CHECK-LABEL: func.func @left
 func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %y: tensor<2x16xf32>,
                 %xh: tensor<2x64xf16>, %yh: tensor<2x16xf16>,
-                %few: tensor<2x4xf32>, %i: index, %j: index, %y2: tensor<2xf32>,
+                %few: tensor<2x4xf32>, %i: index, %y2: tensor<2xf32>,
                 %none: tensor<0x64xf32>, %empty: tensor<0x16xf32>,
                 %skip: tensor<64x16xf32> {spikequant.weight = "skip.me"},
                 %gate: tensor<64x16xf32> {spikequant.weight = "l0.gate"},
@@ -139,11 +139,17 @@ func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %y: tensor<2x16xf32
     %q = arith.addf %c, %p : f32
     linalg.yield %q : f32
   } -> tensor<2xf32>
-  // REMARK: Remark="contraction left: its weight is chosen by two numbers at run time"
-  %c = tensor.extract_slice %w4[%i, %j, 0, 0] [1, 1, 64, 16] [1, 1, 1, 1]
-      : tensor<3x4x64x16xf32> to tensor<64x16xf32>
-  %7 = linalg.matmul ins(%x, %c : tensor<2x64xf32>, tensor<64x16xf32>)
-      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: its weight is computed at run time, by 'arith.truncf'"
+  %narrow = tensor.empty() : tensor<64x16xf16>
+  %h = linalg.generic {
+      indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%w : tensor<64x16xf32>) outs(%narrow : tensor<64x16xf16>) {
+  ^bb0(%a: f32, %b: f16):
+    %t = arith.truncf %a : f32 to f16
+    linalg.yield %t : f16
+  } -> tensor<64x16xf16>
+  %7 = linalg.matmul ins(%xh, %h : tensor<2x64xf16>, tensor<64x16xf16>)
+      outs(%yh : tensor<2x16xf16>) -> tensor<2x16xf16>
   // REMARK: Remark="contraction left: its weight is a slice of 64 that starts at a place known at run time"
   %wide = tensor.collapse_shape %w4 [[0, 1, 2], [3]] : tensor<3x4x64x16xf32> into tensor<768x16xf32>
   %part = tensor.extract_slice %wide[%i, 0] [64, 16] [1, 1] : tensor<768x16xf32> to tensor<64x16xf32>

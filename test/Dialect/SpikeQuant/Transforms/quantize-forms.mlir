@@ -227,3 +227,22 @@ func.func @gathered(%x: tensor<5x2x64xf32>, %ids: tensor<5x2xi32>, %y: tensor<5x
   } -> tensor<5x16xf32>
   return %0 : tensor<5x16xf32>
 }
+
+// -----
+
+// Two loops over layers: the number is block * 4 + layer, a scalar.
+
+// CHECK: spikequant.weights @nest.codes : tensor<12x16x64xf32> {{.*}} view(<shape = [3, 4, 64, 16], offset = 0, sizes = [12, 16, 64], strides = [1024, 1, 16]>)
+// CHECK-LABEL: func.func @two_numbers
+// CHECK: arith.muli %{{.*}}, %c4
+// CHECK: %[[NUMBER:.*]] = arith.addi
+// CHECK: spikequant.integrate %{{.*}}, @nest.codes[%[[NUMBER]] : index]
+// REMARK: Function=two_numbers | Remark="site 'nest': 12 weights of 16 outputs and 64 channels, chosen at run time"
+func.func @two_numbers(%x: tensor<2x64xf32>, %y: tensor<2x16xf32>, %i: index, %j: index,
+                       %w: tensor<3x4x64x16xf32> {spikequant.weight = "nest"}) -> tensor<2x16xf32> {
+  %c = tensor.extract_slice %w[%i, %j, 0, 0] [1, 1, 64, 16] [1, 1, 1, 1]
+      : tensor<3x4x64x16xf32> to tensor<64x16xf32>
+  %0 = linalg.matmul ins(%x, %c : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  return %0 : tensor<2x16xf32>
+}

@@ -14,14 +14,20 @@ namespace mlir::spikequant {
 
 /// A matrix of a stack is chosen while the program runs.
 struct RuntimeChoice {
-  /// The stack: so many entries, a step apart in the stored array.
-  WeightView::Step entries{1, 0};
-  /// Number of the entry, of type index; or
-  Value scalar;
-  /// a tensor of numbers, i32 or i64; chosen steps of the view go through it.
+  /// One of so many entries, a step apart in the stored array.
+  struct Scalar {
+    WeightView::Step entries;
+    /// The entry's number, of type index.
+    Value number;
+  };
+  /// From the outermost to the innermost.
+  SmallVector<Scalar, 1> scalars;
+  /// Tensor of numbers, i32 or i64, or null; chosen steps of the view go
+  /// through it. Each chooses one of `entries`.
   Value ids;
+  WeightView::Step entries{1, 0};
 
-  explicit operator bool() const { return scalar || ids; }
+  explicit operator bool() const { return ids || !scalars.empty(); }
 };
 
 /// Weights that reach a value by data movement and exact conversions alone.
