@@ -97,7 +97,9 @@ def dispatched_experts(p, x):
     chosen = jnp.argmax(scores, axis=-1)
     onehot = jax.nn.one_hot(chosen, count, dtype=x.dtype)
     place = (jnp.cumsum(onehot, axis=0) - 1) * onehot
-    dispatch = onehot[..., None] * jax.nn.one_hot(place.sum(-1).astype(int), 8, dtype=x.dtype)[:, None, :]
+    dispatch = (
+        onehot[..., None] * jax.nn.one_hot(place.sum(-1).astype(int), 8, dtype=x.dtype)[:, None, :]
+    )
     batches = jnp.einsum("tec,td->ecd", dispatch, y)
     inner = jax.nn.gelu(jnp.einsum("ecd,edf->ecf", batches, p("up", count, size, inner)))
     outputs = jnp.einsum("ecf,efd->ecd", inner, p("down", count, 40, size))

@@ -6,10 +6,12 @@ import jax
 import numpy as np
 import pytest
 from einsum_forms import random_form
-from graph_runs import relative_error, run_program
+from graph_runs import relative_error, run_program, write_zoo_graph
+from graph_zoo_sites import SITE_GRAPHS
 from safetensors.numpy import save_file
 from test_equality import sq_run
 
+from spikequant.check import check
 from spikequant.compiler import RTN, CompileOptions, compile_model
 
 FORMS = 12  # in one graph
@@ -49,3 +51,29 @@ def test_random_forms(seed, tmp_path):
     with np.load(tmp_path / "reference.npz") as reference:
         for i, result in enumerate(results):
             assert result.tobytes() == reference[f"out{i}"].tobytes(), forms[i].describe()
+
+
+# Sites, products of activations, and why other contractions stay real.
+FOUND = {
+    "flax_attention": (4, 2, []),
+    "stacked_layers": (3, 0, []),
+    "looped_layers": (3, 0, []),
+    "gathered_experts": (4, 0, []),
+    "layered_experts": (3, 0, []),
+    "dispatched_experts": (3, 2, []),
+    "split_projection": (6, 2, []),
+    "channels_first": (3, 0, []),
+    "constants": (2, 0, ["its weight is a constant of only 9 elements"]),
+    "broadcast_weight": (1, 0, ["its weight is computed at run time, by 'arith.extf'"]),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_check_lists_every_contraction(name, tmp_path):
+    sites, products, reasons = FOUND[name]
+    result = check(*write_zoo_graph(SITE_GRAPHS[name], tmp_path))
+    left = [entry["text"].split(" left: ")[1] for entry in result["left"]]
+    assert len(result["sites"]) == sites
+    assert left.count("a product of two activations") == products
+    assert [text for text in left if text != "a product of two activations"] == reasons
+    assert all(entry["location"] for entry in result["sites"] + result["left"])

@@ -14,6 +14,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RemarkLocation.h"
 #include "RowShape.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
 
@@ -133,7 +134,7 @@ LogicalResult mlir::spikequant::convertGathers(
     StringRef name = weights.getSymName();
     uint64_t bytes = weights.getArrayType().getNumElements() * sizeof(float);
     if (!siteWeights.contains(name) && bytes < minBytes) {
-      remark::missed(op.getLoc(), opts) << remark::add(
+      remark::missed(getRemarkLocation(op.getLoc()), opts) << remark::add(
           "gather from '{0}' stays real: the table has only {1} bytes", name,
           bytes);
       continue;
@@ -142,7 +143,7 @@ LogicalResult mlir::spikequant::convertGathers(
         getOrCreateCodes(module, weights, WeightView::of(weights), formats);
     if (failed(codes))
       return failure();
-    remark::passed(op.getLoc(), opts)
+    remark::passed(getRemarkLocation(op.getLoc()), opts)
         << remark::add("gather from '{0}' becomes a lookup of its codes", name);
     replaceByLookup(op, gather, *codes);
   }

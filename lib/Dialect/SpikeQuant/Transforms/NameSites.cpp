@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RemarkLocation.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 
 #include "mlir/IR/Remarks.h"
@@ -89,9 +90,10 @@ void remarkTaken(func::FuncOp function, Site site, StringRef name) {
   std::string weights = "weight";
   if (site.isStack())
     weights = std::to_string(site.codes.getSize(0)) + " weights";
-  remark::passed(site.op.getLoc(), remark::RemarkOpts::name("site-taken")
-                                       .category("spikequant-name-sites")
-                                       .function(function.getSymName()))
+  remark::passed(getRemarkLocation(site.op.getLoc()),
+                 remark::RemarkOpts::name("site-taken")
+                     .category("spikequant-name-sites")
+                     .function(function.getSymName()))
       << remark::add("site '{0}': {1} of {2} outputs and {3} channels, {4}",
                      name, weights, site.outputs, site.channels,
                      describeStorage(site));
@@ -99,9 +101,10 @@ void remarkTaken(func::FuncOp function, Site site, StringRef name) {
 
 void remarkLeft(func::FuncOp function, linalg::LinalgOp op, StringRef what,
                 StringRef reason) {
-  remark::missed(op.getLoc(), remark::RemarkOpts::name("site-left")
-                                  .category("spikequant-name-sites")
-                                  .function(function.getSymName()))
+  remark::missed(getRemarkLocation(op.getLoc()),
+                 remark::RemarkOpts::name("site-left")
+                     .category("spikequant-name-sites")
+                     .function(function.getSymName()))
       << remark::add("{0} left: {1}", what, reason);
 }
 

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RemarkLocation.h"
 #include "RowShape.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
 
@@ -181,9 +182,10 @@ Value createRowMaximum(OpBuilder &builder, Location loc, Value rows) {
 } // namespace
 
 void SiteQuantizer::remarkEncoded(Site site, StringRef name, StringRef why) {
-  remark::passed(site.op.getLoc(), remark::RemarkOpts::name("encode-site")
-                                       .category("spikequant-quantize")
-                                       .function(function.getSymName()))
+  remark::passed(getRemarkLocation(site.op.getLoc()),
+                 remark::RemarkOpts::name("encode-site")
+                     .category("spikequant-quantize")
+                     .function(function.getSymName()))
       << remark::add("site '{0}': {1}", name, why);
 }
 

@@ -316,8 +316,7 @@ std::optional<WeightOperand> Tracer::visitGather(linalg::GenericOp op,
     isUsed[number] = true;
   }
   for (auto [d, index] : llvm::enumerate(extract.getIndices())) {
-    if (index.getDefiningOp<linalg::IndexOp>() ||
-        operand->view.getSize(d) == 1)
+    if (index.getDefiningOp<linalg::IndexOp>() || operand->view.getSize(d) == 1)
       continue;
     bool isScalar = !op.getRegion().isAncestor(index.getParentRegion());
     if (failed(isScalar ? chooseScalar(*operand, d, index)
