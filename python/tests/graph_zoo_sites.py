@@ -142,6 +142,17 @@ def broadcast_weight(p, x):
     return jax.nn.gelu(y) @ narrow
 
 
+def mixed_precision(p, x):
+    """As Flax with param_dtype f32 and dtype bf16: weights are rounded before each use."""
+
+    def dense(x, name: str, size: int):
+        weight, bias = p(name, x.shape[-1], size), p(f"{name}.b", size)
+        return x.astype(jnp.bfloat16) @ weight.astype(jnp.bfloat16) + bias.astype(jnp.bfloat16)
+
+    y = jax.nn.gelu(dense(layer_norm(p, x, "ln"), "up", 96))
+    return x + dense(y, "down", x.shape[-1]).astype(x.dtype)
+
+
 SITE_GRAPHS = {
     "flax_attention": ZooGraph(flax_attention, ((2, 7, 72),)),
     "stacked_layers": ZooGraph(stacked_layers, ((5, 40),)),
@@ -154,5 +165,6 @@ SITE_GRAPHS = {
     "channels_first": ZooGraph(channels_first, ((2, 24, 5),)),
     "constants": ZooGraph(constants, ((5, 24),)),
     "constants_bf16": ZooGraph(constants, ((5, 24),), dtype="bfloat16", tolerance=2e-2),
+    "mixed_precision": ZooGraph(mixed_precision, ((5, 40),), tolerance=2e-2),
     "broadcast_weight": ZooGraph(broadcast_weight, ((3, 5, 40),)),
 }

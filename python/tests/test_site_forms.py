@@ -64,7 +64,8 @@ FOUND = {
     "split_projection": (6, 2, []),
     "channels_first": (3, 0, []),
     "constants": (2, 0, ["its weight is a constant of only 9 elements"]),
-    "broadcast_weight": (1, 0, ["its weight is computed at run time, by 'arith.extf'"]),
+    "mixed_precision": (2, 0, []),
+    "broadcast_weight": (2, 0, []),
 }
 
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graph_runs import run_program
-from test_equality import sq_run
+from graph_runs import run_program, write_zoo_graph
+from graph_zoo_sites import SITE_GRAPHS
+from test_equality import assert_same_arrays, sq_run
 
+from spikequant.arrays import run_arrays
+from spikequant.compiler import RTN, CompileOptions, compile_model
 from spikequant.toolchain import run_tool
 
 # (matrices, slices, rows of a slice (None: no dimension), outputs, channels, largest count): panels
@@ -91,3 +94,19 @@ def test_chosen_matrices(name, scalar, tmp_path):
     with np.load(tmp_path / "reference.npz") as reference:
         assert reference["out0"].tobytes() == membranes.tobytes()
         assert reference["out1"].tobytes() == reals.tobytes()
+
+
+@pytest.mark.parametrize("name", ["layered_experts", "split_projection"])
+def test_every_integer(name, tmp_path):
+    """Counts and membranes of stacks in a loop, and of slices, against the reference."""
+    graph = SITE_GRAPHS[name]
+    source, weights = write_zoo_graph(graph, tmp_path)
+    options = CompileOptions(RTN, weights=weights, taps=True)
+    compile_model(source, tmp_path / "out", options)
+    files = {part: tmp_path / f"{part}.npz" for part in ("in", "out", "taps", "r_out", "r_taps")}
+    np.savez(files["in"], **{f"arg{i}": array for i, array in enumerate(graph.arrays())})
+    arguments = ["--inputs", files["in"], "--outputs", files["r_out"], "--record", files["r_taps"]]
+    sq_run(tmp_path / "out", "--function", "main", *arguments)
+    run_arrays(tmp_path / "out", files["in"], files["out"], "main", 2, files["taps"])
+    assert_same_arrays(files["out"], files["r_out"])
+    assert assert_same_arrays(files["taps"], files["r_taps"]) > 0

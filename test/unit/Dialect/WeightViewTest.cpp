@@ -228,7 +228,7 @@ TEST(WeightView, BoxNames) {
   pair.permute({1, 0});
   EXPECT_EQ(pair.view.getBoxName(), "");
   EXPECT_TRUE(pair.slice(0, 2, 3, 1));
-  EXPECT_EQ(pair.view.getBoxName(), "[0:4,2:5]");
+  EXPECT_EQ(pair.view.getBoxName(), "@0:4,2:5");
   EXPECT_TRUE(pair.slice(1, 3, 1, 1));
-  EXPECT_EQ(pair.view.getBoxName(), "[3:4,2:5]");
+  EXPECT_EQ(pair.view.getBoxName(), "@3:4,2:5");
 }

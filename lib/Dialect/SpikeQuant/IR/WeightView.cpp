@@ -257,9 +257,9 @@ std::string WeightView::getBoxName() const {
   bool isWhole = true;
   for (auto [begin, end, size] : llvm::zip_equal(begins, ends, sourceShape)) {
     isWhole &= begin == 0 && end + 1 == size;
-    os << (name.empty() ? '[' : ',') << begin << ':' << end + 1;
+    os << (name.empty() ? '@' : ',') << begin << ':' << end + 1;
   }
-  return isWhole ? std::string() : name + "]";
+  return isWhole ? std::string() : name;
 }
 
 void WeightView::gather(ArrayRef<char> from, size_t elementBytes,

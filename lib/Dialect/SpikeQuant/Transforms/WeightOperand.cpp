@@ -74,12 +74,14 @@ private:
 
 } // namespace
 
-/// `f32` from a floating-point number of fewer bits, or nothing done.
-static bool isExact(Value yielded, Value in) {
+/// The same number, or one of another floating-point type. Rounding a weight to
+/// f16 or bf16 is less than what quantisation does to it.
+static bool isConversion(Value yielded, Value in) {
   if (yielded == in)
     return true;
-  auto extension = yielded.getDefiningOp<arith::ExtFOp>();
-  return extension && extension.getIn() == in && extension.getType().isF32();
+  Operation *op = yielded.getDefiningOp();
+  return op && isa<arith::ExtFOp, arith::TruncFOp>(op) &&
+         op->getOperand(0) == in;
 }
 
 static RankedTensorType typeOf(Value value) {
@@ -104,6 +106,12 @@ std::optional<WeightOperand> Tracer::visit(LoadWeightsOp op) {
   WeightsOp weights = lookupWeights(module, op.getWeights());
   if (!weights)
     return std::nullopt;
+  Type element = weights.getArrayType().getElementType();
+  if (!element.isF32() && !element.isF16() && !element.isBF16()) {
+    std::string type;
+    llvm::raw_string_ostream(type) << element;
+    return fail("its weight is stored as " + type);
+  }
   return WeightOperand{op, WeightView::of(weights), {}};
 }
 
@@ -185,7 +193,7 @@ std::optional<WeightOperand> Tracer::visit(linalg::LinalgOp op) {
       extract && generic)
     return visitGather(generic, extract);
   if (op.getNumDpsInputs() == 1 &&
-      isExact(yielded, op.getBlock()->getArgument(0)))
+      isConversion(yielded, op.getBlock()->getArgument(0)))
     return visitMovement(op);
   return std::nullopt;
 }
@@ -207,7 +215,7 @@ static WeightView viewOfLoops(linalg::LinalgOp op, const WeightView &view,
   return view.withDimensions(dimensions);
 }
 
-/// Transpositions, broadcasts, copies and extensions.
+/// Transpositions, broadcasts, copies and conversions.
 std::optional<WeightOperand> Tracer::visitMovement(linalg::LinalgOp op) {
   Result operand = trace(op.getDpsInputOperand(0)->get());
   if (!operand)

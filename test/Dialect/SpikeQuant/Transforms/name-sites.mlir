@@ -104,6 +104,7 @@ func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %y: tensor<2x16xf32
                 %w: tensor<64x16xf32> {spikequant.weight = "w"},
                 %wh: tensor<64x16xf16> {spikequant.weight = "half"},
                 %w2: tensor<2x64xf32> {spikequant.weight = "w2"},
+                %wd: tensor<64x16xf64> {spikequant.weight = "double"},
                 %w4: tensor<3x4x64x16xf32> {spikequant.weight = "w4"}) {
   // CHECK-NOT: spikequant.site =
   // REMARK: Function=left | Remark="contraction of 'skip.me' left: option 'leave' has '^skip'"
@@ -139,17 +140,27 @@ func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %y: tensor<2x16xf32
     %q = arith.addf %c, %p : f32
     linalg.yield %q : f32
   } -> tensor<2xf32>
-  // REMARK: Remark="contraction left: its weight is computed at run time, by 'arith.truncf'"
-  %narrow = tensor.empty() : tensor<64x16xf16>
+  // REMARK: Remark="contraction left: its weight is computed at run time, by 'arith.mulf'"
+  %narrow = tensor.empty() : tensor<64x16xf32>
   %h = linalg.generic {
       indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
-      iterator_types = ["parallel", "parallel"]} ins(%w : tensor<64x16xf32>) outs(%narrow : tensor<64x16xf16>) {
-  ^bb0(%a: f32, %b: f16):
-    %t = arith.truncf %a : f32 to f16
-    linalg.yield %t : f16
-  } -> tensor<64x16xf16>
-  %7 = linalg.matmul ins(%xh, %h : tensor<2x64xf16>, tensor<64x16xf16>)
-      outs(%yh : tensor<2x16xf16>) -> tensor<2x16xf16>
+      iterator_types = ["parallel", "parallel"]} ins(%w : tensor<64x16xf32>) outs(%narrow : tensor<64x16xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    %t = arith.mulf %a, %a : f32
+    linalg.yield %t : f32
+  } -> tensor<64x16xf32>
+  %7 = linalg.matmul ins(%x, %h : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: its weight is stored as f64"
+  %single = linalg.generic {
+      indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%wd : tensor<64x16xf64>) outs(%narrow : tensor<64x16xf32>) {
+  ^bb0(%a: f64, %b: f32):
+    %t = arith.truncf %a : f64 to f32
+    linalg.yield %t : f32
+  } -> tensor<64x16xf32>
+  %13 = linalg.matmul ins(%x, %single : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
   // REMARK: Remark="contraction left: its weight is a slice of 64 that starts at a place known at run time"
   %wide = tensor.collapse_shape %w4 [[0, 1, 2], [3]] : tensor<3x4x64x16xf32> into tensor<768x16xf32>
   %part = tensor.extract_slice %wide[%i, 0] [64, 16] [1, 1] : tensor<768x16xf32> to tensor<64x16xf32>

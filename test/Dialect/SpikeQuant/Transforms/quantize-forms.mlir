@@ -87,14 +87,14 @@ func.func @turned(%x: tensor<64x3xf32>, %y: tensor<16x3xf32>,
 // Slices of one weight are named after their place; a slice of a row is a
 // reshape of the whole; the real weight disappears.
 
-// CHECK-DAG: spikequant.weights @"qkv[0:64,0:16].codes" : tensor<16x64xf32> {{.*}} view(<shape = [64, 48], offset = 0, sizes = [16, 64], strides = [1, 48]>)
-// CHECK-DAG: spikequant.weights @"qkv[0:64,32:48].codes" : tensor<16x64xf32> {{.*}} view(<shape = [64, 48], offset = 32, sizes = [16, 64], strides = [1, 48]>)
-// CHECK-DAG: spikequant.weights @"layers[1:2,0:1024].codes" : tensor<16x64xf32> {{.*}} view(<shape = [3, 1024], offset = 1024, sizes = [16, 64], strides = [1, 16]>)
+// CHECK-DAG: spikequant.weights @"qkv@0:64,0:16.codes" : tensor<16x64xf32> {{.*}} view(<shape = [64, 48], offset = 0, sizes = [16, 64], strides = [1, 48]>)
+// CHECK-DAG: spikequant.weights @"qkv@0:64,32:48.codes" : tensor<16x64xf32> {{.*}} view(<shape = [64, 48], offset = 32, sizes = [16, 64], strides = [1, 48]>)
+// CHECK-DAG: spikequant.weights @"layers@1:2,0:1024.codes" : tensor<16x64xf32> {{.*}} view(<shape = [3, 1024], offset = 1024, sizes = [16, 64], strides = [1, 16]>)
 // CHECK-NOT: spikequant.weights
 // CHECK-LABEL: func.func @slices
-// REMARK: Function=slices | Remark="site 'qkv[0:64,0:16]': weight of 16 outputs and 64 channels, stored [K, N]"
-// REMARK: Function=slices | Remark="site 'qkv[0:64,32:48]': weight
-// REMARK: Function=slices | Remark="site 'layers[1:2,0:1024]': weight
+// REMARK: Function=slices | Remark="site 'qkv@0:64,0:16': weight of 16 outputs and 64 channels, stored [K, N]"
+// REMARK: Function=slices | Remark="site 'qkv@0:64,32:48': weight
+// REMARK: Function=slices | Remark="site 'layers@1:2,0:1024': weight
 func.func @slices(%x: tensor<2x64xf32>, %y: tensor<2x16xf32>,
                   %qkv: tensor<64x48xf32> {spikequant.weight = "qkv"},
                   %layers: tensor<3x1024xf32> {spikequant.weight = "layers"})
@@ -226,6 +226,34 @@ func.func @gathered(%x: tensor<5x2x64xf32>, %ids: tensor<5x2xi32>, %y: tensor<5x
     linalg.yield %s : f32
   } -> tensor<5x16xf32>
   return %0 : tensor<5x16xf32>
+}
+
+// -----
+
+// A weight that is rounded to bf16 on the way: its codes are those of the weight.
+
+// CHECK: spikequant.weights @param.codes : tensor<16x64xf32> {{.*}} source("param", [1, 0])
+// CHECK-NOT: spikequant.weights
+// CHECK-LABEL: func.func @rounded
+// CHECK-NOT: arith.truncf
+func.func @rounded(%x: tensor<2x64xf32>, %y: tensor<2x16xf32>,
+                   %w: tensor<64x16xf32> {spikequant.weight = "param"}) -> tensor<2x16xf32> {
+  %e = tensor.empty() : tensor<64x16xbf16>
+  %n = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+                       iterator_types = ["parallel", "parallel"]} ins(%w : tensor<64x16xf32>) outs(%e : tensor<64x16xbf16>) {
+  ^bb0(%a: f32, %b: bf16):
+    %t = arith.truncf %a : f32 to bf16
+    linalg.yield %t : bf16
+  } -> tensor<64x16xbf16>
+  %f = tensor.empty() : tensor<64x16xf32>
+  %v = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+                       iterator_types = ["parallel", "parallel"]} ins(%n : tensor<64x16xbf16>) outs(%f : tensor<64x16xf32>) {
+  ^bb0(%a: bf16, %b: f32):
+    %t = arith.extf %a : bf16 to f32
+    linalg.yield %t : f32
+  } -> tensor<64x16xf32>
+  %0 = linalg.matmul ins(%x, %v : tensor<2x64xf32>, tensor<64x16xf32>) outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  return %0 : tensor<2x16xf32>
 }
 
 // -----

@@ -74,7 +74,7 @@ public:
   std::optional<SmallVector<int64_t>> getPermutation() const;
   /// The attribute for views that are none. Nothing may be chosen.
   ViewAttr getAttr(MLIRContext *context) const;
-  /// `[0:64,128:192]`, the smallest box of the stored array with all elements
+  /// `@0:64,128:192`, the smallest box of the stored array with all elements
   /// of the view; empty if that is the whole array.
   std::string getBoxName() const;
   /// The elements, row-major, from the bytes of the stored array.

@@ -43,13 +43,13 @@ def NameSites : Pass<"spikequant-name-sites", "::mlir::ModuleOp"> {
     A *site* is a contraction of an f32 activation with a weight that
     `spikequant.load_weights` provides, in any named or generic form of linalg:
     whatever the order and number of contracted dimensions, rows and outputs.
-    The weight may be transposed, reshaped, sliced, repeated and extended to f32
-    on the way. Of a weight with batch dimensions, and of one from which slices
+    The weight may be transposed, reshaped, sliced, repeated and converted between
+    f32, f16 and bf16 on the way (a rounding is left to the codes). Of a weight with batch dimensions, and of one from which slices
     are chosen at run time (one number in a loop over layers, one per token for
     experts), each slice is a matrix of a stack.
 
     A site gets `spikequant.site = "<key of its weight>"`, of a slice
-    `<key>[begin:end,..]`; a second use of the same weight in a function is
+    `<key>@begin:end,..`; a second use of the same weight in a function is
     `<key>.2`. Products of two activations stay real;
     they get `spikequant.product = "<nearest site before>.qk"`, the next one
     `.pv`. A remark of category `spikequant-name-sites` says for each

@@ -30,7 +30,7 @@ struct RuntimeChoice {
   explicit operator bool() const { return ids || !scalars.empty(); }
 };
 
-/// Weights that reach a value by data movement and exact conversions alone.
+/// Weights that reach a value by data movement and conversions alone.
 struct WeightOperand {
   LoadWeightsOp load;
   /// What the value has of the stored array; of entry 0 where one is chosen.
