@@ -68,7 +68,7 @@ SLOW = {
     "cross_attention": 6,
     "mixer": 14,
     "selective_scan": 0,
-    "conv_stem": 18,
+    "conv_stem": 6,
     "parallel_scan": 24,
     "experts_dense": 10,
 }
