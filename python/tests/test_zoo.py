@@ -56,6 +56,7 @@ QUANTISED = {
     "channels_first": 5,
     "constants": 5,
     "constants_bf16": 5,
+    "patches": 8,
     "mixed_precision": 10,
     "broadcast_weight": 5,
 }
