@@ -154,7 +154,7 @@ def mixed_precision(p, x):
 
 
 def patches(p, image):
-    """Patch embedding of a vision transformer, channels first as in PyTorch; a grouped one after."""
+    """Patch embedding of a vision transformer, channels first as PyTorch; a grouped convolution."""
     y = lax.conv_general_dilated(
         image, p("patch", 48, 3, 4, 4, scale=0.15), (4, 4), "VALID",
         dimension_numbers=("NCHW", "OIHW", "NCHW"),
