@@ -95,11 +95,11 @@ def test_tile_is_a_part_of_the_layer(tiny_layer, tmp_path):
 @pytest.mark.parametrize(
     ("tile", "message"),
     [
-        ("[0:9999,0:4]", "SEL-C3: rows 0:9999 are not all in 0:"),
-        ("[0:4,0:9999]", "SEL-C3: columns 0:9999 are not all in 0:"),
+        ("[0:9999,0:4]", "SEL-C3: rows 0:9999 of 'blk.0.ffn_down' are not all in 0:"),
+        ("[0:4,0:9999]", "SEL-C3: columns 0:9999 of 'blk.0.ffn_down' are not all in 0:"),
         ("[0:4]", "must be SITE or SITE[rows,columns]"),
         ("[4:4,0:4]", "must be SITE or SITE[rows,columns]"),
-        (".nowhere", "SEL-C1: "),
+        ("x", "has no integrate site 'blk.0.ffn_downx': did you mean blk.0.ffn_down,"),
     ],
 )
 def test_refusals(tiny_layer, tmp_path, tile, message):
