@@ -12,6 +12,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SetVector.h"
 
 using namespace llvm;
 
@@ -64,13 +65,32 @@ static Value stateOf(func::FuncOp graph, unsigned result) {
   return {};
 }
 
+/// Operations of the graph's block that the observations need.
+static SetVector<Operation *> findNeeded(func::FuncOp graph) {
+  Block &block = graph.front();
+  SetVector<Operation *> needed;
+  graph.walk([&](ObserveOp op) { needed.insert(block.findAncestorOpInBlock(*op)); });
+  for (size_t next = 0; next < needed.size(); ++next)
+    needed[next]->walk([&](Operation *op) {
+      for (Value operand : op->getOperands())
+        if (Operation *source = operand.getDefiningOp())
+          if (Operation *outer = block.findAncestorOpInBlock(*source))
+            needed.insert(outer);
+    });
+  return needed;
+}
+
 Error keepSites(func::FuncOp graph, ArrayRef<std::string> sites) {
   if (Error failure = observeInputs(graph, sites))
     return failure;
   // Nothing else has an effect: what only the results needed is dead.
   Operation *end = graph.front().getTerminator();
   OpBuilder builder(end);
+  SetVector<Operation *> needed = findNeeded(graph);
   for (OpOperand &operand : end->getOpOperands()) {
+    // A state that is updated on the way can only be the updated one.
+    if (needed.contains(operand.get().getDefiningOp()))
+      continue;
     Value kept = stateOf(graph, operand.getOperandNumber());
     if (!kept)
       kept = arith::ConstantOp::create(

@@ -145,7 +145,8 @@ Stimulus spikequant::evaluateNetwork(const Network &network,
     }
     outputs += result.size();
     stimulus.values += input.channels();
-    stimulus.samples.push_back({std::move(saturated), std::move(result)});
+    stimulus.samples.push_back(
+        {std::move(saturated), std::move(result), std::move(wanted)});
   }
   stimulus.meanOutputError = outputs ? double(changes) / outputs : 0;
   return stimulus;

@@ -197,7 +197,6 @@ class _Job:
 
 def summarise(network: dict) -> dict:
     """The figures of one report for people."""
-    magnitude = network.get("real_output_magnitude") or None
     return {
         "target": f"{network['target']} ({network['code']})",
         "neurons": network["neurons"],
@@ -207,11 +206,27 @@ def summarise(network: dict) -> dict:
         "saturated counts": f"{network['saturated_share']:.2%}",
         "outputs changed by saturation": f"{network['changed_outputs_share']:.2%}",
         "mean output error by saturation, counts": network["mean_output_error"],
-        "error against real numbers": magnitude
-        and f"{network['real_output_error'] / magnitude:.2%}",
+        "error against real numbers": _real_error(network, "real_output_error"),
+        "without saturation": _real_error(network, "real_output_error_unsaturated"),
         "largest relative error of a threshold": f"{_threshold_error(network):.1e}",
         "levels that differ from the program's": _changed_levels(network),
     }
+
+
+def title(network: dict) -> str:
+    """Its layers, with the ranges that were taken."""
+    layers = [
+        f"{layer['site']}[{':'.join(map(str, layer['rows']))},"
+        f"{':'.join(map(str, layer['columns']))}]"
+        for layer in network["layers"]
+    ]
+    return ",".join(layers)
+
+
+def _real_error(network: dict, key: str) -> str | None:
+    """Of the outputs' root mean square; nothing if the real weights are not known."""
+    magnitude = network.get("real_output_magnitude")
+    return f"{network[key] / magnitude:.2%}" if magnitude else None
 
 
 def _threshold_error(network: dict) -> float:

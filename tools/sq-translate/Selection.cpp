@@ -32,7 +32,7 @@ static cl::opt<std::string>
 static cl::opt<float>
     outputStep("output-step", cl::init(0.0f), cl::cat(category),
                cl::desc("Real value of one output count of the last layer "
-                        "(default: the largest output fills the window)"));
+                        "(default: least error on the stimulus)"));
 static cl::opt<unsigned>
     outputBits("output-bits", cl::init(4), cl::cat(category),
                cl::desc("Bits of an output count of the last layer, 2 to 8"));
@@ -158,6 +158,7 @@ namespace {
 struct RealError {
   double magnitude = 0;
   double error = 0;
+  double unsaturated = 0; ///< Error if no input saturated.
 };
 
 class Report {
@@ -246,6 +247,7 @@ json::Object Report::create(StringRef target,
   if (real) {
     report["real_output_magnitude"] = real->magnitude;
     report["real_output_error"] = real->error;
+    report["real_output_error_unsaturated"] = real->unsaturated;
   }
   return report;
 }
@@ -258,15 +260,18 @@ static RealError compare(const sq::Stimulus &stimulus, float step,
                          ArrayRef<double> real) {
   RealError result;
   for (const sq::Sample &sample : stimulus.samples) {
-    for (auto [count, y] : llvm::zip(sample.outputs, real)) {
+    for (auto [count, exact, y] :
+         llvm::zip(sample.outputs, sample.unsaturated, real)) {
       result.magnitude += y * y;
       result.error += std::pow(double(count) * step - y, 2);
+      result.unsaturated += std::pow(double(exact) * step - y, 2);
     }
     real = real.drop_front(sample.outputs.size());
   }
   double values = stimulus.samples.size() * stimulus.samples[0].outputs.size();
-  return {std::sqrt(result.magnitude / values),
-          std::sqrt(result.error / values)};
+  for (double *sum : {&result.magnitude, &result.error, &result.unsaturated})
+    *sum = std::sqrt(*sum / values);
+  return result;
 }
 
 /// Outputs in real numbers; nothing if the weights before rounding are not

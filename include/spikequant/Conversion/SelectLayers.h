@@ -109,8 +109,9 @@ struct SelectedLayer {
 
 struct SelectOptions {
   const ::spikequant::PackedFile *packed = nullptr; ///< The program's weights.
-  /// Real value of one output count of the last layer; chosen from `inputs`
-  /// (the largest |output| is one whole window) if 0.
+  /// Real value of one output count of the last layer. If 0: of the 25 steps
+  /// from the largest |output| / window downwards by 2^(1/4), the one with the
+  /// least squared error of the outputs on `inputs`.
   float outputStep = 0;
   int32_t window = 7; ///< Of the last fire: lo = -window, hi = window.
   /// Gives real inputs of an encode, row-major [rows][channels], by the site's

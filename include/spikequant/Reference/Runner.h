@@ -48,7 +48,7 @@ struct RunOptions {
   int64_t rowLimit = 0; ///< See Recorder.
   /// Encode sites, by their own name or by a weight that reads their counts. If
   /// there are any: only what they read is recorded, and only
-  /// what they need is run; results are zeros, states stay as they are.
+  /// what they need is run; other results are zeros, other states stay.
   std::vector<std::string> onlySites;
   /// Inputs have one leading batch axis: one call per item, each with its own
   /// state; the results are those of the last one, the taps those of all.

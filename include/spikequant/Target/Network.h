@@ -100,6 +100,7 @@ std::vector<int16_t> encodeSaturated(const InputPopulation &input,
 struct Sample {
   std::vector<int16_t> counts;  ///< After saturation, what the spikes carry.
   std::vector<int16_t> outputs; ///< By the definitions of lib/Kernel.
+  std::vector<int16_t> unsaturated; ///< Outputs if no input saturated.
 };
 
 /// Samples, and what saturation changed in them.

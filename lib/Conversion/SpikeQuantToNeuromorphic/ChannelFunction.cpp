@@ -12,6 +12,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -160,6 +161,7 @@ public:
 
 private:
   Constants readConstant(Value value);
+  Constants foldConstants(Operation *op);
   FailureOr<DecodeOp> traceBinary(Operation *op);
   FailureOr<DecodeOp> traceSelect(arith::SelectOp op);
   FailureOr<DecodeOp> traceBody(linalg::GenericOp op);
@@ -204,6 +206,39 @@ static bool keepsChannels(Value from, Value to) {
          channelsOf(source) == channelsOf(cast<ShapedType>(to.getType()));
 }
 
+/// The operation on constants, as the program computes it.
+static std::optional<float> foldScalar(Operation *op, float a, float b) {
+  return llvm::TypeSwitch<Operation *, std::optional<float>>(op)
+      .Case([&](arith::AddFOp) { return a + b; })
+      .Case([&](arith::SubFOp) { return a - b; })
+      .Case([&](arith::MulFOp) { return a * b; })
+      .Case([&](arith::DivFOp) { return a / b; })
+      .Case<arith::MaximumFOp, arith::MaxNumFOp>(
+          [&](auto) { return std::max(a, b); })
+      .Case<arith::MinimumFOp, arith::MinNumFOp>(
+          [&](auto) { return std::min(a, b); })
+      .Case([&](arith::NegFOp) { return -a; })
+      .Case([&](math::AbsFOp) { return std::abs(a); })
+      .Case([&](math::SqrtOp) { return std::sqrt(a); })
+      .Default([](Operation *) { return std::nullopt; });
+}
+
+/// An expression of constants, such as the scale of a batch normalisation.
+Constants Tracer::foldConstants(Operation *op) {
+  if (op->getNumOperands() < 1 || op->getNumOperands() > 2 ||
+      !foldScalar(op, 1.0f, 1.0f))
+    return std::nullopt;
+  Constants first = readConstant(op->getOperand(0));
+  Constants second = readConstant(op->getOperands().back());
+  if (!first || !second)
+    return std::nullopt;
+  SmallVector<float> result(std::max(first->size(), second->size()));
+  for (auto [i, value] : llvm::enumerate(result))
+    value = *foldScalar(op, (*first)[first->size() == 1 ? 0 : i],
+                        (*second)[second->size() == 1 ? 0 : i]);
+  return result;
+}
+
 Constants Tracer::readConstant(Value value) {
   if (auto argument = dyn_cast<BlockArgument>(value)) {
     OpOperand *operand = operandOf(argument);
@@ -227,37 +262,38 @@ Constants Tracer::readConstant(Value value) {
     if (auto type = cast<ShapedType>(value.getType());
         !llvm::is_contained(broadcast.getDimensions(), type.getRank() - 1))
       return readConstant(broadcast.getInput());
-  if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
-    Value yielded = generic.getBody()->getTerminator()->getOperand(0);
-    if (isa<BlockArgument>(yielded))
-      return readConstant(yielded);
-  }
-  return std::nullopt;
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic)
+    return foldConstants(op);
+  if (generic.getNumParallelLoops() != generic.getNumLoops() ||
+      !generic.getIndexingMapsArray().back().isIdentity())
+    return std::nullopt;
+  return readConstant(generic.getBody()->getTerminator()->getOperand(0));
 }
 
-/// The step that `op` is when `constants` are its second operand (or its first
-/// one, if `reversed`). A difference and a negation are exact in this form.
-static std::optional<ChannelStep> stepOf(Operation *op, Constants constants,
-                                         bool reversed) {
+/// The steps that `op` is when `constants` are its second operand (or its first
+/// one, if `reversed`); none if it is not taken. A difference and a negation
+/// are exact in this form.
+static SmallVector<ChannelStep> stepsOf(Operation *op,
+                                        SmallVector<float> constants,
+                                        bool reversed) {
   using Kind = ChannelStep::Kind;
-  if (isa<arith::SubFOp>(op) && !reversed) {
-    for (float &c : *constants)
+  if (isa<arith::SubFOp>(op) && reversed)
+    return {{Kind::Multiply, {-1.0f}}, {Kind::Add, constants}};
+  if (isa<arith::SubFOp>(op))
+    for (float &c : constants)
       c = -c;
-    return ChannelStep{Kind::Add, *constants};
-  }
+  if (isa<arith::AddFOp, arith::SubFOp>(op))
+    return {{Kind::Add, constants}};
   if (isa<arith::DivFOp>(op) && !reversed)
-    return ChannelStep{Kind::Divide, *constants};
-  auto kind = llvm::TypeSwitch<Operation *, std::optional<Kind>>(op)
-                  .Case([](arith::AddFOp) { return Kind::Add; })
-                  .Case([](arith::MulFOp) { return Kind::Multiply; })
-                  .Case<arith::MaximumFOp, arith::MaxNumFOp>(
-                      [](auto) { return Kind::Max; })
-                  .Case<arith::MinimumFOp, arith::MinNumFOp>(
-                      [](auto) { return Kind::Min; })
-                  .Default([](Operation *) { return std::nullopt; });
-  if (!kind)
-    return std::nullopt;
-  return ChannelStep{*kind, *constants};
+    return {{Kind::Divide, constants}};
+  if (isa<arith::MulFOp>(op))
+    return {{Kind::Multiply, constants}};
+  if (isa<arith::MaximumFOp, arith::MaxNumFOp>(op))
+    return {{Kind::Max, constants}};
+  if (isa<arith::MinimumFOp, arith::MinNumFOp>(op))
+    return {{Kind::Min, constants}};
+  return {};
 }
 
 FailureOr<DecodeOp> Tracer::traceBinary(Operation *op) {
@@ -265,12 +301,12 @@ FailureOr<DecodeOp> Tracer::traceBinary(Operation *op) {
     Constants constants = readConstant(op->getOperand(reversed ? 0 : 1));
     if (!constants)
       continue;
-    std::optional<ChannelStep> step = stepOf(op, constants, reversed);
-    if (!step)
-      break;
+    SmallVector<ChannelStep> steps = stepsOf(op, *constants, reversed);
+    if (steps.empty())
+      return refuse(op, "'" + op->getName().getStringRef() + "'");
     FailureOr<DecodeOp> decode = trace(op->getOperand(reversed ? 1 : 0));
     if (succeeded(decode))
-      function.steps.push_back(std::move(*step));
+      llvm::append_range(function.steps, steps);
     return decode;
   }
   return refuse(op, "'" + op->getName().getStringRef() +

@@ -40,6 +40,7 @@ private:
   LogicalResult readInputs();
   LogicalResult addLayer(size_t index);
   void readWeights(const SelectedLayer &selected, sq::Layer &layer);
+  std::vector<float> decodeOutputs();
   LogicalResult chooseOutputStep();
   LogicalResult setFire(size_t index);
   LogicalResult setWindow(size_t index, const sq::InputPopulation &next);
@@ -240,35 +241,64 @@ void LayerBuilder::compareLadders(size_t index,
   }
 }
 
-/// The largest |output| on the inputs is a whole window.
-LogicalResult LayerBuilder::chooseOutputStep() {
-  result->outputStep = options.outputStep;
-  if (result->outputStep > 0)
-    return success();
-  SelectedLayer &selected = result->layers.back();
-  if (result->inputs.empty())
-    return selected.integrate.emitOpError()
-           << "SEL-C9: without a stimulus the step of its outputs must be "
-              "given with --output-step";
+/// Outputs of the last layer on the inputs, as real numbers.
+std::vector<float> LayerBuilder::decodeOutputs() {
+  const SelectedLayer &selected = result->layers.back();
   const sq::Layer &layer = network->layers.back();
   sq::Network before = *network;
   before.layers.pop_back();
-  float largest = 0;
+  std::vector<float> outputs;
   int64_t channels = network->input.channels();
   for (int64_t i = 0; i < result->samples(); ++i) {
     std::vector<int16_t> counts = sq::encodeSaturated(
         network->input, ArrayRef(result->inputs).slice(i * channels, channels));
     counts = sq::evaluateLayers(before, counts).back();
-    for (int64_t o = 0; o < layer.outputs; ++o) {
-      int64_t membrane = sq::integrateRow(
-          counts.data(), layer.weights.data() + o * layer.inputs, layer.inputs);
-      largest = std::max(
-          largest, std::abs(float(membrane) *
-                            decodeScale(selected, selected.rows.first + o)));
+    for (int64_t o = 0; o < layer.outputs; ++o)
+      outputs.push_back(
+          float(sq::integrateRow(counts.data(),
+                                 layer.weights.data() + o * layer.inputs,
+                                 layer.inputs)) *
+          decodeScale(selected, selected.rows.first + o));
+  }
+  return outputs;
+}
+
+/// Squared error of values as counts of `step`.
+static double countingError(ArrayRef<float> values, float step,
+                            int32_t window) {
+  double error = 0;
+  for (float value : values) {
+    double count = std::clamp<double>(std::floor(value / step + 0.5), -window,
+                                      window);
+    error += std::pow(count * step - value, 2);
+  }
+  return error;
+}
+
+LogicalResult LayerBuilder::chooseOutputStep() {
+  result->outputStep = options.outputStep;
+  if (result->outputStep > 0)
+    return success();
+  if (result->inputs.empty())
+    return result->layers.back().integrate.emitOpError()
+           << "SEL-C9: without a stimulus the step of its outputs must be "
+              "given with --output-step";
+  std::vector<float> outputs = decodeOutputs();
+  float largest = 0;
+  for (float value : outputs)
+    largest = std::max(largest, std::abs(value));
+  // Outputs that are all zero have no scale of their own.
+  float best = largest > 0 ? largest / options.window : 1.0f;
+  double least = countingError(outputs, best, options.window);
+  for (int quarters = 1; quarters <= 24; ++quarters) {
+    float step = largest / options.window * std::exp2(-0.25f * quarters);
+    double error = countingError(outputs, step, options.window);
+    if (step > 0 && error < least) {
+      best = step;
+      least = error;
     }
   }
-  // Outputs that are all zero have no scale of their own.
-  result->outputStep = largest > 0 ? largest / options.window : 1.0f;
+  result->outputStep = best;
   return success();
 }
 

@@ -125,7 +125,7 @@ def _add_select_arguments(parser) -> None:
         "--output-step",
         type=real(1e-30, 1e30),
         metavar="S",
-        help="of the last layer (default: its largest output fills the window)",
+        help="of the last layer (default: least error on its inputs)",
     )
     group.add_argument(
         "--target-model", type=Path, metavar="JSON", help="refuse what does not fit this chip"
@@ -152,7 +152,7 @@ def run(options) -> dict:
 
 
 def _run_select(options, settings) -> dict:
-    from ..neuromorphic_compile import SelectOptions, compile_selection, summarise
+    from ..neuromorphic_compile import SelectOptions, compile_selection, summarise, title
     from .figures import print_figures
 
     if not options.select:
@@ -165,7 +165,7 @@ def _run_select(options, settings) -> dict:
     with progress_bar("compile") as report:
         result = compile_selection(options.source, options.output, settings, select, report)
     for network in result["networks"]:
-        print_figures(summarise(network), network["network"])
+        print_figures(summarise(network), title(network))
     return result
 
 
