@@ -21,14 +21,9 @@ from .calibration_inputs import find_inputs
 from .compiler import SPIKE, CompileOptions, Progress, import_source
 from .errors import SpikeQuantError
 from .outputs import replacing_folder
+from .targets import TARGETS
 from .toolchain import run_tool
 
-# Files of each target: (option of sq-translate, file name). The report is the last one's.
-TARGETS = {
-    "json": [("json", "network.json")],
-    "nir": [("nir-data", "network.data.nir"), ("nir", "network.nir")],
-    "sanafe": [("sanafe", "network.yaml")],
-}
 _REPORT, _PROGRAM, _PACKED = "report.json", "quantized.mlir", "weights.sqw"
 
 

@@ -43,7 +43,8 @@ def simulate(chip, steps: int, neurons: int, population: str) -> np.ndarray:
 def run_sanafe(path: Path, spiking: dict, counts: np.ndarray, code: str) -> np.ndarray:
     """Spikes of the last population, [samples, neurons]. The file's own stimulus is sample 0.
 
-    A chip per network, because SANA-FE 2.2.9 aborts when a second one is loaded; between samples
+    A chip per network, because SANA-FE 2.2.9 aborts when one that has run gets another; between
+    samples
     its state is reset and the stimulus is replaced.
     """
     architecture = loihi_architecture()

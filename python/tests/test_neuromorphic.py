@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
@@ -210,3 +212,21 @@ def test_sanafe_stimulus_lasts_the_whole_run(tmp_path):
     spiking = describe(chain, tmp_path, "gated")["spiking"]
     assert len(first[0]["spikes"]) == spiking["steps"] + len(chain.layers)
     assert os.path.getsize(tmp_path / f"{chain.name}.sanafe") > 0
+
+
+@pytest.mark.slow
+def test_sanafe_aborts_with_a_second_network_on_a_chip(tmp_path):
+    """Why there is one chip per network; when this fails, docs/Neuromorphic.md can say less."""
+    paths = [str(translate("sanafe", chain, tmp_path)) for chain in (CASES[0], CASES[8])]
+    script = f"""
+import sanafe
+from pathlib import Path
+arch = sanafe.load_arch(str(Path(sanafe.__file__).parent / "examples" / "loihi.yaml"))
+chip = sanafe.SpikingChip(arch)
+for path in {paths!r}:
+    chip.load(sanafe.load_net(path, arch))
+    chip.sim(3)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == -signal.SIGABRT
+    assert "This model must update every time-step" in result.stderr

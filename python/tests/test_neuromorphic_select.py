@@ -196,3 +196,52 @@ def test_codes_of_another_program(tiny_layer, float_program, tmp_path):
 def test_packed_file_is_needed(tiny_layer, tmp_path):
     result = tiny_layer.translate("json", tmp_path / "net.json", "", "--weights=")
     assert "--select needs --weights=weights.sqw" in result.stderr
+
+
+def record_sites(layer: Layer, folder: Path, inputs: dict, *options: str) -> dict[str, np.ndarray]:
+    given, taps = folder / "some.npz", folder / "some.taps.npz"
+    np.savez(given, **inputs)
+    command = [find_tool("sq-run"), layer.program, "--function", layer.graph, "--inputs", given]
+    subprocess.run([*map(str, command), "--record", str(taps), *options], check=True)
+    with np.load(taps) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def test_site_is_recorded_alone(tiny_layer, tmp_path):
+    """The part of the program that a site needs gives it the same values as the whole."""
+    with np.load(tiny_layer.taps.with_name("in.npz")) as arrays:
+        inputs = dict(arrays)
+    whole = np.load(tiny_layer.taps)
+    for site, name in [("blk.0.ffn_down", "blk.0.ffn_down.in"), ("output.in", "output.in")]:
+        if f"{name}.x" not in whole.files:
+            name = site = max(key[:-2] for key in whole.files if key.endswith(".x"))
+        taps = record_sites(tiny_layer, tmp_path, inputs, "--site", site)
+        assert list(taps) == [f"{name}.x"]
+        np.testing.assert_array_equal(taps[f"{name}.x"], whole[f"{name}.x"])
+    tokens = np.stack([inputs["arg0"], inputs["arg0"][::-1]])
+    both = {"arg0": tokens, **{key: np.stack([inputs[key]] * 2) for key in ("arg1", "arg2")}}
+    taps = record_sites(tiny_layer, tmp_path, both, "--site", "blk.0.ffn_down", "--batch")
+    rows = whole["blk.0.ffn_down.in.x"]
+    np.testing.assert_array_equal(taps["blk.0.ffn_down.in.x"][: len(rows)], rows)
+    other = record_sites(tiny_layer, tmp_path, inputs | {"arg0": tokens[1]})
+    second = taps["blk.0.ffn_down.in.x"][len(rows) :]
+    np.testing.assert_array_equal(second, other["blk.0.ffn_down.in.x"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--record=t.npz", "--site=blk.0.ffn_dwon"], "has no site 'blk.0.ffn_dwon': did you mean"),
+        (["--site=blk.0.ffn_down"], "--site is for --record alone"),
+        (["--record=t.npz", "--batch"], "--batch is for --site"),
+        (["--record=t.npz", "--site=blk.0.ffn_down", "--batch"], "a batch needs one leading axis"),
+    ],
+)
+def test_recordings_that_are_wrong(tiny_layer, options, message, tmp_path):
+    command = [find_tool("sq-run"), tiny_layer.program, "--function", tiny_layer.graph]
+    command += ["--inputs", tiny_layer.taps.with_name("in.npz"), *options]
+    run = {"cwd": tmp_path, "capture_output": True, "text": True}
+    result = subprocess.run([str(word) for word in command], **run)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import SpikeQuantError
 from ..progress import progress_bar
+from ..targets import TARGETS
 from .arguments import add_json, add_output, add_shapes, add_weights, positive, real, whole
 
 NAME = "compile"
@@ -102,9 +103,7 @@ def _add_select_arguments(parser) -> None:
         "neuromorphic targets",
         "Layers of the quantised graph as a spiking network, driven by the calibration's inputs.",
     )
-    group.add_argument(
-        "--target", choices=["cpu", "json", "nir", "sanafe"], default="cpu", help="default: cpu"
-    )
+    group.add_argument("--target", choices=["cpu", *TARGETS], default="cpu", help="default: cpu")
     group.add_argument(
         "--select",
         action="append",
