@@ -69,7 +69,8 @@ static Value stateOf(func::FuncOp graph, unsigned result) {
 static SetVector<Operation *> findNeeded(func::FuncOp graph) {
   Block &block = graph.front();
   SetVector<Operation *> needed;
-  graph.walk([&](ObserveOp op) { needed.insert(block.findAncestorOpInBlock(*op)); });
+  graph.walk(
+      [&](ObserveOp op) { needed.insert(block.findAncestorOpInBlock(*op)); });
   for (size_t next = 0; next < needed.size(); ++next)
     needed[next]->walk([&](Operation *op) {
       for (Value operand : op->getOperands())

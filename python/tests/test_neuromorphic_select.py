@@ -198,6 +198,18 @@ def test_packed_file_is_needed(tiny_layer, tmp_path):
     assert "--select needs --weights=weights.sqw" in result.stderr
 
 
+def test_outputs_need_a_step(tiny_layer, tmp_path):
+    """SEL-C9; with --output-step or a stimulus it is every other test here."""
+    result = tiny_layer.translate(
+        "json", tmp_path / "net.json", "", "--output-step=0", "--stimulus="
+    )
+    assert result.returncode != 0
+    assert "SEL-C9: without a stimulus the step of its outputs must be given" in result.stderr
+    given = tiny_layer.translate("json", tmp_path / "net.json", "", "--stimulus=")
+    assert given.returncode == 0
+    assert "stimulus" not in json.loads((tmp_path / "net.json").read_text())
+
+
 def record_sites(layer: Layer, folder: Path, inputs: dict, *options: str) -> dict[str, np.ndarray]:
     given, taps = folder / "some.npz", folder / "some.taps.npz"
     np.savez(given, **inputs)

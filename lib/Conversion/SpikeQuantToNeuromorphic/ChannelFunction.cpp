@@ -274,9 +274,8 @@ Constants Tracer::readConstant(Value value) {
 /// The steps that `op` is when `constants` are its second operand (or its first
 /// one, if `reversed`); none if it is not taken. A difference and a negation
 /// are exact in this form.
-static SmallVector<ChannelStep> stepsOf(Operation *op,
-                                        SmallVector<float> constants,
-                                        bool reversed) {
+static SmallVector<ChannelStep>
+stepsOf(Operation *op, SmallVector<float> constants, bool reversed) {
   using Kind = ChannelStep::Kind;
   if (isa<arith::SubFOp>(op) && reversed)
     return {{Kind::Multiply, {-1.0f}}, {Kind::Add, constants}};

@@ -268,8 +268,8 @@ static double countingError(ArrayRef<float> values, float step,
                             int32_t window) {
   double error = 0;
   for (float value : values) {
-    double count = std::clamp<double>(std::floor(value / step + 0.5), -window,
-                                      window);
+    double count =
+        std::clamp<double>(std::floor(value / step + 0.5), -window, window);
     error += std::pow(count * step - value, 2);
   }
   return error;
