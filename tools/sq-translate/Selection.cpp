@@ -275,11 +275,14 @@ static RealError compare(const sq::Stimulus &stimulus, float step,
 }
 
 /// Outputs in real numbers; nothing if the weights before rounding are not
-/// known, or are not those of the program (gains and centres are folded in).
+/// known, or are not an array of the file as it is (gains and centres are
+/// folded in).
 static Expected<std::optional<std::vector<double>>>
 evaluateReal(const SelectedNetwork &selected) {
+  // A view is some elements of an array, in an order of their own.
   bool folded = llvm::any_of(selected.layers, [](SelectedLayer layer) {
-    return layer.encode.getGainsAttr() || layer.encode.getCentresAttr();
+    return layer.encode.getGainsAttr() || layer.encode.getCentresAttr() ||
+           layer.weights->getAttr("view");
   });
   bool literal = llvm::all_of(selected.layers, [](SelectedLayer layer) {
     return layer.weights.getValue().has_value();

@@ -43,6 +43,10 @@ public:
     if (!layer.encode)
       return integrate->emitOpError() << "SEL-C2: its counts must come "
                                          "directly from spikequant.encode";
+    if (layer.integrate->getNumOperands() != 1)
+      return integrate->emitOpError()
+             << "SEL-C2: its matrix is chosen from a stack at run time; a tile "
+                "needs one matrix";
     layer.weights = tables.lookupNearestSymbolFrom<WeightsOp>(
         *integrate, integrate->getWeightsAttr());
     ArrayRef<int64_t> shape = layer.weights.getArrayType().getShape();

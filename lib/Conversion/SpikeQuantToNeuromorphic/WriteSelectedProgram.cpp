@@ -56,6 +56,20 @@ private:
 };
 } // namespace
 
+/// A symbol of the program. It has a source, the packed file's entry, or a
+/// value.
+static void addSymbol(OpBuilder &builder, Location loc, StringRef name,
+                      Type type, Attribute format, ElementsAttr value) {
+  SmallVector<NamedAttribute> attributes = {
+      builder.getNamedAttr("sym_name", builder.getStringAttr(name)),
+      builder.getNamedAttr("type", TypeAttr::get(type)),
+      builder.getNamedAttr("format", format)};
+  attributes.push_back(
+      value ? builder.getNamedAttr("value", value)
+            : builder.getNamedAttr("source", builder.getStringAttr(name)));
+  WeightsOp::create(builder, loc, TypeRange(), ValueRange(), attributes);
+}
+
 /// The selected columns of an array with one value per channel, as bytes.
 static llvm::Expected<SmallVector<uint8_t>>
 cutBytes(WeightsOp op, const sq::PackedFile &packed, IndexRange columns,
@@ -93,8 +107,8 @@ ProgramWriter::addChannels(FlatSymbolRefAttr symbol, StringRef name,
       ArrayRef(reinterpret_cast<const char *>(bytes->data()), bytes->size()));
   OpBuilder::InsertionGuard guard(builder);
   builder.restoreInsertionPoint(symbols);
-  WeightsOp::create(builder, op.getLoc(), name, arrayType, op.getFormat(),
-                    StringAttr(), DenseI64ArrayAttr(), value);
+  addSymbol(builder, op.getLoc(), name, arrayType, op.getFormat(),
+            cast<ElementsAttr>(value));
   return FlatSymbolRefAttr::get(builder.getContext(), name);
 }
 
@@ -162,10 +176,7 @@ llvm::Error ProgramWriter::addCodes(StringRef name,
   OpBuilder::InsertionGuard guard(builder);
   builder.restoreInsertionPoint(symbols);
   auto type = RankedTensorType::get({rows.n, rows.k}, builder.getF32Type());
-  // Every symbol has a source; here it is the packed file itself.
-  WeightsOp::create(builder, weights.getLoc(), name, type, weights.getFormat(),
-                    builder.getStringAttr(name), DenseI64ArrayAttr(),
-                    ElementsAttr());
+  addSymbol(builder, weights.getLoc(), name, type, weights.getFormat(), {});
   return file.addCodes(name, rows);
 }
 
@@ -183,9 +194,10 @@ llvm::Expected<Value> ProgramWriter::addLayer(Value counts, size_t index) {
   IntegrateOp integrate = layer.integrate;
   Location loc = integrate.getLoc();
   auto membrane = IntegrateOp::create(
-      builder, loc, rowsOf(plain.outputs, builder.getI64Type()),
-      spread(counts, layer), FlatSymbolRefAttr::get(builder.getContext(), name),
-      IntegerAttr());
+      builder, loc, TypeRange(rowsOf(plain.outputs, builder.getI64Type())),
+      ValueRange(spread(counts, layer)),
+      builder.getNamedAttr("weights",
+                           FlatSymbolRefAttr::get(builder.getContext(), name)));
   return FireOp::create(builder, loc,
                         rowsOf(plain.outputs, builder.getI16Type()), membrane,
                         builder.getDenseI64ArrayAttr(multipliers),
