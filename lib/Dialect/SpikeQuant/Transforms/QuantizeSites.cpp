@@ -310,9 +310,16 @@ LogicalResult SiteQuantizer::quantize(Site site) {
 }
 
 LogicalResult SiteQuantizer::run() {
+  SmallVector<linalg::LinalgOp> operations;
   for (Site site : getNamedSites(function))
-    if (failed(quantize(site)))
+    operations.push_back(site.op);
+  // A site's input may be the result of one before: looks at one after another.
+  for (linalg::LinalgOp op : operations) {
+    std::optional<Contraction> contraction = classifyContraction(op);
+    if (contraction && contraction->kind == Contraction::Kind::Site &&
+        failed(quantize(contraction->site)))
       return failure();
+  }
   function->setAttr(kSitesAttr, rewriter.getArrayAttr(names));
   return success();
 }
