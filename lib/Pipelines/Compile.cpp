@@ -227,7 +227,9 @@ std::string Compiler::getMethod() const {
 Error Compiler::writeProgram(const OutputFolder &folder) {
   std::string text;
   raw_string_ostream out(text);
-  module->print(out);
+  // What reads the program alone has to tell where in the graph it failed.
+  module->print(out, OpPrintingFlags().enableDebugInfo(options.stage ==
+                                                       CompileStage::Program));
   return folder.write("quantized.mlir", text);
 }
 
@@ -255,6 +257,8 @@ Error Compiler::lower(const OutputFolder &folder) {
   if (!packed)
     return packed.takeError();
   weights = *packed;
+  if (options.stage == CompileStage::Program)
+    return Error::success();
   if (Error failure = runPasses("bufferise", buildBufferizationPipeline))
     return failure;
   if (stopAt(CompileStage::Buffers))
@@ -347,8 +351,9 @@ Error Compiler::run() {
     return failure;
   if (stopped)
     return Error::success();
-  if (Error failure = generateCode(**folder))
-    return failure;
+  if (options.stage != CompileStage::Program)
+    if (Error failure = generateCode(**folder))
+      return failure;
   if (stopped)
     return Error::success();
   progress.end();

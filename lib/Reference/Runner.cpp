@@ -110,7 +110,8 @@ private:
   Error readSignature();
   Error bind(const NpzArrays &inputs);
   Error fill(Slot &slot, const NpzArrays &inputs);
-  Error execute();
+  Expected<std::unique_ptr<ExecutionEngine>> compile();
+  Error execute(ExecutionEngine &engine);
   func::FuncOp getFunction() {
     return program.module->lookupSymbol<func::FuncOp>(program.function);
   }
@@ -126,6 +127,9 @@ private:
 
 Error Run::lower() {
   ModuleOp module = *program.module;
+  if (!options.onlySites.empty())
+    if (Error failure = keepSites(getFunction(), options.onlySites))
+      return failure;
   if (options.record && !hasTaps(module))
     if (Error failure = runPasses(module, "insert taps", [](auto &pm) {
           pm.addPass(createSpikeQuantInsertTaps());
@@ -299,7 +303,7 @@ public:
 
 } // namespace
 
-Error Run::execute() {
+Expected<std::unique_ptr<ExecutionEngine>> Run::compile() {
   Expected<std::unique_ptr<TargetMachine>> machine =
       createTargetMachine("native");
   if (!machine)
@@ -316,7 +320,10 @@ Error Run::execute() {
   if (!engine)
     return engine.takeError();
   (*engine)->registerSymbols(getSymbols);
+  return engine;
+}
 
+Error Run::execute(ExecutionEngine &engine) {
   Arena arena(arenaBytes);
   std::vector<Descriptor> descriptors;
   for (const Slot &slot : slots)
@@ -335,16 +342,49 @@ Error Run::execute() {
   for (void *&pointer : pointers)
     arguments.push_back(&pointer);
   activeRecorder = &*recorder;
-  return (*engine)->invokePacked("_mlir_ciface_" + program.function, arguments);
+  return engine.invokePacked("_mlir_ciface_" + program.function, arguments);
+}
+
+/// The inputs of each call: the items along the leading axis, or all at once.
+static Expected<std::vector<NpzArrays>> splitBatch(const NpzArrays &inputs,
+                                                   bool isBatch) {
+  if (!isBatch)
+    return std::vector<NpzArrays>{inputs};
+  std::vector<NpzArrays> items;
+  for (const auto &[name, array] : inputs) {
+    size_t size = array.shape.empty() ? 0 : array.shape.front();
+    if (size == 0 || (!items.empty() && items.size() != size))
+      return createStringError(
+          "input '" + name + "' is " + array.describe() +
+          "; a batch needs one leading axis of equal length in every array");
+    items.resize(size);
+    size_t bytes = array.data.size() / size;
+    for (size_t i = 0; i < size; ++i)
+      items[i][name] = {array.type,
+                        {array.shape.begin() + 1, array.shape.end()},
+                        {array.data.begin() + i * bytes,
+                         array.data.begin() + (i + 1) * bytes}};
+  }
+  if (items.empty())
+    return createStringError("a batch needs inputs");
+  return items;
 }
 
 Expected<RunResult> Run::run(const NpzArrays &inputs) {
   if (Error failure = lower())
     return std::move(failure);
-  if (Error failure = bind(inputs))
-    return std::move(failure);
-  if (Error failure = execute())
-    return std::move(failure);
+  Expected<std::vector<NpzArrays>> calls = splitBatch(inputs, options.batch);
+  if (!calls)
+    return calls.takeError();
+  Expected<std::unique_ptr<ExecutionEngine>> engine = compile();
+  if (!engine)
+    return engine.takeError();
+  for (const NpzArrays &call : *calls) {
+    if (Error failure = bind(call))
+      return std::move(failure);
+    if (Error failure = execute(**engine))
+      return std::move(failure);
+  }
   RunResult result;
   for (Slot &slot : slots)
     if (slot.result >= 0)

@@ -82,8 +82,7 @@ def compile_model(
     start = time.perf_counter()
     options.check()
     with replacing_folder(out, is_compiled, "a compiled model") as fresh:
-        load = _import_bundle if source.is_dir() else _import_single
-        description, files, weights = load(source, fresh.parent, options, report)
+        description, files, weights = import_source(source, fresh.parent, options, report)
         report("compile", len(files), len(files) + 1)
         arguments = [*files, *options.tool_arguments(), "-o", fresh]
         arguments += [f"--weights={weights}"] if weights else []
@@ -94,6 +93,14 @@ def compile_model(
         result = _complete_report(fresh / COMPILE, options, time.perf_counter() - start)
     report("done", len(files) + 1, len(files) + 1)
     return result
+
+
+def import_source(
+    source: Path, work: Path, options: CompileOptions, progress: Progress | None = None
+) -> tuple[dict, list[Path], Path | None]:
+    """Description, linalg files (in `work`) and weights of a bundle or a graph."""
+    load = _import_bundle if source.is_dir() else _import_single
+    return load(source, work, options, progress or (lambda *_: None))
 
 
 def _complete_report(file: Path, options: CompileOptions, seconds: float) -> dict:

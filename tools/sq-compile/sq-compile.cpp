@@ -92,6 +92,8 @@ cl::opt<CompileStage> stage(
     cl::desc("Stop early and print the program"),
     cl::values(
         clEnumValN(CompileStage::QuantizedMlir, "mlir-quantized", "tensors"),
+        clEnumValN(CompileStage::Program, "program",
+                   "a folder for sq-run and sq-translate, without code"),
         clEnumValN(CompileStage::Buffers, "mlir-buffers", "bufferised"),
         clEnumValN(CompileStage::Kernels, "mlir-kernels", "outlined kernels"),
         clEnumValN(CompileStage::Llvm, "llvm", "LLVM IR"),

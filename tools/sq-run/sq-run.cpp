@@ -44,6 +44,13 @@ cl::opt<std::string>
            cl::desc("Write counts and membranes of every site, and what each "
                     "encode reads"),
            cl::cat(category));
+cl::list<std::string>
+    sites("site", cl::value_desc("SITE"), cl::cat(category),
+          cl::desc("Record only the real values that this layer or encode site "
+                   "reads, and run only what it needs; may be repeated"));
+cl::opt<bool> batch("batch", cl::cat(category),
+                    cl::desc("The inputs have a leading batch axis: run once "
+                             "per item, for --site"));
 cl::opt<int64_t> rows("rows", cl::init(0), cl::value_desc("n"),
                       cl::desc("Record the first n rows of each array only"),
                       cl::cat(category));
@@ -64,6 +71,8 @@ Error run(ReferenceProgram &loaded) {
   RunOptions options;
   options.record = !record.empty();
   options.rowLimit = rows;
+  options.onlySites = sites;
+  options.batch = batch;
   Expected<RunResult> result = runProgram(loaded, arguments, options);
   if (!result)
     return result.takeError();
@@ -93,6 +102,11 @@ Error compareWithTaps(ReferenceProgram &loaded) {
 }
 
 Error runTool(mlir::MLIRContext &context) {
+  if (!sites.empty() && (record.empty() || print || !outputs.empty()))
+    return createStringError("--site is for --record alone: the results are "
+                             "not computed");
+  if (batch && sites.empty())
+    return createStringError("--batch is for --site");
   Expected<ReferenceProgram> loaded =
       loadProgram(program, function, weights, &context);
   if (!loaded)
