@@ -198,14 +198,15 @@ llvm::Expected<Value> ProgramWriter::addLayer(Value counts, size_t index) {
       ValueRange(spread(counts, layer)),
       builder.getNamedAttr("weights",
                            FlatSymbolRefAttr::get(builder.getContext(), name)));
-  return FireOp::create(builder, loc,
-                        rowsOf(plain.outputs, builder.getI16Type()), membrane,
-                        builder.getDenseI64ArrayAttr(multipliers),
-                        builder.getDenseI64ArrayAttr(biases),
-                        builder.getI32IntegerAttr(plain.thresholds[0].shift),
-                        builder.getI32IntegerAttr(plain.lo),
-                        builder.getI32IntegerAttr(plain.hi), SpikeCodeAttr())
-      .getCounts();
+  auto fire = FireOp::create(
+      builder, loc, TypeRange(rowsOf(plain.outputs, builder.getI16Type())),
+      ValueRange(membrane));
+  fire.setMultipliers(multipliers);
+  fire.setBiases(biases);
+  fire.setShift(plain.thresholds[0].shift);
+  fire.setLo(plain.lo);
+  fire.setHi(plain.hi);
+  return fire.getCounts();
 }
 
 llvm::Error ProgramWriter::addFunction(ModuleOp module) {
