@@ -42,6 +42,14 @@ void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
                       int32_t container, int64_t group, int64_t n,
                       int64_t *acc);
 
+/* The same integers by additions over binary spike planes: no weight is
+ * multiplied by a count (see integrateRowPlanes). */
+void sq_ref_integrate_planes(const int16_t *counts, int64_t rows, int64_t k,
+                             const void *packedFile, int64_t codesOffset,
+                             int64_t multipliersOffset, int64_t offsetsOffset,
+                             int32_t container, int64_t group, int64_t n,
+                             int64_t *acc);
+
 /* y[rows][n] from acc[rows][n] and weight scales[n]. */
 void sq_ref_decode(const int64_t *acc, int64_t rows, int64_t n, float stepIn,
                    const float *scales, float *y);

@@ -43,8 +43,9 @@ llvm::Expected<ReferenceProgram> loadProgram(llvm::StringRef path,
                                              MLIRContext *context);
 
 struct RunOptions {
-  bool record = false;  ///< Insert taps if the program has none.
-  int64_t rowLimit = 0; ///< See Recorder.
+  bool record = false;      ///< Insert taps if the program has none.
+  int64_t rowLimit = 0;     ///< See Recorder.
+  bool spikePlanes = false; ///< Integrate by additions over binary spikes.
 };
 
 struct RunResult {
@@ -61,11 +62,12 @@ llvm::Expected<RunResult> runProgram(ReferenceProgram &program,
 
 /// Recomputes counts and membranes of every site from the recorded inputs
 /// (spikequant-insert-taps) and compares integers. Prints the first difference
-/// of each array and a summary to `os`. \returns the number of arrays that
-/// differ.
+/// of each array and a summary to `os`. \param spikePlanes see RunOptions.
+/// \returns the number of arrays that differ.
 llvm::Expected<int64_t> replayTaps(ReferenceProgram &program,
                                    const ::spikequant::NpzArrays &taps,
-                                   llvm::raw_ostream &os);
+                                   llvm::raw_ostream &os,
+                                   bool spikePlanes = false);
 
 } // namespace mlir::spikequant
 

@@ -56,7 +56,8 @@ LogicalResult verifyStatic(Operation *op) {
 
 class Lowering {
 public:
-  explicit Lowering(ModuleOp module) : calls(module) {}
+  Lowering(ModuleOp module, bool spikePlanes)
+      : calls(module), spikePlanes(spikePlanes) {}
 
   LogicalResult lower(Operation *op) {
     if (failed(verifyStatic(op)))
@@ -90,6 +91,7 @@ private:
                Type wanted);
 
   ReferenceCalls calls;
+  bool spikePlanes; ///< Integrate without a multiplication.
 };
 
 LogicalResult Lowering::lowerOp(EncodeOp op) {
@@ -142,7 +144,7 @@ LogicalResult Lowering::lowerOp(IntegrateOp op) {
   auto type = cast<RankedTensorType>(op.getType());
   ReferenceCalls::Result acc =
       calls.allocate(type.clone(calls.builder().getI64Type()));
-  calls.call("sq_ref_integrate",
+  calls.call(spikePlanes ? "sq_ref_integrate_planes" : "sq_ref_integrate",
              {calls.address(op.getCounts()),
               calls.number(Matrix(op.getCounts()).rows), codes->k, codes->start,
               calls.number(0), codes->multipliers, codes->offsets,
@@ -257,6 +259,8 @@ void listSites(func::FuncOp function) {
 
 struct ConvertSpikeQuantToReferencePass
     : impl::ConvertSpikeQuantToReferenceBase<ConvertSpikeQuantToReferencePass> {
+  using ConvertSpikeQuantToReferenceBase::ConvertSpikeQuantToReferenceBase;
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     for (auto function : module.getOps<func::FuncOp>())
@@ -267,7 +271,7 @@ struct ConvertSpikeQuantToReferencePass
           !isa<WeightsOp, LoadWeightsOp>(op))
         operations.push_back(op);
     });
-    Lowering lowering(module);
+    Lowering lowering(module, spikePlanes);
     for (Operation *op : operations)
       if (failed(lowering.lower(op)))
         return signalPassFailure();
