@@ -15,7 +15,9 @@ demo: build
 test: build
 	$(VENV)/bin/python tools/dev/run_tests.py
 
-# Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs.
+# Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs, and the
+# simulators norse, sinabs and spikingjelly, each in an environment of its own that the tests make
+# in build/simulators and keep (python/requirements-{torch,norse,sinabs,spikingjelly}.txt, 6 GB).
 test-all: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/python tools/dev/run_tests.py --slow
