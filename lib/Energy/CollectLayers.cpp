@@ -192,7 +192,7 @@ private:
     if (failed(bits))
       return failure();
     for (int8_t b : *bits) {
-      layer.bits.push_back(b);
+      layer.bits.push_back(b < 2 ? 0 : b); // Silent: nothing to store.
       layer.windows.push_back(sq::windowOf(b));
     }
     return success();

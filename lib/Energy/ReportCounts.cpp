@@ -34,8 +34,9 @@ private:
   LogicalResult report() {
     ModuleOp module = getOperation();
     if (assumedWindow < 1 || assumedWindow > 32767)
-      return module.emitError("assumed-window must be 1 to 32767, not ")
-             << assumedWindow;
+      return emitError(module.getLoc())
+             << "assumed-window must be 1 to 32767, not "
+             << assumedWindow.getValue();
     FailureOr<func::FuncOp> graph = findGraph();
     if (failed(graph))
       return failure();
@@ -43,10 +44,10 @@ private:
     sources.assumedWindow = assumedWindow;
     Expected<sq::PackedFile> packed = openWeights();
     if (!packed)
-      return module.emitError() << toString(packed.takeError());
+      return emitError(module.getLoc()) << toString(packed.takeError());
     sources.weights = &*packed;
     if (Error failed = readSources(sources))
-      return module.emitError() << toString(std::move(failed));
+      return emitError(module.getLoc()) << toString(std::move(failed));
     auto layers = collectLayers(*graph, sources);
     if (failed(layers))
       return failure();
@@ -69,7 +70,7 @@ private:
     }
     if (found.size() == 1)
       return found.front();
-    return getOperation().emitError()
+    return emitError(getOperation().getLoc())
            << "choose one of these graphs with function=..: " << names;
   }
 
@@ -116,7 +117,7 @@ private:
       return Error::success();
     });
     if (failed)
-      return getOperation().emitError() << toString(std::move(failed));
+      return emitError(getOperation().getLoc()) << toString(std::move(failed));
     return success();
   }
 };

@@ -1,4 +1,4 @@
-"""Runs NIR graphs in a simulator, through its own importer. Executed in that simulator's environment.
+"""Runs NIR graphs in a simulator, through its own importer, in that simulator's environment.
 
 usage: simulate_nir.py SIMULATOR FOLDER
 
