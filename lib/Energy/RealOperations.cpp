@@ -66,6 +66,18 @@ int64_t bytesOf(ValueRange values) {
   return bytes;
 }
 
+/// What the operation reads: not the destinations that it only overwrites.
+int64_t readBytes(Operation *op) {
+  auto linalg = dyn_cast<linalg::LinalgOp>(op);
+  if (!linalg)
+    return bytesOf(op->getOperands());
+  int64_t bytes = bytesOf(linalg.getDpsInputs());
+  for (OpOperand &init : linalg.getDpsInitsMutable())
+    if (linalg.payloadUsesValueFromOperand(&init))
+      bytes += bytesOf(init.get());
+  return bytes;
+}
+
 class Counter {
 public:
   std::map<std::string, RealOperations> kinds;
@@ -85,7 +97,7 @@ private:
            int64_t elements) {
     RealOperations all = perElement.times(elements);
     all.operations = 1;
-    all.bytes = bytesOf(op->getOperands()) + bytesOf(op->getResults());
+    all.bytes = readBytes(op) + bytesOf(op->getResults());
     RealOperations repeated = all.times(repetitions(op));
     repeated.operations = 1;
     kinds[kind.str()] += repeated;
