@@ -43,9 +43,11 @@ lint: setup
 format: setup
 	tools/dev/lint.sh --fix
 
-# The op and pass references in docs/generated, from the TableGen descriptions.
+# The op and pass references in docs/generated, from the TableGen descriptions, and the picture of
+# an exported network.
 docs: build
 	tools/dev/generate_docs.sh docs/generated
+	$(VENV)/bin/python tools/dev/draw_network.py docs/pictures/network.mlir docs/pictures/network.svg
 
 clean:
 	rm -rf $(BUILD)
