@@ -23,7 +23,12 @@ import torch  # noqa: E402
 def run_norse(graph: nir.NIRGraph, spikes: torch.Tensor) -> torch.Tensor:
     import norse.torch as norse
 
-    module, state, fired = norse.from_nir(graph), None, []
+    options = {}
+    if any(isinstance(node, nir.CubaLIF) for node in graph.nodes.values()):
+        import norse.torch.functional.reset as reset
+
+        options = {"reset_method": reset.reset_subtract, "dt": 1.0}
+    module, state, fired = norse.from_nir(graph, **options), None, []
     for step in spikes:
         out, state = module(step, state)
         fired.append(out)
@@ -41,8 +46,9 @@ def run_sinabs(graph: nir.NIRGraph, spikes: torch.Tensor) -> torch.Tensor:
 def run_spikingjelly(graph: nir.NIRGraph, spikes: torch.Tensor) -> torch.Tensor:
     from spikingjelly.activation_based.nir_exchange import import_from_nir
 
-    # It demands r = 1 / dt of an IF node; our graphs have r = 1.
-    module, state, fired = import_from_nir(graph, dt=1.0), None, []
+    # It demands r = 1 / dt of an IF node and r = tau / dt of an LIF node.
+    has_lif = any(isinstance(node, nir.LIF) for node in graph.nodes.values())
+    module, state, fired = import_from_nir(graph, dt=1e-4 if has_lif else 1.0), None, []
     for step in spikes:
         out, state = module(step) if state is None else module(step, state)
         fired.append(out)

@@ -5,13 +5,16 @@ Slow: the first run installs each simulator in an environment of its own (build/
 
 from __future__ import annotations
 
+import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import nir
 import numpy as np
 import pytest
 from neuromorphic_cases import CASES, Chain, translate
+from neuromorphic_sim import drive
 from simulator_environments import find_simulator
 
 from spikequant.neuromorphic import decode_spikes
@@ -20,12 +23,22 @@ SIMULATORS = ["norse", "sinabs", "spikingjelly"]
 SCRIPT = Path(__file__).with_name("simulate_nir.py")
 
 
-def write_case(chain: Chain, folder: Path) -> None:
-    graph = translate("nir", chain, folder)
-    data = nir.read_data(str(translate("nir-data", chain, folder)))
-    stimulus = data.nodes[min(data.nodes)].observables["spikes"].data
-    # [samples, steps, lines]; a simulator takes one step of all samples at a time.
-    np.save(graph.with_suffix(".spikes.npy"), stimulus.swapaxes(0, 1).astype(np.float32))
+# What a simulator's importer reads exactly, beside "nir".
+VARIANTS = {"norse": ["nir-cubalif"], "sinabs": ["nir-lif"], "spikingjelly": ["nir-lif"]}
+
+
+def write_case(chain: Chain, target: str, folder: Path) -> None:
+    graph = folder / f"{chain.name}.{target}.nir"
+    translate(target, chain, folder).rename(graph)
+    if target == "nir-cubalif":
+        gated = replace(chain, code="gated")
+        spiking = json.loads(translate("json", gated, folder).read_text())["spiking"]
+        spikes = drive(spiking, chain.counts(), "gated")
+    else:
+        data = nir.read_data(str(translate("nir-data", chain, folder).rename(folder / "data")))
+        # [samples, steps, lines]; a simulator takes one step of all samples at a time.
+        spikes = data.nodes[min(data.nodes)].observables["spikes"].data.swapaxes(0, 1)
+    np.save(graph.with_suffix(".spikes.npy"), spikes.astype(np.float32))
 
 
 def decode(graph: Path, fired: np.ndarray) -> np.ndarray:
@@ -35,31 +48,34 @@ def decode(graph: Path, fired: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module", params=SIMULATORS)
-def results(request, tmp_path_factory) -> Path:
+def results(request, tmp_path_factory) -> tuple[str, Path]:
     """Every chain in one process: starting a simulator takes longer than running it."""
-    folder = tmp_path_factory.mktemp(request.param)
-    for chain in CASES:
-        write_case(chain, folder)
-    command = [find_simulator(request.param), SCRIPT, request.param, folder]
+    name, folder = request.param, tmp_path_factory.mktemp(request.param)
+    for target in ("nir", *VARIANTS[name]):
+        for chain in CASES:
+            write_case(chain, target, folder)
+    command = [find_simulator(name), SCRIPT, name, folder]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     print(done.stdout)
-    return folder
+    return name, folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chain", CASES, ids=lambda chain: chain.name)
 def test_gives_the_integers(chain, results):
-    graph = results / f"{chain.name}.nir"
-    fired = np.load(graph.with_suffix(".fired.npy"))
-    assert len(fired) == len(chain.inputs) >= 100
-    np.testing.assert_array_equal(decode(graph, fired), chain.outputs())
+    name, folder = results
+    for target in ("nir", *VARIANTS[name]):
+        graph = folder / f"{chain.name}.{target}.nir"
+        fired = np.load(graph.with_suffix(".fired.npy"))
+        assert len(fired) == len(chain.inputs) >= 100
+        np.testing.assert_array_equal(decode(graph, fired), chain.outputs(), target)
 
 
 @pytest.mark.slow
-def test_a_changed_weight_is_seen(results, tmp_path):
-    """The comparison can fail: another chain's outputs are not these."""
+def test_other_outputs_are_seen(results):
+    """The comparison can fail: another stimulus' outputs are not these."""
     chain = next(case for case in CASES if case.name == "two_layers")
-    fired = np.load(results / "two_layers.fired.npy")
+    graph = results[1] / "two_layers.nir.nir"
     shifted = chain.outputs(np.roll(chain.counts(), 1, axis=1))
-    assert (decode(results / "two_layers.nir", fired) != shifted).any()
+    assert (decode(graph, np.load(graph.with_suffix(".fired.npy"))) != shifted).any()

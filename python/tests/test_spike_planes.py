@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_equality import assert_same_arrays, sq_run
+from test_neuromorphic_counts import report_counts
 
 from spikequant import bundle
 from spikequant.calibrate import calibrate_text
@@ -55,3 +57,20 @@ def test_smollm2_one_token(tmp_path):
     inputs = {"arg0": np.array([504], np.int32), "arg1": np.int32(0)}
     values = assert_planes_equal(program, "decode_64", inputs, tmp_path)
     assert values > 30 * 5000  # membranes alone
+    assert_report(program, "decode_64", tmp_path / "planes.taps.npz", tmp_path / "counts.json")
+
+
+def assert_report(program: Path, graph: str, taps: Path, out: Path) -> None:
+    """Operations of the whole model, from what it recorded."""
+    weights = program / "weights.sqw"
+    options = {"function": graph, "weights": weights, "recorded": taps}
+    result = report_counts(program / "quantized.mlir", out, **options)
+    assert result.returncode == 0, result.stderr
+    layers, recorded = json.loads(out.read_text())["layers"], np.load(taps)
+    assert len(layers) == 30 * 7 + 1
+    for layer in layers:
+        counts = recorded[f"{layer['input']}.counts"]
+        assert layer["codes"]["count"]["spikes"] == np.count_nonzero(counts)
+        assert layer["codes"]["integer"]["additions"] == layer["outputs"] * counts.size
+        events = [layer["codes"][code]["synaptic_events"] for code in ("count", "binary_planes")]
+        assert 0 < events[0] <= events[1]
