@@ -75,6 +75,10 @@ private:
     auto membrane = cast<RankedTensorType>(op.getMembrane().getType());
     if (!type.hasStaticShape())
       return op.emitOpError("has a shape that is not known");
+    if (op.getIndex())
+      return op.emitOpError()
+             << "CNT-C6: which matrices of the stack '" << op.getWeights()
+             << "' are chosen is not recorded";
     sq::LayerActivity layer;
     layer.name = op.getWeights().str();
     layer.inputs = type.getShape().back();
