@@ -8,6 +8,7 @@
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
+#include "spikequant/Energy/Passes.h"
 #include "spikequant/Pipelines/Pipelines.h"
 
 #include "mlir/IR/DialectRegistry.h"
@@ -21,6 +22,7 @@ int main(int argc, char **argv) {
   mlir::spikequant::registerSpikeQuantTransformsPasses();
   mlir::spikequant::registerSpikeQuantCodegenPasses();
   mlir::spikequant::registerSpikeQuantConversionPasses();
+  mlir::spikequant::registerSpikeQuantEnergyPasses();
   mlir::spikequant::registerLoweringPipelines();
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "SpikeQuant optimiser driver\n", registry));

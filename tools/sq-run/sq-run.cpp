@@ -59,6 +59,14 @@ cl::opt<std::string>
            cl::desc("Do not run: recompute the integers of every site from "
                     "recorded inputs and compare"),
            cl::cat(category));
+enum class Integration { Multiply, Planes };
+cl::opt<Integration>
+    integration("integrate", cl::cat(category), cl::init(Integration::Multiply),
+                cl::desc("How membranes come about; the integers are the same"),
+                cl::values(clEnumValN(Integration::Multiply, "multiply",
+                                      "counts times weights"),
+                           clEnumValN(Integration::Planes, "planes",
+                                      "additions over binary spike planes")));
 
 Error run(ReferenceProgram &loaded) {
   NpzArrays arguments;
@@ -73,6 +81,7 @@ Error run(ReferenceProgram &loaded) {
   options.rowLimit = rows;
   options.onlySites = sites;
   options.batch = batch;
+  options.spikePlanes = integration == Integration::Planes;
   Expected<RunResult> result = runProgram(loaded, arguments, options);
   if (!result)
     return result.takeError();
@@ -92,7 +101,8 @@ Error compareWithTaps(ReferenceProgram &loaded) {
   Expected<NpzArrays> taps = readNpz(replay);
   if (!taps)
     return taps.takeError();
-  Expected<int64_t> differences = replayTaps(loaded, *taps, outs());
+  Expected<int64_t> differences =
+      replayTaps(loaded, *taps, outs(), integration == Integration::Planes);
   if (!differences)
     return differences.takeError();
   if (*differences > 0)
