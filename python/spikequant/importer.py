@@ -44,7 +44,7 @@ from .stablehlo_support import (
     check_admitted,
     check_legalised,
 )
-from .stablehlo_unsigned import rewrite_signature
+from .stablehlo_unsigned import rewrite_signature, unsigned_marks
 from .stablehlo_wrappers import rewrite_composites, rewrite_wrappers
 
 __all__ = [
@@ -144,6 +144,9 @@ def import_text(
         _run(_PREPARE, module, source)
         resolve_sizes(module, function)
         check_admitted(module, source)
+        marks, result_marks = unsigned_marks(function)
+        attributes = merge(attributes, marks)
+        result_attributes = merge(result_attributes or [], result_marks)
         rewrite_signature(function)
         for rewrite in _REWRITES:
             rewrite(module)

@@ -59,7 +59,7 @@ def test_case(name, program):
     arguments = _arguments(name)
     graph = program.graph(name)
     given = {
-        spec.name: array.view(spec.dtype) if array.dtype.itemsize == spec.dtype.itemsize else array
+        spec.name: array.view(np.uint16) if array.dtype == bfloat16 else array
         for spec, array in zip(graph.arguments, map(np.asarray, arguments), strict=True)
     }
     results = graph.run(given, threads=2)
