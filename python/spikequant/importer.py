@@ -33,6 +33,7 @@ from .stablehlo_rewrites import (
     inline_calls,
     rewrite_concatenate,
     rewrite_index_select,
+    rewrite_trivial_reductions,
 )
 from .stablehlo_scatter import rewrite_scatter
 from .stablehlo_select_scatter import rewrite_select_and_scatter
@@ -64,6 +65,7 @@ _CLEAN = "builtin.module(canonicalize,cse)"
 _REWRITES = (
     rewrite_norms,
     rewrite_empty,
+    rewrite_trivial_reductions,
     rewrite_narrow_contractions,
     rewrite_control_flow,
     rewrite_sort,

@@ -42,6 +42,30 @@ def _inline_into(function: ir.Operation, symbols: ir.SymbolTable, callers: list[
         call.erase()
 
 
+def rewrite_trivial_reductions(module: ir.Module) -> int:
+    """Reductions over no dimension get one of size 1; returns the number rewritten.
+
+    Before: reduce(%x init: %i) dimensions = [] : (tensor<3xf32>, ..) -> tensor<3xf32>
+    After:  reduce(%0 init: %i) dimensions = [1] of %0 = reshape %x : tensor<3x1xf32>
+    """
+
+    def is_trivial(operation: ir.Operation) -> bool:
+        dimensions = ir.DenseI64ArrayAttr(operation.attributes["dimensions"])
+        return is_static(operation) and not len(dimensions)
+
+    found = list(filter(is_trivial, find(module.operation, "stablehlo.reduce")))
+    for operation in found:
+        rank = ir.RankedTensorType(operation.operands[0].type).rank
+        with ir.InsertionPoint(operation), operation.location:
+            for number in range(len(operation.results)):
+                type_ = ir.RankedTensorType(operation.operands[number].type)
+                longer = ir.RankedTensorType.get([*type_.shape, 1], type_.element_type)
+                value = stablehlo.reshape(longer, operation.operands[number])
+                operation.operands[number] = value
+        operation.attributes["dimensions"] = ir.DenseI64ArrayAttr.get([rank])
+    return len(found)
+
+
 def rewrite_index_select(module: ir.Module) -> int:
     """Clamps the indices of torch_index_select, whose legalisation reads wherever they point.
 

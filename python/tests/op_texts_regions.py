@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 REGIONS = {
+    "reduce_nothing": """
+func.func @main(%a: tensor<3xf32>, %b: tensor<i32>) -> (tensor<3xf32>, tensor<i32>) {
+  %i = stablehlo.constant dense<0.0> : tensor<f32>
+  %j = stablehlo.constant dense<1> : tensor<i32>
+  %0 = stablehlo.reduce(%a init: %i) applies stablehlo.add across dimensions = []
+    : (tensor<3xf32>, tensor<f32>) -> tensor<3xf32>
+  %1 = stablehlo.reduce(%b init: %j) applies stablehlo.multiply across dimensions = []
+    : (tensor<i32>, tensor<i32>) -> tensor<i32>
+  return %0, %1 : tensor<3xf32>, tensor<i32>
+}""",
     "map": """
 func.func @main(%a: tensor<2x3xf32>, %b: tensor<2x3xf32>) -> tensor<2x3xf32> {
   %r = "stablehlo.map"(%a, %b) <{dimensions = array<i64: 0, 1>}> ({
