@@ -7,6 +7,7 @@ SPIKEQUANT_SEEDS=SEED:1; the graph's text is in the test's folder, which the mes
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import jax
@@ -22,12 +23,13 @@ from spikequant.compiler import FLOAT, CompileOptions, compile_model
 from spikequant.toolchain import run_tool
 
 _FIRST, _COUNT = map(int, os.environ.get("SPIKEQUANT_SEEDS", "0:60").split(":"))
-_QUICK = range(1000, 1006)
+# 75: two results whose places were one when empty tensors were eliminated.
+_QUICK = (75, *range(1000, 1004))
 _TOLERANCE = {"float16": 3e-2, "bfloat16": 2e-1, "float32": 2e-4, "float64": 1e-7}
 
 
-def _seeds(quick: range, slow: range) -> list:
-    marked = [pytest.param(seed, marks=pytest.mark.slow) for seed in slow]
+def _seeds(quick: Iterable[int], slow: Iterable[int]) -> list:
+    marked = [pytest.param(seed, marks=pytest.mark.slow) for seed in slow if seed not in quick]
     return [*quick, *marked]
 
 
