@@ -156,6 +156,8 @@ static Expected<Slot> describeArgument(func::FuncOp function, unsigned number,
                              function.getName() +
                              "' is no array of static shape and known type");
   Slot slot;
+  if (isUnsignedArray(function, number))
+    element = getUnsignedCode(element);
   slot.array.type = ::spikequant::getNpyType(element).str();
   slot.array.shape = type.getShape().vec();
   auto getNumber = [&](StringRef name) {

@@ -94,12 +94,9 @@ def named_arguments(
 
 
 def _as_bits(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Unsigned integers and bf16 (which .npz files hold as raw bytes) are handed over as bits."""
-    is_unsigned = array.dtype.kind == "u" and dtype.kind == "i"
+    """bf16 (which .npz files hold as raw bytes) is handed over as bits."""
     is_bfloat = array.dtype.name in ("bfloat16", "void16") and dtype == np.uint16
-    if array.dtype.itemsize == dtype.itemsize and (is_unsigned or is_bfloat):
-        return array.view(dtype)
-    return array
+    return array.view(dtype) if is_bfloat else array
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:

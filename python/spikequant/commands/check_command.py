@@ -11,7 +11,7 @@ NAME = "check"
 HELP = "what of a graph is unsupported, what will be quantised, and why not"
 DESCRIPTION = """\
 Imports a StableHLO graph, or one graph of each role of a bundle, and lists
-  - operations that cannot be compiled yet, with their locations;
+  - operations that cannot be compiled, with their locations and a way out;
   - the sites: contractions of activations with constant weights, which are quantised;
   - contractions that stay real, with the reason.
 Exit code 1 if something is unsupported.
@@ -34,6 +34,7 @@ def run(options) -> dict:
     result = check(options.source, options.weights, parse_shapes(options.shape))
     for entry in result["unsupported"]:
         print(f"{entry['graph']}: unsupported: {entry['name']} at {entry['location']}")
+        print(f"  hint: {entry['hint']}")
     for key, title in (("sites", "quantised"), ("left", "stays real")):
         for entry in result[key]:
             place = f" ({entry['location']})" if entry["location"] else ""
@@ -44,5 +45,5 @@ def run(options) -> dict:
         f"{count['unsupported']} operations are unsupported"
     )
     if result["unsupported"]:
-        raise SpikeQuantError(f"{options.source}: cannot be compiled yet, see above")
+        raise SpikeQuantError(f"{options.source}: cannot be compiled, see above")
     return result
