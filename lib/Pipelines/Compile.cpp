@@ -17,6 +17,7 @@
 #include "spikequant/Pipelines/Pipelines.h"
 #include "spikequant/Pipelines/Report.h"
 #include "spikequant/Pipelines/TargetCode.h"
+#include "spikequant/Support/OutputFile.h"
 
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -41,40 +42,59 @@ int64_t getPeakBytes() {
   return int64_t(usage.ru_maxrss) * 1024;
 }
 
+/// Processor time of all threads and of the linker so far.
+double getProcessorSeconds() {
+  double seconds = 0;
+  for (int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage usage;
+    getrusage(who, &usage);
+    for (timeval time : {usage.ru_utime, usage.ru_stime})
+      seconds += double(time.tv_sec) + 1e-6 * double(time.tv_usec);
+  }
+  return seconds;
+}
+
 /// Times stages and tells the user about them.
 class Progress {
 public:
   void begin(StringRef stage) {
     end();
     name = stage.str();
-    start = Clock::now();
+    start = getTimes();
     errs() << "sq-compile: " << name << "\n";
   }
   void end() {
     if (name.empty())
       return;
-    stages.emplace_back(
-        name, std::chrono::duration<double>(Clock::now() - start).count());
+    Times now = getTimes();
+    stages.push_back({name, {now.wall - start.wall, now.cpu - start.cpu}});
     name.clear();
   }
-  json::Object toJson() const {
+  /// Seconds by stage: of the clock, or of processors.
+  json::Object toJson(bool cpu) const {
     json::Object object;
-    for (const auto &[stage, elapsed] : stages)
-      object[stage] = elapsed;
+    for (const auto &[stage, times] : stages)
+      object[stage] = cpu ? times.cpu : times.wall;
     return object;
   }
   double total() const {
     double sum = 0;
     for (const auto &stage : stages)
-      sum += stage.second;
+      sum += stage.second.wall;
     return sum;
   }
 
 private:
-  using Clock = std::chrono::steady_clock;
+  struct Times {
+    double wall, cpu;
+  };
+  static Times getTimes() {
+    auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return {std::chrono::duration<double>(now).count(), getProcessorSeconds()};
+  }
   std::string name;
-  Clock::time_point start;
-  std::vector<std::pair<std::string, double>> stages;
+  Times start;
+  std::vector<std::pair<std::string, Times>> stages;
 };
 
 QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
@@ -306,7 +326,8 @@ std::string Compiler::createReport() {
                                 {"sites", int64_t(graph.sites.size())}});
   json::Object report = program;
   report["seconds"] = progress.total();
-  report["stages"] = progress.toJson();
+  report["stages"] = progress.toJson(/*cpu=*/false);
+  report["stages_cpu"] = progress.toJson(/*cpu=*/true);
   report["peak_bytes"] = getPeakBytes();
   report["rounding"] = weights.secondOrder ? "second-order" : "nearest";
   report["second_order_weights"] = weights.secondOrder;
@@ -351,10 +372,8 @@ Error Compiler::run() {
     return failure;
   if (options.jsonReport.empty())
     return Error::success();
-  return writeToOutput(options.jsonReport, [&](raw_ostream &out) {
-    out << report;
-    return Error::success();
-  });
+  return ::spikequant::writeOutputFile(
+      options.jsonReport, [&](raw_ostream &out) { out << report; });
 }
 } // namespace
 

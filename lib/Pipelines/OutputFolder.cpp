@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/OutputFolder.h"
+#include "spikequant/Support/OutputFile.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -63,10 +64,8 @@ std::string OutputFolder::file(StringRef name) const {
 }
 
 Error OutputFolder::write(StringRef name, StringRef text) const {
-  return writeToOutput(file(name), [&](raw_ostream &out) {
-    out << text;
-    return Error::success();
-  });
+  return ::spikequant::writeOutputFile(file(name),
+                                       [&](raw_ostream &out) { out << text; });
 }
 
 Error OutputFolder::commit() {

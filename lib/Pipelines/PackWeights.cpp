@@ -11,10 +11,12 @@
 #include "spikequant/Weights/PackedFileWriter.h"
 #include "spikequant/Weights/Rounding.h"
 #include "spikequant/Weights/Safetensors.h"
+#include "spikequant/Weights/SpecialValues.h"
 
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
 
+#include <cmath>
 #include <optional>
 
 using namespace llvm;
@@ -23,8 +25,19 @@ namespace sq = ::spikequant;
 namespace mlir::spikequant {
 namespace {
 
+/// Named as the user names it: the symbol may tell what it is packed as.
 Error weightError(WeightsOp op, const Twine &message) {
-  return createStringError("weight '" + op.getSymName() + "' " + message);
+  return createStringError(
+      "weight '" + op.getSource().value_or(op.getSymName()) + "' " + message);
+}
+
+std::string describeShape(ArrayRef<int64_t> shape) {
+  std::string text;
+  raw_string_ostream out(text);
+  out << "[";
+  llvm::interleaveComma(shape, out);
+  out << "]";
+  return text;
 }
 
 /// Name of an element type in the packed file, or empty.
@@ -161,8 +174,16 @@ private:
         expected[stored] = op.getArrayType().getShape()[logical];
     if (ArrayRef<int64_t>(expected) == shape)
       return Error::success();
-    return weightError(op, "has another shape in '" + sourcePath +
-                               "' than in the graph");
+    return weightError(op, "has shape " + describeShape(shape) + " in '" +
+                               sourcePath + "' and " + describeShape(expected) +
+                               " in the graph");
+  }
+
+  Error specialValue(WeightsOp op, StringRef what, size_t position,
+                     ArrayRef<int64_t> stored) {
+    return weightError(op, "is " + what + " at " +
+                               sq::describeIndex(position, stored) + " in '" +
+                               sourcePath + "'; export the weights again");
   }
 
   Error packReal(WeightsOp op) {
@@ -197,6 +218,8 @@ private:
 
   Error packBytes(WeightsOp op, StringRef type, ArrayRef<int64_t> stored,
                   ArrayRef<uint8_t> bytes) {
+    if (std::optional<size_t> position = sq::findNaN(type, bytes))
+      return specialValue(op, "NaN", *position, stored);
     ArrayRef<int64_t> shape = op.getArrayType().getShape();
     if (!op.getPermutation())
       return writer.addRaw(op.getSymName(), type, shape, bytes);
@@ -229,10 +252,15 @@ private:
     Expected<sq::F32Tensor> tensor = read(op);
     if (!tensor)
       return tensor.takeError();
+    ArrayRef<float> values = tensor->values();
+    if (std::optional<size_t> position = sq::findNonFinite(values))
+      return specialValue(op,
+                          std::isnan(values[*position]) ? "NaN" : "infinite",
+                          *position, tensor->shape());
     bool transposed =
         op.getPermutation() &&
         ArrayRef<int64_t>(*op.getPermutation()) == ArrayRef<int64_t>{1, 0};
-    return packCodes(op, codes, tensor->values(), transposed);
+    return packCodes(op, codes, values, transposed);
   }
 
   Error packCodes(WeightsOp op, CodesAttr codes, ArrayRef<float> values,

@@ -82,6 +82,7 @@ def compile_model(
     with replacing_folder(out, is_compiled, "a compiled model") as fresh:
         load = _import_bundle if source.is_dir() else _import_single
         description, files, weights = load(source, fresh.parent, options, report)
+        importing = time.perf_counter() - start
         report("compile", len(files), len(files) + 1)
         arguments = [*files, *options.tool_arguments(), "-o", fresh]
         arguments += [f"--weights={weights}"] if weights else []
@@ -89,12 +90,13 @@ def compile_model(
         bundle.write_json(fresh / bundle.MODEL, description)
         if source.is_dir() and (source / bundle.TOKENIZER).exists():
             shutil.copy(source / bundle.TOKENIZER, fresh / bundle.TOKENIZER)
-        result = _complete_report(fresh / COMPILE, options, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        result = _complete_report(fresh / COMPILE, options, seconds, importing)
     report("done", len(files) + 1, len(files) + 1)
     return result
 
 
-def _complete_report(file: Path, options: CompileOptions, seconds: float) -> dict:
+def _complete_report(file: Path, options: CompileOptions, seconds: float, importing: float) -> dict:
     """Adds to the tool's report what only this process knows."""
     report = json.loads(file.read_text(encoding="utf-8"))
     processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -105,6 +107,7 @@ def _complete_report(file: Path, options: CompileOptions, seconds: float) -> dic
         **report,
         "method": options.method,
         "seconds": seconds,
+        "import_seconds": importing,
         "peak_bytes": 1024 * max(peaks),
     }
     bundle.write_json(file, report)

@@ -13,6 +13,7 @@ from jaxlib.mlir._mlir_libs import _jax_mlir_ext
 from jaxlib.mlir.dialects import chlo, stablehlo
 
 from . import bundle
+from .artifacts import MAGIC, check_source
 from .errors import SpikeQuantError
 from .function_attributes import (
     Attributes,
@@ -47,7 +48,6 @@ _REWRITES = (
     rewrite_concatenate,
 )
 _FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
-_BYTECODE_MAGIC = b"ML\xefR"
 
 
 @dataclass(frozen=True)
@@ -170,14 +170,20 @@ def make_context() -> ir.Context:
 
 def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
     """Portable artifact, MLIR bytecode or text -> verified module."""
+    check_source(data, source, lambda data: _read(data, make_context()))
     try:
-        if data.startswith(_BYTECODE_MAGIC):
+        return _read(data, context)
+    except (ir.MLIRError, ValueError) as error:
+        raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
+
+
+def _read(data: bytes, context: ir.Context) -> ir.Module:
+    with context, ir.Location.unknown(context):
+        if data.startswith(MAGIC):
             module = _parse_artifact(data, context)
             if module:
                 return module
         return ir.Module.parse(data, context)
-    except (ir.MLIRError, ValueError) as error:
-        raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
 
 
 def _parse_artifact(data: bytes, context: ir.Context) -> ir.Module | None:

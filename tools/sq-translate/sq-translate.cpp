@@ -10,6 +10,7 @@
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Reference/Npz.h"
 #include "spikequant/Target/Target.h"
+#include "spikequant/Tool/ToolMain.h"
 
 #include "mlir/Tools/mlir-translate/MlirTranslateMain.h"
 #include "mlir/Tools/mlir-translate/Translation.h"
@@ -119,7 +120,7 @@ readNetwork(func::FuncOp function, std::optional<IndexRange> &columns) {
            << "--select needs --weights=weights.sqw and an --output-step "
               "above 0";
   Expected<sq::PackedFile> packed =
-      sq::PackedFile::open(weightsPath, /*verifyChecksum=*/false);
+      sq::PackedFile::open(weightsPath, /*verifyChecksum=*/true);
   if (!packed)
     return function.emitError() << toString(packed.takeError());
   selection->weights = &*packed;
@@ -170,6 +171,7 @@ static LogicalResult translate(const sq::NeuromorphicTarget &target,
 }
 
 int main(int argc, char **argv) {
+  handleFatalErrors("sq-translate");
   std::vector<std::unique_ptr<TranslateFromMLIRRegistration>> registrations;
   for (const auto &target : sq::allTargets()) {
     auto run = [&target](ModuleOp module, raw_ostream &os) {

@@ -74,7 +74,9 @@ def _open_chat(options):
 
     if options.outputs or options.graph or options.record:
         raise SpikeQuantError("--outputs, --graph and --record are for --inputs")
-    return Chat(Session(options.program, options.threads))
+    session = Session(options.program, options.threads)
+    session.model.verify_weights()
+    return Chat(session)
 
 
 def _run_prompt(options) -> dict:

@@ -95,8 +95,8 @@ TEST(CalibrationFile, MalformedFilesAreNamed) {
   };
   const char *zeros = R"("max":0,"sum":"0","squares":"0")";
   const Malformed cases[] = {
-      {"{", "file: not valid JSON"},
-      {"[]", "no JSON object"},
+      {"{", "file is not valid JSON"},
+      {"[]", "file is not a JSON object"},
       {"{}", "\"format\" is not"},
       {fileWith(good, "2", "\"version\":2"), "reads version 1"},
       {fileWith(good, "2", "\"version\":1,\"bins_per_octave\":4"),
