@@ -110,7 +110,7 @@ static Error parseHeader(StringRef header, NpyArray &array) {
   return Error::success();
 }
 
-static Expected<NpyArray> parseMember(StringRef bytes) {
+Expected<NpyArray> parseNpy(StringRef bytes) {
   if (!bytes.consume_front(npyMagic) || bytes.size() < 6)
     return createStringError("is no .npy array");
   bool wide = bytes[0] >= 2;
@@ -215,7 +215,7 @@ Expected<NpzArrays> readNpz(StringRef path) {
     Expected<std::string> bytes =
         readMember(archive->get(), index, info, fileBytes);
     Expected<NpyArray> array =
-        bytes ? parseMember(*bytes) : Expected<NpyArray>(bytes.takeError());
+        bytes ? parseNpy(*bytes) : Expected<NpyArray>(bytes.takeError());
     if (!array)
       return createStringError("array '" + name + "' in '" + path + "' " +
                                toString(array.takeError()));
