@@ -25,6 +25,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Target/TargetMachine.h"
 
 #include <chrono>
@@ -35,11 +36,16 @@ using namespace llvm;
 namespace mlir::spikequant {
 namespace {
 
-/// Largest resident memory of this process so far.
+/// Largest resident memory of this process so far, mapped files included.
+/// Not getrusage's: that begins with the memory of the process that started us.
 int64_t getPeakBytes() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t(usage.ru_maxrss) * 1024;
+  auto status = MemoryBuffer::getFileAsStream("/proc/self/status");
+  int64_t kilobytes = 0;
+  if (status) {
+    StringRef rest = (*status)->getBuffer().split("VmHWM:").second.ltrim();
+    rest.consumeInteger(10, kilobytes);
+  }
+  return kilobytes * 1024;
 }
 
 /// Processor time of all threads and of the linker so far.

@@ -9,7 +9,11 @@
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <cstring>
+#include <unistd.h>
 
 using namespace llvm;
 
@@ -20,6 +24,23 @@ static bool isEmptyFolder(StringRef path) {
   return sys::fs::is_directory(path) &&
          sys::fs::directory_iterator(path, code) ==
              sys::fs::directory_iterator();
+}
+
+/// What a signal handler may read.
+static char interruptedPath[4096];
+
+/// Called by LLVM's signal handler, after it has removed the files.
+static void removeInterruptedFolder() {
+  rmdir(interruptedPath);
+  _exit(130);
+}
+
+static void removeOnSignal(StringRef path) {
+  if (path.size() >= sizeof interruptedPath)
+    return;
+  std::memcpy(interruptedPath, path.data(), path.size());
+  interruptedPath[path.size()] = 0;
+  sys::SetInterruptFunction(removeInterruptedFolder);
 }
 
 /// Nothing that somebody else made is ever replaced.
@@ -48,6 +69,7 @@ Expected<std::unique_ptr<OutputFolder>> OutputFolder::create(StringRef target,
           path, /*IgnoreExisting=*/false, sys::fs::all_all))
     return createStringError(code,
                              "cannot create '" + path + "': " + code.message());
+  removeOnSignal(path);
   return std::unique_ptr<OutputFolder>(
       new OutputFolder(target.str(), path.str().str()));
 }
@@ -60,6 +82,7 @@ OutputFolder::~OutputFolder() {
 std::string OutputFolder::file(StringRef name) const {
   SmallString<256> full(path);
   sys::path::append(full, name);
+  sys::RemoveFileOnSignal(full);
   return full.str().str();
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from . import bundle
 from .errors import SpikeQuantError
 from .importer import import_bundle_graph, import_graph
+from .memory import memory_bytes
 from .native import COMPILE, is_compiled
 from .outputs import replacing_folder
 from .stablehlo_shapes import Shapes
@@ -99,8 +99,6 @@ def compile_model(
 def _complete_report(file: Path, options: CompileOptions, seconds: float, importing: float) -> dict:
     """Adds to the tool's report what only this process knows."""
     report = json.loads(file.read_text(encoding="utf-8"))
-    processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peaks = [resource.getrusage(process).ru_maxrss for process in processes]
     defaults = {"sites": 0, "decodes": 0, "islands": []} if options.method == FLOAT else {}
     report = {
         **defaults,
@@ -108,7 +106,7 @@ def _complete_report(file: Path, options: CompileOptions, seconds: float, import
         "method": options.method,
         "seconds": seconds,
         "import_seconds": importing,
-        "peak_bytes": 1024 * max(peaks),
+        "peak_bytes": max(report["peak_bytes"], memory_bytes("VmHWM")),
     }
     bundle.write_json(file, report)
     return report

@@ -94,9 +94,12 @@ def import_graph(
         data = src.read_bytes()
     except OSError as error:
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
-    text = import_text(
-        data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
-    )
+    try:
+        text = import_text(
+            data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
+        )
+    except RuntimeError as error:  # jaxlib's, for names that are no text
+        raise SpikeQuantError(f"{src}: damaged: export it again ({error})") from error
     with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out

@@ -182,6 +182,26 @@ def _write_programs(folder: Path) -> None:
     _vary(program, "damaged_description", "model.json", b'{"format": ')
 
 
-def _vary(program: Path, name: str, file: str, data: bytes) -> None:
-    copy = shutil.copytree(program, program.with_name(name))
+def write_bundles(folder: Path, bundle: Path, program: Path) -> None:
+    """Of a language model: as it is (links), and with one thing wrong."""
+    (folder / "bundle").symlink_to(bundle)
+    (folder / "language").symlink_to(program)
+    (folder / "long").write_text("the quick brown fox " * 50)
+    graph = "graphs/prefill_16.stablehlo.mlir"
+    text = (bundle / graph).read_bytes()
+    _vary(bundle, "cut_graph", graph, text[: len(text) // 2], folder)
+    weights = (bundle / "weights.safetensors").read_bytes()
+    _vary(bundle, "cut_bundle", "weights.safetensors", weights[:-9], folder)
+    description = {**json.loads((bundle / "model.json").read_text()), "version": 99}
+    _vary(bundle, "newer_bundle", "model.json", json.dumps(description).encode(), folder)
+    packed = bytearray((program / "weights.sqw").read_bytes())
+    packed[-200] ^= 64
+    _vary(program, "damaged_language", "weights.sqw", bytes(packed), folder)
+    missing = {"no_graph": graph, "no_weights": "weights.safetensors"}
+    for name, file in {**missing, "no_tokenizer": "tokenizer.json"}.items():
+        (shutil.copytree(bundle, folder / name) / file).unlink()
+
+
+def _vary(program: Path, name: str, file: str, data: bytes, folder: Path | None = None) -> None:
+    copy = shutil.copytree(program, (folder or program.parent) / name)
     (copy / file).write_bytes(data)

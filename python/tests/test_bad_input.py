@@ -18,9 +18,10 @@ CRASHES = ("Traceback", "internal error", "PLEASE submit", "Stack dump", "LLVM E
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Path:
+def files(tmp_path_factory, tiny_bundle, float_program) -> Path:
     folder = tmp_path_factory.mktemp("files")
     bad_files.write_all(folder)
+    bad_files.write_bundles(folder, tiny_bundle, float_program)
     return folder
 
 
@@ -217,6 +218,48 @@ CASES = {
     ),
     "bench graph": ("bench @program", "@program: no language model"),
     "eval graph": ("eval @program --text @prose", "@program: no language model"),
+    # Bundles and texts
+    "bundle without a graph": ("compile @no_graph --float -o out", "@no_graph/graphs/prefill_16"),
+    "bundle with half a graph": (
+        "check @cut_graph",
+        "@cut_graph/graphs/prefill_16.stablehlo.mlir: not a",
+    ),
+    "bundle with half its weights": (
+        "compile @cut_bundle --float --graphs decode_16 -o out",
+        "@cut_bundle/weights.safetensors|truncated",
+    ),
+    "bundle of a newer version": ("compile @newer_bundle --float -o out", "version 99|export"),
+    "bundle without weights": (
+        "compile @no_weights --float --graphs decode_16 -o out",
+        "@no_weights/weights.safetensors",
+    ),
+    "bundle without a tokenizer": (
+        "calibrate @no_tokenizer --text @prose --context 16 -o out",
+        "@no_tokenizer",
+    ),
+    "calibrate empty text": ("calibrate @bundle --text @empty -o out", "@empty: 0 tokens"),
+    "calibrate binary text": ("calibrate @bundle --text @garbage -o out", "@garbage: cannot be"),
+    "calibrate text folder": ("calibrate @bundle --text @folder -o out", "@folder: cannot be read"),
+    "calibrate shape": ("compile @bundle --float --shape arg0=3 -o out", "--shape is for graphs"),
+    "eval empty text": ("eval @language --text @empty --context 16", "@empty: 0 tokens"),
+    "eval binary text": ("eval @language --text @garbage --context 16", "@garbage: cannot be read"),
+    "eval damaged": (
+        "eval @damaged_language --text @long --context 16 --windows 1",
+        "@damaged_language/weights.sqw: damaged",
+    ),
+    "prompt damaged": (
+        "run @damaged_language --prompt a",
+        "@damaged_language/weights.sqw: damaged",
+    ),
+    "eval json": (
+        "eval @language --text @long --context 16 --windows 1 --json @prose/out",
+        "@prose/out: cannot be written",
+    ),
+    "bench other processor": ("bench @other_processor", "@other_processor: this processor lacks"),
+    "bench json": (
+        "bench @language --prompt-lengths 2 --decode-tokens 1 --json @prose/out",
+        "@prose/out: cannot be written",
+    ),
     # Models
     "export empty": ("export @empty -o out", "@empty"),
     "export folder": ("export @folder -o out", "@folder"),

@@ -14,7 +14,9 @@ from conftest import TEXT
 from tiny_chat import CONTEXTS, TINY
 
 from spikequant import cli
+from spikequant.importer import import_bundle_graph
 from spikequant.native import NativeModel
+from spikequant.toolchain import find_tool
 
 GRAPH = f"score_{CONTEXTS[1]}"
 
@@ -85,6 +87,22 @@ def test_kill(name, tiny_bundle, tmp_path):
 @pytest.mark.parametrize("name", ["compile", "calibrate"])
 def test_kill_often(name, tiny_bundle, tmp_path):
     kill_at_random_moments(*commands(tiny_bundle, tmp_path)[name], rounds=40, seed=2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_stopped_tool_cleans_up(number, tiny_bundle, tmp_path):
+    """sq-compile alone, stopped when it has begun to write."""
+    graph = import_bundle_graph(tiny_bundle, GRAPH, tmp_path / "graph.mlir")
+    words = [graph, "--float", "--weights", tiny_bundle / "weights.safetensors"]
+    process = subprocess.Popen(
+        [find_tool("sq-compile"), *words, "-o", tmp_path / "out"], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("out.*/quantized.mlir")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait() == 130
+    assert list(tmp_path.iterdir()) == [graph]
 
 
 def test_terminated_run_cleans_up(tiny_bundle, tmp_path):
