@@ -27,7 +27,6 @@ def run_arrays(
 ) -> None:
     """Runs one graph; with `record`, saves what it shows, by site. Both files appear or none."""
     model = NativeModel(program)
-    model.verify_weights()
     graph = choose_graph(model, graph_name)
     recorder = Recorder(graph)
     given = named_arguments(model, graph, load_arrays(inputs), inputs)

@@ -66,8 +66,6 @@ def evaluate_all(
         baseline = Session(float_program or cached_float_program(sessions[0]), threads)
         for session in sessions:
             _check_alike(session, baseline)
-    for session in [*sessions, *([baseline] if baseline else [])]:
-        session.model.verify_weights()
     losses = [Losses() for _ in sessions]
     for index, window in enumerate(tokens):
         report("window", index, windows)

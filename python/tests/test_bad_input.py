@@ -255,6 +255,7 @@ CASES = {
         "eval @language --text @long --context 16 --windows 1 --json @prose/out",
         "@prose/out: cannot be written",
     ),
+    "bench damaged": ("bench @damaged_language", "@damaged_language/weights.sqw: damaged"),
     "bench other processor": ("bench @other_processor", "@other_processor: this processor lacks"),
     "bench json": (
         "bench @language --prompt-lengths 2 --decode-tokens 1 --json @prose/out",

@@ -58,6 +58,5 @@ def _check_program(folder: Path) -> dict:
     from ..native import NativeModel
 
     model = NativeModel(folder)
-    model.verify_weights()
     print(f"{folder}: whole, and this processor runs it: {', '.join(model.graphs)}")
     return {"program": str(folder), "graphs": list(model.graphs)}

@@ -74,9 +74,7 @@ def _open_chat(options):
 
     if options.outputs or options.graph or options.record:
         raise SpikeQuantError("--outputs, --graph and --record are for --inputs")
-    session = Session(options.program, options.threads)
-    session.model.verify_weights()
-    return Chat(session)
+    return Chat(Session(options.program, options.threads))
 
 
 def _run_prompt(options) -> dict:
