@@ -7,11 +7,13 @@ import re
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 from jaxlib.mlir.dialects import stablehlo
 
 from .errors import SpikeQuantError
 
 MAGIC = b"ML\xefR"
+_MOST_NESTING, _BLOCK = 1000, 1 << 22
 # Behind the magic: the version of the container, then the producer.
 _PRODUCER = re.compile(re.escape(MAGIC) + rb"[^S]{1,9}StableHLO_v(\d+)\.(\d+)\.(\d+)\0", re.DOTALL)
 
@@ -35,6 +37,24 @@ def check_source(data: bytes, source: str, read: Callable[[bytes], object]) -> N
         raise SpikeQuantError(
             f"{source}: not a StableHLO module: neither text nor a portable artifact ({error})"
         ) from error
+    if _deepest_nesting(data) > _MOST_NESTING:
+        raise SpikeQuantError(
+            f"{source}: not a StableHLO module: brackets nest deeper than {_MOST_NESTING} levels"
+        )
+
+
+def _deepest_nesting(text: bytes) -> int:
+    """Of brackets, those in strings counted too; the parser's own stack is not endless."""
+    steps = np.zeros(256, np.int8)
+    steps[list(b"([{<")], steps[list(b")]}>")] = 1, -1
+    depth = deepest = 0
+    for start in range(0, len(text), _BLOCK):
+        block = np.frombuffer(text[start : start + _BLOCK], np.uint8)
+        delta = steps[block]
+        delta[1:][(block[1:] == ord(">")) & (block[:-1] == ord("-"))] = 0  # an arrow
+        depths = depth + np.cumsum(delta, dtype=np.int64)
+        deepest, depth = max(deepest, int(depths.max())), int(depths[-1])
+    return deepest
 
 
 def _check_version(data: bytes, source: str) -> None:

@@ -131,7 +131,7 @@ class NativeModel:
             raise SpikeQuantError(
                 f"{self.folder}: not a compiled model ({reason}); {hint}"
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SpikeQuantError(f"{self.folder / name}: damaged: {error}; {hint}") from error
         if not isinstance(value, dict):
             raise SpikeQuantError(f"{self.folder / name}: damaged: not an object; {hint}")

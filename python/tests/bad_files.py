@@ -76,6 +76,7 @@ def _write_graphs(folder: Path) -> None:
     (folder / "unsupported.mlir").write_text(UNSUPPORTED)
     (folder / "dynamic.mlir").write_text(DYNAMIC)
     (folder / "nothing.mlir").write_text("module {\n}\n")
+    (folder / "deep.mlir").write_text("module {" * 200_000)
     (folder / "unfinished.mlir").write_text(LAYER.text()[:-40])
     (folder / "ill_typed.mlir").write_text(
         LAYER.text().replace("tensor<40x9xf32>", "tensor<9xf32>")
@@ -156,6 +157,8 @@ def _write_arrays(folder: Path) -> None:
     with np.load(folder / "inputs.npz") as archive:
         good = dict(archive)
     np.savez(folder / "extra.npz", **good, arg7=np.zeros(2))
+    x = _with(good["arg0"], np.nan)[None]
+    np.savez(folder / "nan.npz", arg0=x, arg2=good["arg2"][None])
     np.savez(folder / "missing.npz", arg0=good["arg0"])
     np.savez(folder / "misshaped.npz", **{**good, "arg0": good["arg0"].T})
     np.savez(folder / "double.npz", **{**good, "arg0": good["arg0"].astype(np.float64)})
@@ -180,6 +183,7 @@ def _write_programs(folder: Path) -> None:
     assert library.count(features) == 1
     _vary(program, "other_processor", "model.so", library.replace(features, b"q" + features[1:]))
     _vary(program, "damaged_description", "model.json", b'{"format": ')
+    _vary(program, "deep_description", "model.json", b"[" * 200_000)
 
 
 def write_bundles(folder: Path, bundle: Path, program: Path) -> None:

@@ -53,6 +53,7 @@ GRAPH_ERRORS = {
     "folder": "@folder",
     "unfinished.mlir": "@unfinished.mlir: not a StableHLO module",
     "ill_typed.mlir": "@ill_typed.mlir: not a StableHLO module",
+    "deep.mlir": "@deep.mlir: not a StableHLO module: brackets nest deeper than 1000 levels",
     "nothing.mlir": "@nothing.mlir: has 0 public functions",
     "cut.bc": "@cut.bc: not a StableHLO module",
     "newer.bc": "@newer.bc: made for a newer version of StableHLO (9",
@@ -178,6 +179,10 @@ CASES = {
         "calibrate @graph.mlir --weights @weights.safetensors --inputs @inputs.npz -o out",
         "@inputs.npz",
     ),
+    "calibrate nan": (
+        "calibrate @graph.mlir --weights @weights.safetensors --inputs @nan.npz -o out",
+        "@nan.npz: 'arg0' is NaN at [0, 2, 3]",
+    ),
     # Inputs
     "run empty": ("run @program --inputs @empty --outputs out.npz", "@empty: not an .npz file"),
     "run folder": ("run @program --inputs @folder --outputs out.npz", "@folder: not an .npz file"),
@@ -215,6 +220,10 @@ CASES = {
     "program damaged description": (
         RUN.format("damaged_description"),
         "@damaged_description/model.json: damaged",
+    ),
+    "program deep description": (
+        RUN.format("deep_description"),
+        "@deep_description/model.json: damaged",
     ),
     "bench graph": ("bench @program", "@program: no language model"),
     "eval graph": ("eval @program --text @prose", "@program: no language model"),

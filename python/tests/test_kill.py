@@ -13,6 +13,7 @@ import pytest
 from conftest import TEXT
 from tiny_chat import CONTEXTS, TINY
 
+from spikequant import bundle as bundle_format
 from spikequant import cli
 from spikequant.importer import import_bundle_graph
 from spikequant.native import NativeModel
@@ -45,14 +46,28 @@ def is_whole_calibration(file) -> bool:
     return cli.main(["calibrate", "--merge", str(file), "-o", str(merged)]) == 0
 
 
+def is_whole_graph(file) -> bool:
+    return file.read_text().rstrip().endswith(")") and "return" in file.read_text()
+
+
+def is_whole_bundle(folder) -> bool:
+    graphs = bundle_format.read_model(folder)["graphs"]
+    return len(graphs) == 3 and all((folder / graph["file"]).exists() for graph in graphs)
+
+
 def commands(bundle, folder):
     text = ["--text", TEXT / "calibration.txt", "--tokens", 80, "--context", CONTEXTS[1]]
     program, calibration = folder / "program", folder / "calibration"
     compile_ = ["compile", bundle, "--float", "--graphs", GRAPH, "-o", program]
     calibrate = ["calibrate", bundle, *text, "-o", calibration]
+    graph, model = folder / "graph.mlir", folder / "bundle"
+    import_ = ["import", next((bundle / "graphs").glob(f"{GRAPH}.*")), "-o", graph]
+    export = ["export", bundle.parent / "tiny.gguf", "--context", 16, "--chunk", 8, "-o", model]
     return {
         "compile": (compile_, program, is_whole_program),
         "calibrate": (calibrate, calibration, is_whole_calibration),
+        "import": (import_, graph, is_whole_graph),
+        "export": (export, model, is_whole_bundle),
     }
 
 
@@ -84,7 +99,7 @@ def test_kill(name, tiny_bundle, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["compile", "calibrate"])
+@pytest.mark.parametrize("name", ["compile", "calibrate", "import", "export"])
 def test_kill_often(name, tiny_bundle, tmp_path):
     kill_at_random_moments(*commands(tiny_bundle, tmp_path)[name], rounds=40, seed=2)
 
