@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT / "python" / "tests"))
 
 from graph_zoo import ZooGraph, attend, causal, layer_norm, linear, split_heads  # noqa: E402
 
+SILENT = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 WIDTH, HEADS, VOCABULARY, LENGTH = 768, 12, 50257, 128
 
 
@@ -66,14 +67,14 @@ def spikequant(*words) -> tuple[float, float]:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [sys.executable, "-m", "spikequant.cli", *map(str, words)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, env=environment, **SILENT)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - start, cpu
 
 
-def measure(name: str, graph: ZooGraph, quantised: bool) -> dict:
-    """One row: totals include Python's start."""
+def measure(name: str, graph: ZooGraph, quantised: bool) -> dict | None:
+    """One row: totals include Python's start. None where there is nothing to quantise."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "g.mlir").write_text(graph.text())
@@ -85,6 +86,9 @@ def measure(name: str, graph: ZooGraph, quantised: bool) -> dict:
         if quantised:
             inputs = {f"arg{i}": np.stack([a]) for i, a in enumerate(graph.arrays(1))}
             np.savez(work / "batch.npz", **inputs)
+            spikequant("check", *words, "--json", work / "check.json")
+            if not json.loads((work / "check.json").read_text())["sites"]:
+                return None
             spikequant("calibrate", *words, "--inputs", work / "batch.npz", "-o", work / "calib")
             how = ["--calibration", work / "calib"]
         seconds, cpu = spikequant("compile", *words, *how, "-o", work / "out")
@@ -114,6 +118,13 @@ def show(rows: list[dict]) -> None:
     Console(width=160).print(table)
 
 
+def write_csv(path: Path, rows: list[dict]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", default="2,6,12,24")
@@ -127,15 +138,15 @@ def main() -> None:
     rows = []
     for name, graph in graphs.items():
         for quantised in (False, True) if options.quantised else (False,):
-            rows.append(measure(name, graph, quantised))
-            print(name, f"{rows[-1]['seconds']:.1f} s", file=sys.stderr)
+            row = measure(name, graph, quantised)
+            if not row:
+                continue
+            rows.append(row)
+            print(name, row["program"], f"{row['seconds']:.1f} s", file=sys.stderr)
+            if options.csv:
+                write_csv(options.csv, rows)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors", file=sys.stderr)
     show(rows)
-    if options.csv:
-        with options.csv.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
 
 
 if __name__ == "__main__":

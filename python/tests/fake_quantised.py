@@ -16,7 +16,7 @@ from quantised_sites import Encoding, QuantisedSites
 
 # A weight stays one weight through these.
 _VIEWS = {"transpose", "reshape", "slice", "squeeze", "broadcast_in_dim", "convert_element_type"}
-_VIEWS |= {"copy", "copy_p", "expand_dims"}
+_VIEWS |= {"copy"}
 
 
 @dataclass
