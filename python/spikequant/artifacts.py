@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
-from collections.abc import Callable
+import subprocess
+import sys
 
 import numpy as np
 from jaxlib.mlir.dialects import stablehlo
@@ -14,21 +14,21 @@ from .errors import SpikeQuantError
 
 MAGIC = b"ML\xefR"
 _MOST_NESTING, _BLOCK = 1000, 1 << 22
+_PATIENCE = 600  # seconds
 # Behind the magic: the version of the container, then the producer.
 _PRODUCER = re.compile(re.escape(MAGIC) + rb"[^S]{1,9}StableHLO_v(\d+)\.(\d+)\.(\d+)\0", re.DOTALL)
 
 
-def check_source(data: bytes, source: str, read: Callable[[bytes], object]) -> None:
+def check_source(data: bytes, source: str) -> None:
     """Raises SpikeQuantError for what cannot be a graph that this program reads.
 
-    `read` is what will be done with the data; it is tried on bytecode in a process of its own,
-    because the reader ends its process on some damaged files.
+    Bytecode is read by another process first: the reader ends its process on some damaged files.
     """
     if not data.strip():
         raise SpikeQuantError(f"{source}: is empty: a StableHLO module is needed")
     if data.startswith(MAGIC):
         _check_version(data, source)
-        if not _survives(read, data):
+        if not _survives(data):
             raise SpikeQuantError(f"{source}: not a StableHLO module: damaged: export it again")
         return
     try:
@@ -68,19 +68,24 @@ def _check_version(data: bytes, source: str) -> None:
         )
 
 
-def _survives(read: Callable[[bytes], object], data: bytes) -> bool:
-    """Whether a child process comes to an end of its own in `read`, error or not."""
-    with warnings.catch_warnings():
-        # JAX warns of forks, as its threads are not in the child: it does not need them.
-        warnings.simplefilter("ignore")
-        child = os.fork()
-    if child == 0:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        try:
-            read(data)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.WIFEXITED(status)
+def _survives(data: bytes) -> bool:
+    """Whether a process of its own comes to an end in reading it, error or not.
+
+    Not a fork: the threads of JAX and MLIR would hold locks that no one frees.
+    """
+    command = [sys.executable, "-m", "spikequant.artifacts"]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    try:
+        done = subprocess.run(
+            command, input=data, env=environment, timeout=_PATIENCE, check=False, **silent
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode >= 0
+
+
+if __name__ == "__main__":
+    from .importer import make_context, read_module
+
+    read_module(sys.stdin.buffer.read(), make_context())

@@ -173,14 +173,15 @@ def make_context() -> ir.Context:
 
 def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
     """Portable artifact, MLIR bytecode or text -> verified module."""
-    check_source(data, source, lambda data: _read(data, make_context()))
+    check_source(data, source)
     try:
-        return _read(data, context)
+        return read_module(data, context)
     except (ir.MLIRError, ValueError) as error:
         raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
 
 
-def _read(data: bytes, context: ir.Context) -> ir.Module:
+def read_module(data: bytes, context: ir.Context) -> ir.Module:
+    """As `parse`, but raises what jaxlib raises."""
     with context, ir.Location.unknown(context):
         if data.startswith(MAGIC):
             module = _parse_artifact(data, context)
