@@ -60,6 +60,9 @@ SLOW = {
     "parallel_scan": 24,
     "experts_dense": 10,
 }
+# Their weights are whole matrices, which the fake-quantised reference knows.
+PLAIN = {"opt", "recurrent", "halting", "decode_scatter", "gpt2_f16", "gpt2", "neox", "gemma"}
+PLAIN |= {"qwen", "encoder", "cross_attention"}
 CASES = [
     *QUANTISED.items(),
     *(pytest.param(*case, marks=pytest.mark.slow) for case in SLOW.items()),
@@ -81,7 +84,8 @@ def test_quantised(name, decibel, tmp_path):
     results = run_program(tmp_path / "out", graph.arrays())
     pairs = zip(results, graph.expected(), strict=True)
     assert min(signal_to_noise(a, b) for a, b in pairs if b.dtype.kind != "i") > decibel
-    assert_as_good_as_fake_quantised(graph, tmp_path / "out", results)
+    if name in PLAIN:
+        assert_as_good_as_fake_quantised(graph, tmp_path / "out", results)
     np.savez(tmp_path / "in.npz", **{f"arg{i}": a for i, a in enumerate(graph.arrays())})
     files = ["--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "reference.npz"]
     sq_run(tmp_path / "out", "--function", "main", *files)
