@@ -318,6 +318,9 @@ Expected<std::unique_ptr<ExecutionEngine>> Run::compile() {
   ExecutionEngineOptions engineOptions;
   engineOptions.transformer = optimize;
   engineOptions.jitCodeGenOptLevel = CodeGenOptLevel::Less;
+  // They leave a file in the home folder at every run.
+  engineOptions.enableGDBNotificationListener = false;
+  engineOptions.enablePerfNotificationListener = false;
   Expected<std::unique_ptr<ExecutionEngine>> engine =
       ExecutionEngine::create(*program.module, engineOptions);
   if (!engine)

@@ -12,6 +12,7 @@ from jaxlib.mlir._mlir_libs import _jax_mlir_ext
 from jaxlib.mlir.dialects import chlo, stablehlo
 
 from . import bundle
+from .artifacts import MAGIC, check_source
 from .errors import SpikeQuantError
 from .function_attributes import (
     Attributes,
@@ -74,7 +75,6 @@ _REWRITES = (
     rewrite_index_select,
     rewrite_concatenate,
 )
-_BYTECODE_MAGIC = b"ML\xefR"
 
 
 def import_graph(
@@ -100,9 +100,12 @@ def import_graph(
         data = src.read_bytes()
     except OSError as error:
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
-    text = import_text(
-        data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
-    )
+    try:
+        text = import_text(
+            data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
+        )
+    except RuntimeError as error:  # jaxlib's, for names that are no text
+        raise SpikeQuantError(f"{src}: damaged: export it again ({error})") from error
     with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
@@ -182,27 +185,21 @@ def make_context() -> ir.Context:
 
 def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
     """Portable artifact, MLIR bytecode or text -> verified module."""
+    check_source(data, source)
     try:
-        if data.startswith(_BYTECODE_MAGIC):
-            _check_version(data, source)
-            module = _parse_artifact(data, context)
-            if module:
-                return module
-        return ir.Module.parse(data, context)
+        return read_module(data, context)
     except (ir.MLIRError, ValueError) as error:
         raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
 
 
-def _check_version(data: bytes, source: str) -> None:
-    """The producer comes after the magic number and the bytecode's version, ends with a zero."""
-    match = re.search(rb"StableHLO_v(\d+)\.(\d+)\.(\d+)\x00", data[:64])
-    current = stablehlo.get_current_version()
-    if match and tuple(map(int, match.groups())) > tuple(map(int, current.split("."))):
-        version = b".".join(match.groups()).decode()
-        raise SpikeQuantError(
-            f"{source}: made by StableHLO {version}; versions up to {current} can be read: "
-            f"serialize the artifact for version {current}"
-        )
+def read_module(data: bytes, context: ir.Context) -> ir.Module:
+    """As `parse`, but raises what jaxlib raises."""
+    with context, ir.Location.unknown(context):
+        if data.startswith(MAGIC):
+            module = _parse_artifact(data, context)
+            if module:
+                return module
+        return ir.Module.parse(data, context)
 
 
 def _parse_artifact(data: bytes, context: ir.Context) -> ir.Module | None:

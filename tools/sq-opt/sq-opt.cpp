@@ -10,12 +10,14 @@
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Energy/Passes.h"
 #include "spikequant/Pipelines/Pipelines.h"
+#include "spikequant/Tool/ToolMain.h"
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 
 int main(int argc, char **argv) {
+  mlir::spikequant::handleFatalErrors("sq-opt");
   mlir::DialectRegistry registry;
   mlir::spikequant::registerSpikeQuantDialects(registry);
   mlir::registerAllPasses();

@@ -4,15 +4,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Reference/Runner.h"
+#include "spikequant/Tool/ToolMain.h"
 
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/DialectRegistry.h"
-#include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/SourceMgr.h"
 
 using namespace llvm;
 using namespace mlir::spikequant;
@@ -130,16 +126,5 @@ int main(int argc, char **argv) {
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(
       argc, argv, "Runs a quantised program by its definitions, slowly\n");
-  mlir::DialectRegistry registry;
-  registerSpikeQuantDialects(registry);
-  mlir::registerAllToLLVMIRTranslations(registry);
-  mlir::MLIRContext context(registry);
-  context.printOpOnDiagnostic(false);
-  SourceMgr sources;
-  mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
-  if (Error failure = runTool(context)) {
-    errs() << "sq-run: error: " << toString(std::move(failure)) << "\n";
-    return 1;
-  }
-  return 0;
+  return runToolMain("sq-run", runTool);
 }
