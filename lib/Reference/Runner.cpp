@@ -39,9 +39,9 @@ namespace mlir::spikequant {
 
 /// Stage names of the recipe are those of the compiler: the same passes make
 /// buffers and kernels; loops and calls differ.
-static void buildReferencePipeline(OpPassManager &pm) {
+static void buildReferencePipeline(OpPassManager &pm, bool spikePlanes) {
   pm.addPass(createExpandMath());
-  pm.addPass(createConvertSpikeQuantToReference());
+  pm.addPass(createConvertSpikeQuantToReference({spikePlanes}));
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   buildBufferizationPipeline(pm);
   buildKernelPipeline(pm);
@@ -135,8 +135,9 @@ Error Run::lower() {
           pm.addPass(createSpikeQuantInsertTaps());
         }))
       return failure;
-  if (Error failure =
-          runPasses(module, "lower to loops", buildReferencePipeline))
+  if (Error failure = runPasses(module, "lower to loops", [&](auto &pm) {
+        buildReferencePipeline(pm, options.spikePlanes);
+      }))
     return failure;
   if (Error failure = readSignature())
     return failure;
@@ -155,6 +156,8 @@ static Expected<Slot> describeArgument(func::FuncOp function, unsigned number,
                              function.getName() +
                              "' is no array of static shape and known type");
   Slot slot;
+  if (isUnsignedArray(function, number))
+    element = getUnsignedCode(element);
   slot.array.type = ::spikequant::getNpyType(element).str();
   slot.array.shape = type.getShape().vec();
   auto getNumber = [&](StringRef name) {
@@ -258,7 +261,9 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
   };
   add("sq_ref_encode", sq_ref_encode);
   add("sq_ref_integrate", sq_ref_integrate);
+  add("sq_ref_integrate_planes", sq_ref_integrate_planes);
   add("sq_ref_integrate_stack", sq_ref_integrate_stack);
+  add("sq_ref_integrate_stack_planes", sq_ref_integrate_stack_planes);
   add("sq_ref_decode", sq_ref_decode);
   add("sq_ref_decode_stack", sq_ref_decode_stack);
   add("sq_ref_fire", sq_ref_fire);
@@ -315,6 +320,9 @@ Expected<std::unique_ptr<ExecutionEngine>> Run::compile() {
   ExecutionEngineOptions engineOptions;
   engineOptions.transformer = optimize;
   engineOptions.jitCodeGenOptLevel = CodeGenOptLevel::Less;
+  // They leave a file in the home folder at every run.
+  engineOptions.enableGDBNotificationListener = false;
+  engineOptions.enablePerfNotificationListener = false;
   Expected<std::unique_ptr<ExecutionEngine>> engine =
       ExecutionEngine::create(*program.module, engineOptions);
   if (!engine)

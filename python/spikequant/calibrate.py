@@ -102,6 +102,10 @@ def _split_batch(arrays: dict[str, np.ndarray], path) -> list[dict[str, np.ndarr
     sizes = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
     if len(sizes) != 1 or 0 in sizes:
         raise SpikeQuantError(f"{path}: the arrays need one leading batch axis of equal length")
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            place = np.argwhere(np.isnan(array))[0].tolist()
+            raise SpikeQuantError(f"{path}: '{name}' is NaN at {place}: leave such inputs out")
     return [{name: array[i] for name, array in arrays.items()} for i in range(sizes.pop())]
 
 

@@ -4,15 +4,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Reference/Runner.h"
+#include "spikequant/Tool/ToolMain.h"
 
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/DialectRegistry.h"
-#include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/SourceMgr.h"
 
 using namespace llvm;
 using namespace mlir::spikequant;
@@ -59,6 +55,14 @@ cl::opt<std::string>
            cl::desc("Do not run: recompute the integers of every site from "
                     "recorded inputs and compare"),
            cl::cat(category));
+enum class Integration { Multiply, Planes };
+cl::opt<Integration>
+    integration("integrate", cl::cat(category), cl::init(Integration::Multiply),
+                cl::desc("How membranes come about; the integers are the same"),
+                cl::values(clEnumValN(Integration::Multiply, "multiply",
+                                      "counts times weights"),
+                           clEnumValN(Integration::Planes, "planes",
+                                      "additions over binary spike planes")));
 
 Error run(ReferenceProgram &loaded) {
   NpzArrays arguments;
@@ -73,6 +77,7 @@ Error run(ReferenceProgram &loaded) {
   options.rowLimit = rows;
   options.onlySites = sites;
   options.batch = batch;
+  options.spikePlanes = integration == Integration::Planes;
   Expected<RunResult> result = runProgram(loaded, arguments, options);
   if (!result)
     return result.takeError();
@@ -92,7 +97,8 @@ Error compareWithTaps(ReferenceProgram &loaded) {
   Expected<NpzArrays> taps = readNpz(replay);
   if (!taps)
     return taps.takeError();
-  Expected<int64_t> differences = replayTaps(loaded, *taps, outs());
+  Expected<int64_t> differences =
+      replayTaps(loaded, *taps, outs(), integration == Integration::Planes);
   if (!differences)
     return differences.takeError();
   if (*differences > 0)
@@ -120,16 +126,5 @@ int main(int argc, char **argv) {
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(
       argc, argv, "Runs a quantised program by its definitions, slowly\n");
-  mlir::DialectRegistry registry;
-  registerSpikeQuantDialects(registry);
-  mlir::registerAllToLLVMIRTranslations(registry);
-  mlir::MLIRContext context(registry);
-  context.printOpOnDiagnostic(false);
-  SourceMgr sources;
-  mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
-  if (Error failure = runTool(context)) {
-    errs() << "sq-run: error: " << toString(std::move(failure)) << "\n";
-    return 1;
-  }
-  return 0;
+  return runToolMain("sq-run", runTool);
 }

@@ -86,7 +86,7 @@ FailureOr<Selection> mlir::spikequant::readSelection(func::FuncOp function,
     return function.emitError()
            << "--output-bits must be 2 to 8, --output-step not below 0";
   Expected<sq::PackedFile> packed =
-      sq::PackedFile::open(weightsPath, /*verifyChecksum=*/false);
+      sq::PackedFile::open(weightsPath, /*verifyChecksum=*/true);
   if (!packed)
     return function.emitError() << toString(packed.takeError());
   auto weights = std::make_unique<sq::PackedFile>(std::move(*packed));

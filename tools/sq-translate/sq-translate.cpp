@@ -10,6 +10,7 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Target/Target.h"
+#include "spikequant/Tool/ToolMain.h"
 
 #include "mlir/Tools/mlir-translate/MlirTranslateMain.h"
 #include "mlir/Tools/mlir-translate/Translation.h"
@@ -149,6 +150,7 @@ static LogicalResult translate(const sq::NeuromorphicTarget &target,
 }
 
 int main(int argc, char **argv) {
+  handleFatalErrors("sq-translate");
   std::vector<std::unique_ptr<TranslateFromMLIRRegistration>> registrations;
   for (const auto &target : sq::allTargets()) {
     auto run = [&target](ModuleOp module, raw_ostream &os) {

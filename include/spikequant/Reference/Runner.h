@@ -53,6 +53,7 @@ struct RunOptions {
   /// Inputs have one leading batch axis: one call per item, each with its own
   /// state; the results are those of the last one, the taps those of all.
   bool batch = false;
+  bool spikePlanes = false; ///< Integrate by additions over binary spikes.
 };
 
 struct RunResult {
@@ -73,11 +74,12 @@ llvm::Error keepSites(func::FuncOp graph, llvm::ArrayRef<std::string> sites);
 
 /// Recomputes counts and membranes of every site from the recorded inputs
 /// (spikequant-insert-taps) and compares integers. Prints the first difference
-/// of each array and a summary to `os`. \returns the number of arrays that
-/// differ.
+/// of each array and a summary to `os`. \param spikePlanes see RunOptions.
+/// \returns the number of arrays that differ.
 llvm::Expected<int64_t> replayTaps(ReferenceProgram &program,
                                    const ::spikequant::NpzArrays &taps,
-                                   llvm::raw_ostream &os);
+                                   llvm::raw_ostream &os,
+                                   bool spikePlanes = false);
 
 } // namespace mlir::spikequant
 
