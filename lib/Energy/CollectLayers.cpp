@@ -160,6 +160,10 @@ private:
     if (!before)
       return fire.emitOpError()
              << "CNT-C2: its membrane must come from spikequant.integrate";
+    if (fire.getThresholds())
+      return fire.emitOpError()
+             << "CNT-C2: counts through packed thresholds are not collected; "
+                "compile with --no-fold";
     layer.input = before.getWeights().str();
     auto lo = static_cast<int32_t>(fire.getLo());
     auto hi = static_cast<int32_t>(fire.getHi());
@@ -229,7 +233,11 @@ private:
              << "' are not known: neither the recording nor the calibration "
                 "has the site with "
              << layer.inputs << " channels";
-    if (encode.getRowScale() || encode.getGains() || encode.getCentres())
+    // What folding moves into an encode was part of the values that calibration
+    // saw.
+    bool scaled =
+        encode.getRowScale() || encode.getGains() || encode.getCentres();
+    if (scaled && !encode->hasAttr("spikequant.folded"))
       return encode.emitOpError()
              << "CNT-C5: counts of '" << layer.input
              << "' depend on row_scale, gains or centres, which the "

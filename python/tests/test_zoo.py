@@ -93,7 +93,9 @@ def test_quantised(name, decibel, tmp_path):
     stacked = {f"arg{i}": np.stack([b[i] for b in batches]) for i in range(len(graph.inputs))}
     np.savez(tmp_path / "batch.npz", **stacked)
     calibrate_inputs(source, weights, tmp_path / "batch.npz", tmp_path / "calib")
-    options = CompileOptions(calibration=tmp_path / "calib", weights=weights, bits=4.5)
+    # Folding may move a count by one; fake quantisation knows the unfolded program.
+    fold = name not in PLAIN
+    options = CompileOptions(calibration=tmp_path / "calib", weights=weights, bits=4.5, fold=fold)
     report = compile_model(source, tmp_path / "out", options)
     assert report["sites"] > 0
     results = run_program(tmp_path / "out", graph.arrays())

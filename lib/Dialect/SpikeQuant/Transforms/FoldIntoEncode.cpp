@@ -178,6 +178,7 @@ FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
       b, loc, op.getType(), base, rowScale, op.getStepAttr(), op.getSiteAttr(),
       op.getBitsAttr(), gains, centres, op.getToleranceAttr(),
       op.getOverflowAttr(), op.getCodeAttr());
+  folded->setAttr(kFoldedAttr, b.getUnitAttr());
   remarkFolded(op, form, context);
   b.replaceOp(op, folded);
   return true;

@@ -13,6 +13,10 @@
 
 namespace mlir::spikequant {
 
+/// On an encode: its row scale, gains and centres were operations before; its
+/// calibration saw the values after them.
+inline constexpr llvm::StringLiteral kFoldedAttr = "spikequant.folded";
+
 /// What folding into one encode works with.
 struct FoldContext {
   ModuleOp module;

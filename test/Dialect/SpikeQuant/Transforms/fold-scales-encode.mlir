@@ -13,7 +13,7 @@
 
 // CHECK-LABEL: func.func @unfused
 // CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<2x4xf32>, %[[R:[a-z0-9]+]]: tensor<2xf32>
-// CHECK-NEXT: %[[N:.*]] = spikequant.encode %[[X]] row_scale(%[[R]] : tensor<2xf32>) {gains = @w, site = "q.in", step = 5.000000e-01 : f32} : tensor<2x4xf32> -> tensor<2x4xi16>
+// CHECK-NEXT: %[[N:.*]] = spikequant.encode %[[X]] row_scale(%[[R]] : tensor<2xf32>) {gains = @w, site = "q.in", spikequant.folded, step = 5.000000e-01 : f32} : tensor<2x4xf32> -> tensor<2x4xi16>
 // CHECK-NEXT: return %[[N]]
 // REMARK: [Passed] encode-folded {{.*}} Function=unfused | Remark="site 'q.in': row factor, channel gains moved into the threshold; a count may differ by one where v is nearer to an integer than 10 ulp of its largest term"
 spikequant.weights @w : tensor<4xf32> format(#spikequant.real) value(dense<[2.0, -0.5, 1.0, 3.0]> : tensor<4xf32>)
@@ -46,7 +46,7 @@ func.func @unfused(%x: tensor<2x4xf32>, %r: tensor<2xf32>) -> tensor<2x4xi16> {
 // CHECK: %[[Q:.*]] = arith.divf %{{.*}}, %{{.*}} : f32
 // CHECK: %[[FLAT:.*]] = tensor.collapse_shape %[[ROWS]] {{\[}}[0, 1]] : tensor<1x2xf32> into tensor<2xf32>
 // CHECK: %[[XF:.*]] = tensor.collapse_shape %[[X]] {{\[}}[0, 1], [2]] : tensor<1x2x4xf32> into tensor<2x4xf32>
-// CHECK: spikequant.encode %[[XF]] row_scale(%[[FLAT]] : tensor<2xf32>) {centres = @q.in.centres, gains = @a, site = "q.in", step = 2.500000e-01 : f32}
+// CHECK: spikequant.encode %[[XF]] row_scale(%[[FLAT]] : tensor<2xf32>) {centres = @q.in.centres, gains = @a, site = "q.in", spikequant.folded, step = 2.500000e-01 : f32}
 // REMARK: Function=layer_norm | Remark="site 'q.in': row factor, channel gains, channel centres moved into the threshold
 spikequant.weights @a : tensor<4xf32> format(#spikequant.real) value(dense<[2.0, -0.5, 1.0, 4.0]> : tensor<4xf32>)
 spikequant.weights @b : tensor<4xf32> format(#spikequant.real) value(dense<[2.0, 2.0, 0.0, -2.0]> : tensor<4xf32>)
