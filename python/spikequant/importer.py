@@ -22,11 +22,14 @@ from .function_attributes import (
     set_attributes,
     strip_foreign_attributes,
 )
+from .jax_export import unwrap
 from .linalg_scalars import inline_scalars
 from .outputs import replacing_file
 from .stablehlo_contractions import rewrite_narrow_contractions
 from .stablehlo_control import rewrite_control_flow
 from .stablehlo_empty import rewrite_empty
+from .stablehlo_reductions import rewrite_reductions_over_nothing
+from .stablehlo_resources import rewrite_unsigned_resources
 from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 from .stablehlo_scatter import rewrite_scatter
 from .stablehlo_shapes import Shapes, specialise
@@ -39,6 +42,8 @@ _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
 _CLEAN = "builtin.module(canonicalize,cse)"
 # What the legalisation leaves alone or does badly, in this order.
 _REWRITES = (
+    rewrite_unsigned_resources,
+    rewrite_reductions_over_nothing,
     rewrite_empty,
     rewrite_narrow_contractions,
     rewrite_control_flow,
@@ -126,7 +131,7 @@ def import_text(
     """As `import_graph`, on the file's contents; `source` is what messages call it."""
     context = make_context()
     with context, ir.Location.unknown(context):
-        module = parse(data, source, context)
+        module = parse(unwrap(data, source), source, context)
         function = _entry(module, source)
         attributes = merge(donated_arguments(function), argument_attributes or [])
         if number_arguments:
