@@ -83,7 +83,8 @@ def named_arguments(
         spec = specs[name]
         if key in arrays:
             # State is changed in place: not the caller's array.
-            named[name] = _as_bits(np.array(arrays[key], order="C"), spec.dtype)
+            array = _as_bits(np.array(arrays[key], order="C"), spec.dtype)
+            named[name] = _as_integers(array, spec.dtype)
         elif spec.state_result >= 0:
             named[name] = spec.empty()
         else:
@@ -100,6 +101,14 @@ def _as_bits(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if array.dtype.itemsize == dtype.itemsize and (is_unsigned or is_bfloat):
         return array.view(dtype)
     return array
+
+
+def _as_integers(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Whole numbers and flags in another width, if all fit: NumPy makes int64, JAX int32."""
+    if array.dtype == dtype or array.dtype.kind not in "biu" or dtype.kind not in "bi":
+        return array
+    converted = array.astype(dtype)
+    return converted if np.array_equal(converted, array) else array
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:

@@ -36,6 +36,7 @@ from .stablehlo_shapes import Shapes, specialise
 from .stablehlo_sort import rewrite_sort
 from .stablehlo_unsigned import rewrite_signature
 from .stablehlo_wrappers import rewrite_composites, rewrite_wrappers
+from .weight_keys import WeightFile
 
 _PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
@@ -84,6 +85,7 @@ def import_graph(
     result_attributes: Sequence[Attributes] | None = None,
     number_arguments: bool = False,
     shapes: Shapes | None = None,
+    weights: str | Path | None = None,
 ) -> Path:
     """Reads the StableHLO file `src`, writes linalg text (with locations) to `out`.
 
@@ -91,7 +93,8 @@ def import_graph(
     holds one mapping per argument (trailing ones may be left out), `result_attributes` one per
     result; a string becomes a string attribute, an int an i64 one. JAX's donated arguments are
     state. `number_arguments` names the arguments that are no weights arg0, arg1, ..
-    `shapes` are those of arguments of unknown size, by number.
+    `shapes` are those of arguments of unknown size, by number. Keys argN of the safetensors file
+    `weights` make arguments weights.
     Raises SpikeQuantError; then `out` is not touched.
     """
     src, out = Path(src), Path(out)
@@ -100,7 +103,14 @@ def import_graph(
     except OSError as error:
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
     text = import_text(
-        data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
+        data,
+        str(src),
+        name,
+        argument_attributes,
+        result_attributes,
+        number_arguments,
+        shapes,
+        weights,
     )
     with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -127,17 +137,21 @@ def import_text(
     result_attributes: Sequence[Attributes] | None = None,
     number_arguments: bool = False,
     shapes: Shapes | None = None,
+    weights: str | Path | None = None,
 ) -> str:
     """As `import_graph`, on the file's contents; `source` is what messages call it."""
+    weight_file = WeightFile(weights) if weights is not None else None
     context = make_context()
     with context, ir.Location.unknown(context):
         module = parse(unwrap(data, source), source, context)
         function = _entry(module, source)
         attributes = merge(donated_arguments(function), argument_attributes or [])
-        if number_arguments:
-            arguments = function.regions[0].blocks[0].arguments
-            attributes = name_by_number(attributes, len(arguments))
         specialise(module, function, shapes or {}, source)
+        types = [argument.type for argument in function.regions[0].blocks[0].arguments]
+        if weight_file:
+            attributes = merge(attributes, weight_file.argument_attributes(types, source))
+        if number_arguments:
+            attributes = name_by_number(attributes, len(types))
         rewrite_composites(module)
         _inline(module, function, source)
         rewrite_wrappers(module)
@@ -224,8 +238,10 @@ def _entry(module: ir.Module, source: str) -> ir.Operation:
     named_main = [op for op in public if _text(op.attributes["sym_name"]) == "main"]
     entries = named_main or public
     if len(entries) != 1:
+        names = ", ".join(_text(op.attributes["sym_name"]) for op in public)
         raise SpikeQuantError(
-            f"{source}: has {len(public)} public functions and none is called 'main'"
+            f"{source}: has {len(public)} public functions ({names}) and none is called 'main': "
+            "name the one to compile so, or make the others private"
         )
     for operation in public:
         if operation != entries[0]:
