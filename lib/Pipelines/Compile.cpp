@@ -217,12 +217,30 @@ std::string Compiler::getMethod() const {
   llvm_unreachable("all modes are listed");
 }
 
-/// The program that sq-run and the compiled code must agree on.
-Error Compiler::writeProgram(const OutputFolder &folder) {
+/// Prints the program with literal weights as entries of the packed file: the
+/// text of a model with all its weights in it takes gigabytes.
+static std::string printWithoutLiterals(ModuleOp module) {
+  SmallVector<std::pair<WeightsOp, ElementsAttr>> literals;
+  for (auto op : module.getOps<WeightsOp>())
+    if (std::optional<ElementsAttr> value = op.getValue())
+      literals.emplace_back(op, *value);
+  for (auto [op, value] : literals) {
+    op.removeValueAttr();
+    op.setSourceAttr(op.getSymNameAttr());
+  }
   std::string text;
   raw_string_ostream out(text);
   module->print(out);
-  return folder.write("quantized.mlir", text);
+  for (auto [op, value] : literals) {
+    op.removeSourceAttr();
+    op.setValueAttr(value);
+  }
+  return text;
+}
+
+/// The program that sq-run and the compiled code must agree on.
+Error Compiler::writeProgram(const OutputFolder &folder) {
+  return folder.write("quantized.mlir", printWithoutLiterals(*module));
 }
 
 Error Compiler::lower(const OutputFolder &folder) {

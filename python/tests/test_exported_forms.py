@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from graph_runs import run_program
 from jax import export
+from test_equality import sq_run
 
 from spikequant import SpikeQuantError, cli
+from spikequant.calibrate import calibrate_inputs
 from spikequant.compiler import FLOAT, CompileOptions, compile_model
 from spikequant.importer import import_text
 
@@ -106,3 +108,27 @@ def test_error_damaged_export():
     for broken in (data[:-200], data[:300], b"x" + data):
         with pytest.raises(SpikeQuantError, match="not a StableHLO module|cannot be"):
             import_text(broken, "g")
+
+
+def test_large_constants_are_written_once(tmp_path):
+    """The program beside the packed weights refers to them; the reference reads it so."""
+    random = np.random.default_rng(0)
+    table = random.standard_normal((300, 64), np.float32)
+    weight = random.standard_normal((64, 300), np.float32) / 8
+
+    tokens = random.integers(0, 300, (5, 7)).astype(np.int32)
+    text = jax.jit(lambda t: jax.numpy.asarray(table)[t] @ weight).lower(tokens).as_text()
+    (tmp_path / "g.mlir").write_text(text)
+    np.savez(tmp_path / "batch.npz", arg0=random.integers(0, 300, (4, 5, 7)).astype(np.int32))
+    calibrate_inputs(tmp_path / "g.mlir", None, tmp_path / "batch.npz", tmp_path / "calib")
+    options = CompileOptions(calibration=tmp_path / "calib", bits=6)
+    compile_model(tmp_path / "g.mlir", tmp_path / "out", options)
+    assert (tmp_path / "out" / "quantized.mlir").stat().st_size < 20_000
+    (result,) = run_program(tmp_path / "out", [tokens])
+    expected = table[tokens] @ weight
+    assert 0 < np.abs(result - expected).max() < 0.2 * np.abs(expected).max()
+    np.savez(tmp_path / "in.npz", arg0=tokens)
+    files = ["--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "reference.npz"]
+    sq_run(tmp_path / "out", "--function", "main", *files)
+    with np.load(tmp_path / "reference.npz") as reference:
+        assert reference["out0"].tobytes() == result.tobytes()
