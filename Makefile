@@ -7,7 +7,7 @@ VENV := .venv
 BUILD := build
 PYTHON_SOURCES := python/pyproject.toml python/requirements.txt
 
-.PHONY: demo test test-all bench build setup lint format docs clean
+.PHONY: demo test test-all hub bench build setup lint format docs clean
 
 demo: build
 	$(VENV)/bin/python tools/dev/demo.py
@@ -15,10 +15,16 @@ demo: build
 test: build
 	$(VENV)/bin/python tools/dev/run_tests.py
 
-# Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs.
+# Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs. Hugging Face
+# models are skipped unless `make hub` was run.
 test-all: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/python tools/dev/run_tests.py --slow
+
+# PyTorch, torch-mlir and transformers (5 GB) in .venv-hub, for the tests that export with them.
+hub:
+	test -x .venv-hub/bin/pip || /usr/bin/python3 -m venv .venv-hub
+	.venv-hub/bin/pip install -q --no-deps -r python/requirements-hub.txt
 
 # SpikeQuant against llama.cpp on this machine; `make demo` first.
 bench: build
