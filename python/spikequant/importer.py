@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jaxlib.mlir import ir, passmanager
 from jaxlib.mlir._mlir_libs import _jax_mlir_ext
-from jaxlib.mlir.dialects import chlo, stablehlo
+from jaxlib.mlir.dialects import chlo, sdy, stablehlo
 
 from . import bundle
 from .errors import SpikeQuantError
@@ -33,6 +33,7 @@ from .stablehlo_resources import rewrite_unsigned_resources
 from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
 from .stablehlo_scatter import rewrite_scatter
 from .stablehlo_shapes import Shapes, specialise
+from .stablehlo_sharding import remove_shardings
 from .stablehlo_sort import rewrite_sort
 from .stablehlo_unsigned import rewrite_signature
 from .stablehlo_wrappers import rewrite_composites, rewrite_wrappers
@@ -154,6 +155,7 @@ def import_text(
             attributes = name_by_number(attributes, len(types))
         rewrite_composites(module)
         _inline(module, function, source)
+        remove_shardings(module)
         rewrite_wrappers(module)
         _run(_PREPARE, module, source)
         rewrite_signature(function)
@@ -182,6 +184,7 @@ def make_context() -> ir.Context:
     context.load_all_available_dialects()
     stablehlo.register_dialect(context)
     chlo.register_dialect(context)
+    sdy.register_dialect(context)
     stablehlo.register_stablehlo_passes()
     context.allow_unregistered_dialects = True
     return context
@@ -238,7 +241,7 @@ def _entry(module: ir.Module, source: str) -> ir.Operation:
     named_main = [op for op in public if _text(op.attributes["sym_name"]) == "main"]
     entries = named_main or public
     if len(entries) != 1:
-        names = ", ".join(_text(op.attributes["sym_name"]) for op in public)
+        names = ", ".join(_text(op.attributes["sym_name"]) for op in public) or "it is empty"
         raise SpikeQuantError(
             f"{source}: has {len(public)} public functions ({names}) and none is called 'main': "
             "name the one to compile so, or make the others private"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from graph_runs import run_program
 from jax import export
+from jax.experimental.xla_metadata import set_xla_metadata
 from test_equality import sq_run
 
 from spikequant import SpikeQuantError, cli
@@ -132,3 +133,40 @@ def test_large_constants_are_written_once(tmp_path):
     sq_run(tmp_path / "out", "--function", "main", *files)
     with np.load(tmp_path / "reference.npz") as reference:
         assert reference["out0"].tobytes() == result.tobytes()
+
+
+def _sharded():
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("d"))
+
+    def function(x, w):
+        with set_xla_metadata(note="kept from linalg"):
+            y = x @ w
+        return jax.lax.with_sharding_constraint(y, sharding)
+
+    return jax.jit(function, in_shardings=(sharding, None), out_shardings=sharding)
+
+
+@pytest.mark.parametrize("form", ["text", "export"])
+def test_shardings_are_left_out(tmp_path, form):
+    x, w = (np.arange(12, dtype=np.float32).reshape(shape) for shape in ((3, 4), (4, 3)))
+    jitted = _sharded()
+    text = jitted.lower(x, w).as_text()
+    assert all(word in text for word in ("sdy.mesh", "sdy.sharding_constraint", "sdy.sharding ="))
+    data = text.encode() if form == "text" else bytes(export.export(jitted)(x, w).serialize())
+    (result,) = _run(data, [x, w], tmp_path)
+    np.testing.assert_array_equal(result, x @ w)
+
+
+def test_error_of_several_devices():
+    text = """
+sdy.mesh @mesh = <["d"=2]>
+func.func @main(%a: tensor<4xf32>) -> tensor<4xf32> {
+  %0 = sdy.manual_computation(%a) in_shardings=[<@mesh, [{"d"}]>] out_shardings=[<@mesh, [{"d"}]>]
+      manual_axes={"d"} (%b: tensor<2xf32>) {
+    sdy.return %b : tensor<2xf32>
+  } : (tensor<4xf32>) -> tensor<4xf32>
+  return %0 : tensor<4xf32>
+}"""
+    with pytest.raises(SpikeQuantError, match="sdy.manual_computation: t:4:8"):
+        import_text(text.encode(), "t")
