@@ -75,6 +75,36 @@ void sq_ref_decode(const int64_t *acc, int64_t rows, int64_t n, float stepIn,
     y[i] = decodeValue(acc[i], stepIn, scales[i % n]);
 }
 
+void sq_ref_integrate_stack(const int16_t *counts, int64_t rows, int64_t k,
+                            const void *packedFile, int64_t codesOffset,
+                            int64_t multipliersOffset, int64_t offsetsOffset,
+                            int32_t container, int64_t group, int64_t n,
+                            int64_t matrices, const int32_t *numbers,
+                            int64_t count, int64_t *acc) {
+  PackedLayout layout{n, k, group, container};
+  int64_t slice = count ? rows / count : 0;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t matrix = std::clamp<int64_t>(numbers[i], 0, matrices - 1);
+    sq_ref_integrate(counts + i * slice * k, slice, k, packedFile,
+                     codesOffset + matrix * layout.codesBytes(),
+                     multipliersOffset + matrix * layout.multipliersBytes(),
+                     offsetsOffset + matrix * layout.offsetsBytes(), container,
+                     group, n, acc + i * slice * n);
+  }
+}
+
+void sq_ref_decode_stack(const int64_t *acc, int64_t rows, int64_t n,
+                         float stepIn, const float *scales, int64_t matrices,
+                         const int32_t *numbers, int64_t count, float *y) {
+  int64_t slice = count ? rows / count : 0;
+  int64_t padded = PackedLayout{n, 1, 1, 4}.nPadded();
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t matrix = std::clamp<int64_t>(numbers[i], 0, matrices - 1);
+    sq_ref_decode(acc + i * slice * n, slice, n, stepIn,
+                  scales + matrix * padded, y + i * slice * n);
+  }
+}
+
 void sq_ref_fire(const int64_t *acc, int64_t rows, int64_t n,
                  const int32_t *multipliers, const int64_t *biases,
                  int32_t shift, int32_t lo, int32_t hi, int16_t *counts) {

@@ -155,6 +155,11 @@ Error Replay::replay(IntegrateOp op) {
   auto format = dyn_cast<CodesAttr>(weights.getFormat());
   if (!encode || !format || !done.insert(("acc " + name).str()).second)
     return Error::success();
+  // The numbers that choose matrices of a stack are not recorded.
+  if (op.getIndex()) {
+    ++missing;
+    return Error::success();
+  }
   int64_t n = weights.getArrayType().getShape()[0];
   int64_t k = weights.getArrayType().getShape()[1];
   auto counts = find(encode.getSite() + ".counts", "i2", k);

@@ -254,7 +254,9 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
   };
   add("sq_ref_encode", sq_ref_encode);
   add("sq_ref_integrate", sq_ref_integrate);
+  add("sq_ref_integrate_stack", sq_ref_integrate_stack);
   add("sq_ref_decode", sq_ref_decode);
+  add("sq_ref_decode_stack", sq_ref_decode_stack);
   add("sq_ref_fire", sq_ref_fire);
   add("sq_ref_lookup", sq_ref_lookup);
   add("sq_ref_observe", observe);

@@ -61,6 +61,10 @@ public:
     if (!encode)
       return integrate->emitOpError() << "SEL-C2: its counts must come "
                                          "directly from spikequant.encode";
+    if (integrate->getIndex())
+      return integrate->emitOpError()
+             << "SEL-C2: its matrix is chosen from a stack at run time; a tile "
+                "needs one matrix";
     result.inputLocation = encode.getLoc();
     if (std::optional<SpikeCode> code = encode.getCode())
       result.code = static_cast<sq::SpikeCode>(*code);
