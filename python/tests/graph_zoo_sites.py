@@ -153,6 +153,20 @@ def mixed_precision(p, x):
     return x + dense(y, "down", x.shape[-1]).astype(x.dtype)
 
 
+def patches(p, image):
+    """Patch embedding of a vision transformer, channels first as PyTorch; a grouped convolution."""
+    y = lax.conv_general_dilated(
+        image, p("patch", 48, 3, 4, 4, scale=0.15), (4, 4), "VALID",
+        dimension_numbers=("NCHW", "OIHW", "NCHW"),
+    )  # fmt: skip
+    grouped = p("grouped", 3, 3, 16, 48, scale=0.1)
+    y = lax.conv_general_dilated(
+        jnp.moveaxis(jax.nn.gelu(y), 1, -1), grouped, (1, 1), "SAME", feature_group_count=3,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )  # fmt: skip
+    return linear(p, y.reshape(y.shape[0], -1, y.shape[-1]), "head", 11)
+
+
 SITE_GRAPHS = {
     "flax_attention": ZooGraph(flax_attention, ((2, 7, 72),)),
     "stacked_layers": ZooGraph(stacked_layers, ((5, 40),)),
@@ -165,6 +179,7 @@ SITE_GRAPHS = {
     "channels_first": ZooGraph(channels_first, ((2, 24, 5),)),
     "constants": ZooGraph(constants, ((5, 24),)),
     "constants_bf16": ZooGraph(constants, ((5, 24),), dtype="bfloat16", tolerance=2e-2),
+    "patches": ZooGraph(patches, ((2, 3, 12, 8),)),
     "mixed_precision": ZooGraph(mixed_precision, ((5, 40),), tolerance=2e-2),
     "broadcast_weight": ZooGraph(broadcast_weight, ((3, 5, 40),)),
 }

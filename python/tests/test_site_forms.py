@@ -64,6 +64,7 @@ FOUND = {
     "split_projection": (6, 2, []),
     "channels_first": (3, 0, []),
     "constants": (2, 0, ["its weight is a constant of only 9 elements"]),
+    "patches": (3, 0, []),
     "mixed_precision": (2, 0, []),
     "broadcast_weight": (2, 0, []),
 }

@@ -56,6 +56,7 @@ QUANTISED = {
     "channels_first": 5,
     "constants": 5,
     "constants_bf16": 5,
+    "patches": 8,
     "mixed_precision": 10,
     "broadcast_weight": 5,
 }
@@ -68,7 +69,7 @@ SLOW = {
     "cross_attention": 6,
     "mixer": 14,
     "selective_scan": 0,
-    "conv_stem": 18,
+    "conv_stem": 6,
     "parallel_scan": 24,
     "experts_dense": 10,
 }

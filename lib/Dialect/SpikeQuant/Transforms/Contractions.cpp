@@ -6,6 +6,7 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/LinalgInterfaces.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -22,12 +23,13 @@ static Contraction leave(const Twine &reason) {
   return contraction;
 }
 
-/// Position of each loop among the results of a projected permutation, or -1.
+/// The first result of the map that each loop appears in, or -1.
 static SmallVector<int64_t> getPositions(AffineMap map) {
   SmallVector<int64_t> positions(map.getNumDims(), -1);
   for (auto [position, result] : llvm::enumerate(map.getResults()))
-    positions[cast<AffineDimExpr>(result).getPosition()] =
-        static_cast<int64_t>(position);
+    for (unsigned loop = 0; loop < map.getNumDims(); ++loop)
+      if (positions[loop] < 0 && result.isFunctionOfDim(loop))
+        positions[loop] = static_cast<int64_t>(position);
   return positions;
 }
 
@@ -38,7 +40,7 @@ class SiteMatcher {
 public:
   SiteMatcher(linalg::LinalgOp op, OpOperand *activation, OpOperand *weight,
               const WeightOperand &operand)
-      : op(op), activation(activation->get()), operand(operand),
+      : op(op), activation(activation), operand(operand),
         inActivation(getPositions(op.getMatchingIndexingMap(activation))),
         inWeight(getPositions(op.getMatchingIndexingMap(weight))),
         inResult(
@@ -54,7 +56,7 @@ private:
   WeightView getCodes();
 
   linalg::LinalgOp op;
-  Value activation;
+  OpOperand *activation;
   const WeightOperand &operand;
   SmallVector<int64_t> inActivation, inWeight, inResult;
   LoopOrder loops;
@@ -111,15 +113,19 @@ std::string SiteMatcher::sortLoops() {
 
 RowForm SiteMatcher::getRows() {
   RowForm form;
-  form.value = activation;
+  form.value = activation->get();
   form.slices = loops.slices.size();
   form.channels = loops.channels.size();
   SmallVector<int64_t> sizes = op.getStaticLoopRanges();
+  SmallVector<AffineExpr> places(op.getNumLoops(),
+                                 getAffineConstantExpr(0, op.getContext()));
   for (unsigned loop :
        llvm::concat<const unsigned>(loops.slices, loops.rows, loops.channels)) {
-    form.order.push_back(inActivation[loop]);
+    places[loop] = getAffineDimExpr(form.sizes.size(), op.getContext());
     form.sizes.push_back(sizes[loop]);
   }
+  form.reads = op.getMatchingIndexingMap(activation)
+                   .replaceDimsAndSymbols(places, {}, form.sizes.size(), 0);
   return form;
 }
 
@@ -182,16 +188,43 @@ static Contraction classifyWithWeights(linalg::LinalgOp op, unsigned index,
   return SiteMatcher(op, activation, weight, operand).match();
 }
 
-/// A convolution with weights, or nothing.
+/// Whether the body adds the product of the inputs to the result.
+static bool addsProducts(linalg::LinalgOp op) {
+  Block *body = op.getBlock();
+  auto sum =
+      body->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
+  if (!sum || op.getNumDpsInputs() != 2 || op.getNumDpsInits() != 1)
+    return false;
+  bool isFirst = sum.getLhs() == body->getArgument(2);
+  auto product =
+      (isFirst ? sum.getRhs() : sum.getLhs()).getDefiningOp<arith::MulFOp>();
+  if (!product || (!isFirst && sum.getRhs() != body->getArgument(2)))
+    return false;
+  Value first = body->getArgument(0), second = body->getArgument(1);
+  return (product.getLhs() == first && product.getRhs() == second) ||
+         (product.getLhs() == second && product.getRhs() == first);
+}
+
+/// A convolution with weights, or nothing. It contracts the windows of its
+/// activation, which its map spells out.
 static std::optional<Contraction> classifyConvolution(linalg::LinalgOp op) {
   if (op.getNumDpsInputs() != 2 || !linalg::isaConvolutionOpInterface(op))
     return std::nullopt;
-  for (OpOperand *input : op.getDpsInputOperands()) {
-    TracedWeight traced = traceWeight(input->get());
-    if (traced.operand || !traced.reason.empty())
-      return leave("it is a convolution");
-  }
-  return std::nullopt;
+  OpOperand *weight = op.getDpsInputOperand(1);
+  TracedWeight traced = traceWeight(weight->get());
+  if (!traced.operand && traced.reason.empty())
+    return std::nullopt;
+  Contraction result = leave("it does more than adding products");
+  if (!traced.operand)
+    result = leave(traced.reason);
+  else if (addsProducts(op) &&
+           op.getMatchingIndexingMap(weight).isProjectedPermutation() &&
+           op.getMatchingIndexingMap(op.getDpsInitOperand(0))
+               .isProjectedPermutation())
+    result = classifyWithWeights(op, 1, *traced.operand);
+  if (result.kind == Contraction::Kind::Left)
+    result.reason = "it is a convolution; " + result.reason;
+  return result;
 }
 
 std::optional<Contraction>

@@ -39,17 +39,10 @@ static Value collapse(OpBuilder &builder, Location loc, Value value,
 /// A copy of `form.value` with its dimensions in order.
 static Value permuteRows(OpBuilder &builder, Location loc,
                          const RowForm &form) {
-  auto rank = static_cast<int64_t>(form.order.size());
-  bool isInOrder = typeOf(form.value).getRank() == rank &&
-                   llvm::equal(form.order, llvm::seq<int64_t>(0, rank));
-  if (isInOrder)
+  auto rank = static_cast<int64_t>(form.sizes.size());
+  if (form.reads.isIdentity())
     return form.value;
-  SmallVector<AffineExpr> reads(typeOf(form.value).getRank());
-  for (auto [loop, dimension] : llvm::enumerate(form.order))
-    if (dimension >= 0)
-      reads[dimension] = builder.getAffineDimExpr(loop);
-  AffineMap maps[] = {AffineMap::get(rank, 0, reads, builder.getContext()),
-                      builder.getMultiDimIdentityMap(rank)};
+  AffineMap maps[] = {form.reads, builder.getMultiDimIdentityMap(rank)};
   Value empty = tensor::EmptyOp::create(builder, loc, form.sizes,
                                         typeOf(form.value).getElementType());
   SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
@@ -65,7 +58,7 @@ Value mlir::spikequant::buildRows(OpBuilder &builder, Location loc,
                                   const RowForm &form) {
   Value value = permuteRows(builder, loc, form);
   auto rows =
-      static_cast<int64_t>(form.order.size()) - form.slices - form.channels;
+      static_cast<int64_t>(form.sizes.size()) - form.slices - form.channels;
   SmallVector<int64_t> counts;
   if (form.slices == 0)
     counts.assign(rows, 1);

@@ -102,7 +102,8 @@ bool reachesContraction(Value value) {
     if (!op || !op.hasPureTensorSemantics() ||
         (!isGather && !op.isDpsInput(&use)))
       return false;
-    if (!isGather && linalg::isaContractionOpInterface(op))
+    if (!isGather && (linalg::isaContractionOpInterface(op) ||
+                      linalg::isaConvolutionOpInterface(op)))
       return true;
     return op.getNumDpsInputs() <= 1 && op.getNumReductionLoops() == 0 &&
            op->getNumResults() == 1 && reachesContraction(op->getResult(0));

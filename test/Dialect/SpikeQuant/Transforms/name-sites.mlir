@@ -182,12 +182,14 @@ func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %y: tensor<2x16xf32
 
 // -----
 
-// CHECK-LABEL: func.func @convolution
-// REMARK: Function=convolution | Remark="contraction left: it is a convolution"
-func.func @convolution(%x: tensor<1x9x8xf32>, %y: tensor<1x7x16xf32>,
-                       %w: tensor<3x8x16xf32> {spikequant.weight = "kernel"}) -> tensor<1x7x16xf32> {
+// A depthwise convolution has no outputs beside its channels.
+
+// CHECK-LABEL: func.func @depthwise
+// REMARK: Function=depthwise | Remark="contraction left: it is a convolution; its weight has no dimension of outputs"
+func.func @depthwise(%x: tensor<1x9x8xf32>, %y: tensor<1x7x8xf32>,
+                     %w: tensor<3x8xf32> {spikequant.weight = "kernel"}) -> tensor<1x7x8xf32> {
   // CHECK-NOT: spikequant.site =
-  %0 = linalg.conv_1d_nwc_wcf ins(%x, %w : tensor<1x9x8xf32>, tensor<3x8x16xf32>)
-      outs(%y : tensor<1x7x16xf32>) -> tensor<1x7x16xf32>
-  return %0 : tensor<1x7x16xf32>
+  %0 = linalg.depthwise_conv_1d_nwc_wc ins(%x, %w : tensor<1x9x8xf32>, tensor<3x8xf32>)
+      outs(%y : tensor<1x7x8xf32>) -> tensor<1x7x8xf32>
+  return %0 : tensor<1x7x8xf32>
 }

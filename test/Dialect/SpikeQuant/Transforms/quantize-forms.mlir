@@ -274,3 +274,23 @@ func.func @two_numbers(%x: tensor<2x64xf32>, %y: tensor<2x16xf32>, %i: index, %j
       outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
   return %0 : tensor<2x16xf32>
 }
+
+// -----
+
+// A convolution with stride 2: its windows of 3 x 8 values are rows of 24
+// channels.
+
+// CHECK: #[[WINDOWS:.*]] = affine_map<(d0, d1, d2, d3) -> (d0, d1 * 2 + d2, d3)>
+// CHECK: spikequant.weights @kernel.codes : tensor<16x24xf32> {{.*}} source("kernel") view(<shape = [3, 8, 16], offset = 0, sizes = [16, 24], strides = [1, 16]>)
+// CHECK-LABEL: func.func @convolution
+// CHECK-SAME: %[[X:[a-z0-9]+]]: tensor<1x9x8xf32>
+// CHECK: %[[COPY:.*]] = linalg.generic {indexing_maps = [#[[WINDOWS]], {{.*}} ins(%[[X]] : tensor<1x9x8xf32>) outs(%{{.*}} : tensor<1x4x3x8xf32>)
+// CHECK: tensor.collapse_shape %[[COPY]] {{\[\[}}0], [1], [2, 3]] : tensor<1x4x3x8xf32> into tensor<1x4x24xf32>
+// CHECK: spikequant.integrate %{{.*}}, @kernel.codes : tensor<4x24xi16> -> tensor<4x16xi64>
+// REMARK: Function=convolution | Remark="site 'kernel': weight of 16 outputs and 24 channels, stored [K, N]"
+func.func @convolution(%x: tensor<1x9x8xf32>, %y: tensor<1x4x16xf32>,
+                       %w: tensor<3x8x16xf32> {spikequant.weight = "kernel"}) -> tensor<1x4x16xf32> {
+  %0 = linalg.conv_1d_nwc_wcf {strides = dense<2> : tensor<1xi64>, dilations = dense<1> : tensor<1xi64>}
+      ins(%x, %w : tensor<1x9x8xf32>, tensor<3x8x16xf32>) outs(%y : tensor<1x4x16xf32>) -> tensor<1x4x16xf32>
+  return %0 : tensor<1x4x16xf32>
+}

@@ -44,15 +44,17 @@ struct LoopOrder {
 /// there are P slices.
 struct RowForm {
   Value value;
-  /// For each dimension in order, slices, rows, channels: the dimension of
-  /// `value`, or -1 where it is repeated; and its size.
-  SmallVector<int64_t> order;
+  /// From slices, rows and channels, in order, to the element of `value`: a
+  /// permutation mostly; it repeats slices that `value` does not have, and
+  /// reads the windows of a convolution.
+  AffineMap reads;
+  /// Of slices, rows and channels.
   SmallVector<int64_t> sizes;
   unsigned slices = 0;
   unsigned channels = 0;
 
   bool operator==(const RowForm &other) const {
-    return value == other.value && order == other.order &&
+    return value == other.value && reads == other.reads &&
            slices == other.slices && channels == other.channels &&
            sizes == other.sizes;
   }
@@ -69,7 +71,8 @@ private:
   unsigned count = 0;
 };
 
-/// A contraction of an f32 activation with a weight, as an integrate sees it:
+/// A contraction (or convolution) of an f32 activation with a weight, as an
+/// integrate sees it:
 /// [.., K] with [N, K], or, per slice, with one of a stack [L, N, K].
 struct Site {
   linalg::LinalgOp op;
@@ -97,8 +100,8 @@ struct Contraction {
   std::string reason;
 };
 
-/// Nothing if `op` is no multiply-and-add contraction of two tensors and no
-/// convolution with weights.
+/// Nothing if `op` is no contraction of two tensors and no convolution with
+/// weights.
 std::optional<Contraction> classifyContraction(linalg::LinalgOp op);
 
 /// The operations of `function` that carry the name of a site, in program

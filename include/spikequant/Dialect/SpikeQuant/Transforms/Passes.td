@@ -42,7 +42,8 @@ def NameSites : Pass<"spikequant-name-sites", "::mlir::ModuleOp"> {
   let description = [{
     A *site* is a contraction of an f32 activation with a weight that
     `spikequant.load_weights` provides, in any named or generic form of linalg:
-    whatever the order and number of contracted dimensions, rows and outputs.
+    whatever the order and number of contracted dimensions, rows and outputs. A
+    convolution contracts the windows of its activation.
     The weight may be transposed, reshaped, sliced, repeated and converted between
     f32, f16 and bf16 on the way (a rounding is left to the codes). Of a weight with batch dimensions, and of one from which slices
     are chosen at run time (one number in a loop over layers, one per token for
