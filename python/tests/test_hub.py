@@ -28,19 +28,20 @@ PYTHON = Path(os.environ.get("SPIKEQUANT_HUB_PYTHON", ROOT / ".venv-hub" / "bin"
 needs_hub = pytest.mark.skipif(
     not PYTHON.exists(), reason=f"{PYTHON} is missing: 'make hub' installs PyTorch there"
 )
-# Signal to noise of the logits with weights of 4 bits and 4.5 bits per activation, in dB: about
-# half of what was measured. Random weights amplify what rounding changes.
+# Signal to noise of the logits with weights of 4 bits and 4.5 bits per activation (BITS), in dB:
+# about half of what was measured. Random weights amplify what rounding changes.
 DECIBEL = {
     "llama": 6,
-    "gemma2": 6,
+    "gemma2": 4,
     "gpt2": 6,
     "bloom": 8,
     "mixtral": 6,
     "mamba": 6,
     "bert": 6,
     "t5": 5,
-    "vit": 0,
+    "vit": 7,
 }
+BITS = {"vit": 8}  # a patch embedding of few, unlike channels
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,9 @@ def test_hugging_face(exported, name):
     expected = load_arrays(folder / "expected.npz")["out0"]
     assert relative_error(_run(folder, "float"), expected) <= 1e-4
     calibrate_inputs(source, weights, folder / "batch.npz", folder / "calib")
-    options = CompileOptions(calibration=folder / "calib", weights=weights, bits=4.5)
+    options = CompileOptions(
+        calibration=folder / "calib", weights=weights, bits=BITS.get(name, 4.5)
+    )
     report = compile_model(source, folder / "quantised", options)
     ratio = signal_to_noise(_run(folder, "quantised"), expected)
     print(f"{name}: {report['sites']} sites, {ratio:.1f} dB")
