@@ -39,7 +39,7 @@ DECIBEL = {
     "mamba": 6,
     "bert": 6,
     "t5": 5,
-    "vit": 7,
+    "vit": 0,
 }
 BITS = {"vit": 8}  # a patch embedding of few, unlike channels
 
