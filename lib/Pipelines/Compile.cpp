@@ -17,6 +17,7 @@
 #include "spikequant/Pipelines/Pipelines.h"
 #include "spikequant/Pipelines/Report.h"
 #include "spikequant/Pipelines/TargetCode.h"
+#include "spikequant/Support/OutputFile.h"
 
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -24,6 +25,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Target/TargetMachine.h"
 
 #include <chrono>
@@ -34,11 +36,28 @@ using namespace llvm;
 namespace mlir::spikequant {
 namespace {
 
-/// Largest resident memory of this process so far.
+/// Largest resident memory of this process so far, mapped files included.
+/// Not getrusage's: that begins with the memory of the process that started us.
 int64_t getPeakBytes() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t(usage.ru_maxrss) * 1024;
+  auto status = MemoryBuffer::getFileAsStream("/proc/self/status");
+  int64_t kilobytes = 0;
+  if (status) {
+    StringRef rest = (*status)->getBuffer().split("VmHWM:").second.ltrim();
+    rest.consumeInteger(10, kilobytes);
+  }
+  return kilobytes * 1024;
+}
+
+/// Processor time of all threads and of the linker so far.
+double getProcessorSeconds() {
+  double seconds = 0;
+  for (int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage usage;
+    getrusage(who, &usage);
+    for (timeval time : {usage.ru_utime, usage.ru_stime})
+      seconds += double(time.tv_sec) + 1e-6 * double(time.tv_usec);
+  }
+  return seconds;
 }
 
 /// Times stages and tells the user about them.
@@ -47,34 +66,41 @@ public:
   void begin(StringRef stage) {
     end();
     name = stage.str();
-    start = Clock::now();
+    start = getTimes();
     errs() << "sq-compile: " << name << "\n";
   }
   void end() {
     if (name.empty())
       return;
-    stages.emplace_back(
-        name, std::chrono::duration<double>(Clock::now() - start).count());
+    Times now = getTimes();
+    stages.push_back({name, {now.wall - start.wall, now.cpu - start.cpu}});
     name.clear();
   }
-  json::Object toJson() const {
+  /// Seconds by stage: of the clock, or of processors.
+  json::Object toJson(bool cpu) const {
     json::Object object;
-    for (const auto &[stage, elapsed] : stages)
-      object[stage] = elapsed;
+    for (const auto &[stage, times] : stages)
+      object[stage] = cpu ? times.cpu : times.wall;
     return object;
   }
   double total() const {
     double sum = 0;
     for (const auto &stage : stages)
-      sum += stage.second;
+      sum += stage.second.wall;
     return sum;
   }
 
 private:
-  using Clock = std::chrono::steady_clock;
+  struct Times {
+    double wall, cpu;
+  };
+  static Times getTimes() {
+    auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return {std::chrono::duration<double>(now).count(), getProcessorSeconds()};
+  }
   std::string name;
-  Clock::time_point start;
-  std::vector<std::pair<std::string, double>> stages;
+  Times start;
+  std::vector<std::pair<std::string, Times>> stages;
 };
 
 QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
@@ -219,7 +245,8 @@ std::string Compiler::getMethod() const {
 
 /// Prints the program with literal weights as entries of the packed file: the
 /// text of a model with all its weights in it takes gigabytes.
-static std::string printWithoutLiterals(ModuleOp module) {
+static std::string printWithoutLiterals(ModuleOp module,
+                                        const OpPrintingFlags &flags) {
   SmallVector<std::pair<WeightsOp, ElementsAttr>> literals;
   for (auto op : module.getOps<WeightsOp>())
     if (std::optional<ElementsAttr> value = op.getValue())
@@ -230,7 +257,7 @@ static std::string printWithoutLiterals(ModuleOp module) {
   }
   std::string text;
   raw_string_ostream out(text);
-  module->print(out);
+  module->print(out, flags);
   for (auto [op, value] : literals) {
     op.removeSourceAttr();
     op.setValueAttr(value);
@@ -240,7 +267,11 @@ static std::string printWithoutLiterals(ModuleOp module) {
 
 /// The program that sq-run and the compiled code must agree on.
 Error Compiler::writeProgram(const OutputFolder &folder) {
-  return folder.write("quantized.mlir", printWithoutLiterals(*module));
+  // What reads the program alone has to tell where in the graph it failed.
+  auto flags = OpPrintingFlags().enableDebugInfo(options.stage ==
+                                                 CompileStage::Program);
+  return folder.write("quantized.mlir",
+                      printWithoutLiterals(*module, flags));
 }
 
 Error Compiler::lower(const OutputFolder &folder) {
@@ -265,6 +296,8 @@ Error Compiler::lower(const OutputFolder &folder) {
   if (!packed)
     return packed.takeError();
   weights = *packed;
+  if (options.stage == CompileStage::Program)
+    return Error::success();
   if (Error failure = runPasses("bufferise", buildBufferizationPipeline))
     return failure;
   if (stopAt(CompileStage::Buffers))
@@ -324,7 +357,8 @@ std::string Compiler::createReport() {
                                 {"sites", int64_t(graph.sites.size())}});
   json::Object report = program;
   report["seconds"] = progress.total();
-  report["stages"] = progress.toJson();
+  report["stages"] = progress.toJson(/*cpu=*/false);
+  report["stages_cpu"] = progress.toJson(/*cpu=*/true);
   report["peak_bytes"] = getPeakBytes();
   report["rounding"] = weights.secondOrder ? "second-order" : "nearest";
   report["second_order_weights"] = weights.secondOrder;
@@ -357,8 +391,9 @@ Error Compiler::run() {
     return failure;
   if (stopped)
     return Error::success();
-  if (Error failure = generateCode(**folder))
-    return failure;
+  if (options.stage != CompileStage::Program)
+    if (Error failure = generateCode(**folder))
+      return failure;
   if (stopped)
     return Error::success();
   progress.end();
@@ -369,10 +404,8 @@ Error Compiler::run() {
     return failure;
   if (options.jsonReport.empty())
     return Error::success();
-  return writeToOutput(options.jsonReport, [&](raw_ostream &out) {
-    out << report;
-    return Error::success();
-  });
+  return ::spikequant::writeOutputFile(
+      options.jsonReport, [&](raw_ostream &out) { out << report; });
 }
 } // namespace
 

@@ -12,10 +12,12 @@
 #include "spikequant/Weights/PackedFileWriter.h"
 #include "spikequant/Weights/Rounding.h"
 #include "spikequant/Weights/Safetensors.h"
+#include "spikequant/Weights/SpecialValues.h"
 
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
 
+#include <cmath>
 #include <optional>
 
 using namespace llvm;
@@ -24,8 +26,19 @@ namespace sq = ::spikequant;
 namespace mlir::spikequant {
 namespace {
 
+/// Named as the user names it: the symbol may tell what it is packed as.
 Error weightError(WeightsOp op, const Twine &message) {
-  return createStringError("weight '" + op.getSymName() + "' " + message);
+  return createStringError(
+      "weight '" + op.getSource().value_or(op.getSymName()) + "' " + message);
+}
+
+std::string describeShape(ArrayRef<int64_t> shape) {
+  std::string text;
+  raw_string_ostream out(text);
+  out << "[";
+  llvm::interleaveComma(shape, out);
+  out << "]";
+  return text;
 }
 
 /// Name of an element type in the packed file, or empty.
@@ -138,10 +151,19 @@ private:
   }
 
   Error checkShape(WeightsOp op, ArrayRef<int64_t> shape) {
-    if (ArrayRef<int64_t>(WeightView::of(op).getSourceShape()) == shape)
+    auto expected = WeightView::of(op).getSourceShape();
+    if (ArrayRef<int64_t>(expected) == shape)
       return Error::success();
-    return weightError(op, "has another shape in '" + sourcePath +
-                               "' than in the graph");
+    return weightError(op, "has shape " + describeShape(shape) + " in '" +
+                               sourcePath + "' and " + describeShape(expected) +
+                               " in the graph");
+  }
+
+  Error specialValue(WeightsOp op, StringRef what, size_t position,
+                     ArrayRef<int64_t> stored) {
+    return weightError(op, "is " + what + " at " +
+                               sq::describeIndex(position, stored) + " in '" +
+                               sourcePath + "'; export the weights again");
   }
 
   Error packReal(WeightsOp op) {
@@ -175,6 +197,9 @@ private:
   }
 
   Error packBytes(WeightsOp op, StringRef type, ArrayRef<uint8_t> bytes) {
+    if (std::optional<size_t> position = sq::findNaN(type, bytes))
+      return specialValue(op, "NaN", *position,
+                          WeightView::of(op).getSourceShape());
     ArrayRef<int64_t> shape = op.getArrayType().getShape();
     if (!op.getPermutation() && !op.getView())
       return writer.addRaw(op.getSymName(), type, shape, bytes);
@@ -218,7 +243,12 @@ private:
     Expected<sq::F32Tensor> tensor = read(op);
     if (!tensor)
       return tensor.takeError();
-    return packCodes(op, codes, tensor->values(), view);
+    ArrayRef<float> values = tensor->values();
+    if (std::optional<size_t> position = sq::findNonFinite(values))
+      return specialValue(op,
+                          std::isnan(values[*position]) ? "NaN" : "infinite",
+                          *position, tensor->shape());
+    return packCodes(op, codes, values, view);
   }
 
   Error packCodes(WeightsOp op, CodesAttr codes, ArrayRef<float> values,

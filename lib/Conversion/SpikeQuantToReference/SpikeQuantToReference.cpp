@@ -56,7 +56,8 @@ LogicalResult verifyStatic(Operation *op) {
 
 class Lowering {
 public:
-  explicit Lowering(ModuleOp module) : calls(module) {}
+  Lowering(ModuleOp module, bool spikePlanes)
+      : calls(module), spikePlanes(spikePlanes) {}
 
   LogicalResult lower(Operation *op) {
     if (failed(verifyStatic(op)))
@@ -92,6 +93,7 @@ private:
                Type wanted);
 
   ReferenceCalls calls;
+  bool spikePlanes; ///< Integrate without a multiplication.
 };
 
 LogicalResult Lowering::lowerOp(EncodeOp op) {
@@ -181,8 +183,10 @@ LogicalResult Lowering::lowerOp(IntegrateOp op) {
   if (op.getIndex())
     addStack(op.getWeightsAttr(), op.getIndex(), arguments);
   arguments.push_back(acc.address);
-  calls.call(op.getIndex() ? "sq_ref_integrate_stack" : "sq_ref_integrate",
-             arguments);
+  std::string name = "sq_ref_integrate";
+  name += op.getIndex() ? "_stack" : "";
+  name += spikePlanes ? "_planes" : "";
+  calls.call(name, arguments);
   replace(op, acc, type);
   return success();
 }
@@ -297,6 +301,8 @@ void listSites(func::FuncOp function) {
 
 struct ConvertSpikeQuantToReferencePass
     : impl::ConvertSpikeQuantToReferenceBase<ConvertSpikeQuantToReferencePass> {
+  using ConvertSpikeQuantToReferenceBase::ConvertSpikeQuantToReferenceBase;
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     for (auto function : module.getOps<func::FuncOp>())
@@ -307,7 +313,7 @@ struct ConvertSpikeQuantToReferencePass
           !isa<WeightsOp, LoadWeightsOp>(op))
         operations.push_back(op);
     });
-    Lowering lowering(module);
+    Lowering lowering(module, spikePlanes);
     for (Operation *op : operations)
       if (failed(lowering.lower(op)))
         return signalPassFailure();

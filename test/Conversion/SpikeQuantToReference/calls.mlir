@@ -1,4 +1,8 @@
 // RUN: sq-opt %s --convert-spikequant-to-reference | FileCheck %s
+// RUN: sq-opt %s --convert-spikequant-to-reference=spike-planes | FileCheck %s --check-prefix=PLANES
+// PLANES-NOT: @sq_ref_integrate(
+// PLANES: call @sq_ref_integrate_planes(
+// PLANES-NOT: @sq_ref_integrate(
 
 spikequant.weights @w : tensor<4x16xf32> format(#spikequant.codes<bits = 4, group = 8>) source("w")
     {spikequant.layout = {codes = 128 : i64, multipliers = 256 : i64, offsets = 320 : i64,
