@@ -18,10 +18,10 @@ sys.path.append(str(ROOT))
 
 from benchmarks.accuracy import __main__ as command  # noqa: E402
 from benchmarks.accuracy import evaluate, observed, plots, results, transforms  # noqa: E402
-from benchmarks.accuracy.graph import SITES, Evaluator, Model  # noqa: E402
-from benchmarks.accuracy.packed import CompiledModel  # noqa: E402
-from benchmarks.accuracy.quantisers import Encode, Rotated  # noqa: E402
+from benchmarks.accuracy.graph import Evaluator, Model  # noqa: E402
+from benchmarks.accuracy.quantisers import Rotated  # noqa: E402
 from benchmarks.accuracy.texts import make_questions  # noqa: E402
+from benchmarks.accuracy.tie import compare, compiled_model  # noqa: E402
 from benchmarks.accuracy.workshop import Settings, Variant, Workshop  # noqa: E402
 from spikequant.session import Session  # noqa: E402
 from spikequant.text import load_tokenizer  # noqa: E402
@@ -48,21 +48,6 @@ def compiled_logits(folder: Path) -> np.ndarray:
     return np.concatenate(list(session.score(TOKENS)))
 
 
-def compiled_model(folder: Path, workshop: Workshop) -> Model:
-    """The evaluator's model with all that a compiled folder says; attention stays real."""
-    compiled = CompiledModel(folder)
-    encode = {
-        site: Encode(np.float32(step), bits.astype(np.float32), compiled.tolerance)
-        for site, (step, bits) in compiled.sites().items()
-    }
-    layers = [
-        {site: encode[f"blk.{i}.{site}.in"] for site in SITES}
-        for i in range(workshop.config.layers)
-    ]
-    weights = compiled.weights(workshop.config.weight_shapes(CONTEXT))
-    return Model(workshop.config, weights, layers, encode["token_embd.in"])
-
-
 def test_float_logits_equal_the_compiled_program(workshop, float_program):
     expected = compiled_logits(float_program)
     np.testing.assert_allclose(logits(workshop.reference), expected, rtol=1e-4, atol=1e-4)
@@ -71,15 +56,27 @@ def test_float_logits_equal_the_compiled_program(workshop, float_program):
 def test_our_steps_and_weights_give_the_compiled_program(workshop, quantised_program):
     """A last bit of a real number may flip a count, and then all later tokens differ a little."""
     expected = compiled_logits(quantised_program)
-    found = logits(compiled_model(quantised_program, workshop))
+    found = logits(compiled_model(workshop, quantised_program))
     same = np.isclose(found, expected, rtol=1e-4, atol=1e-4).all(axis=1)
     assert same[:8].all()
     assert same.mean() > 0.5
     np.testing.assert_allclose(found, expected, atol=0.25 * np.abs(expected).max())
 
 
+def test_tie_reports_both(workshop, float_program, quantised_program):
+    """On the float program both are float: no divergence, every row equal."""
+    (result,) = compare(workshop, float_program, TOKENS[None])
+    assert result["equal_rows"] == CONTEXT
+    for name in ("program", "evaluator"):
+        assert result[name]["loss"] == pytest.approx(result[name]["float_loss"], abs=1e-5)
+        assert result[name]["kl"] == pytest.approx(0, abs=1e-6)
+    (result,) = compare(workshop, quantised_program, TOKENS[None])
+    assert result["program"]["loss"] == pytest.approx(result["evaluator"]["loss"], rel=0.05)
+    assert result["program"]["kl"] > 1e-4
+
+
 def test_salient_counts_equal_the_compiled_program(workshop, quantised_program):
-    model = compiled_model(quantised_program, workshop).on_device()
+    model = compiled_model(workshop, quantised_program).on_device()
     session = Session(quantised_program)
     session.reset(CONTEXT)
     list(session.score(TOKENS))
