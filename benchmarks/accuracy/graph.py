@@ -58,7 +58,7 @@ class HookedGraph(LlamaGraph):
         x = x + attended
         x = x + self._feed_forward(x, w)
         counts = {site: count for site, (_, count) in self._done.items()}
-        return x, key, value, counts, (self._seen if observe else {})
+        return x, key, value, counts, ({**self._seen, "hidden": x} if observe else {})
 
     def head(self, x, weights, quantiser):
         """Logits [T, V] of x, and salient counts."""
@@ -110,7 +110,8 @@ class Evaluator:
         return x, new, {site: int(count) for site, count in totals.items()}
 
     def observe(self, model: Model, tokens: np.ndarray) -> Iterator[dict]:
-        """Per layer, what `Model.layers` would be applied to: sites, "qk" and "pv" operands."""
+        """Per layer, what `Model.layers` would be applied to: sites, "qk" and "pv" operands; and
+        "hidden", what the layer gives."""
         for step in self._steps(model, tokens, 0, None, True):
             yield step[4]
 

@@ -5,16 +5,17 @@ the compiler), attention products and cache on 8-bit counts, head and embedding 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 import numpy as np
 
-from . import observed, transforms
+from . import observed
 from .graph import SITES, Model
 from .packed import CompiledModel
 from .quantisers import Attention, Dynamic, Encode, Part, Rotated
-from .workshop import Variant, Workshop
+from .transforms import config_width
+from .workshop import FOLDED, ONLINE, Variant, Workshop
 
 Constants = Mapping[str, float]
 # Channels that Atom (Zhao et al. 2023) keeps at 8 bits: 128 of the 4096 of its models.
@@ -74,11 +75,6 @@ def _on_device(weights: dict[str, np.ndarray]) -> dict:
     return {key: jnp.asarray(value) for key, value in weights.items()}
 
 
-def _channels(config, site: str) -> int:
-    widths = {"attn_output": config.heads * config.head_width, "ffn_down": config.feed_forward}
-    return widths.get(site, config.width)
-
-
 def _head(config) -> Dynamic:
     return Dynamic((Part(config.width, 8, config.width, False),), jnp.float32(1))
 
@@ -95,7 +91,7 @@ def rtn(bits: int, group: int | None) -> Callable[[Workshop, Constants, bool], M
         weights = _rounded(workshop, Variant(), config)
 
         def quantiser(layer: int, site: str) -> Dynamic:
-            return _uniform(_channels(config, site), bits, group, constants["clip"])
+            return _uniform(config_width(config, site), bits, group, constants["clip"])
 
         return _assemble(workshop, weights, config, quantiser, _head(config))
 
@@ -117,7 +113,7 @@ def smoothquant(bits: int) -> Callable[[Workshop, Constants, bool], Model]:
             weights = _rounded(workshop, variant, config)
 
         def quantiser(layer: int, site: str) -> Dynamic:
-            return _uniform(_channels(config, site), bits, None, constants["clip"])
+            return _uniform(config_width(config, site), bits, None, constants["clip"])
 
         return _assemble(workshop, weights, config, quantiser, _head(config), factors)
 
@@ -135,7 +131,7 @@ def atom(bits: int, channels: int | None) -> Callable[[Workshop, Constants, bool
         weights = _rounded(workshop, Variant(), config)
 
         def quantiser(layer: int, site: str) -> Dynamic:
-            size = _channels(config, site)
+            size = config_width(config, site)
             kept = channels or round(_ATOM_SHARE * size)
             parts = (Part(size - kept, bits, _GROUP), Part(kept, 8, kept, False))
             order = np.argsort(workshop.figures[f"blk.{layer}.{site}.square"], kind="stable")
@@ -158,7 +154,7 @@ def spikellm(bits: int) -> Callable[[Workshop, Constants, bool], Model]:
         weights = _rounded(workshop, Variant(), config)
 
         def quantiser(layer: int, site: str) -> Dynamic:
-            size = _channels(config, site)
+            size = config_width(config, site)
             kept = round(_SPIKELLM_SHARE * size)
             high = bits + int(constants["extra"])
             parts = (Part(size - kept, bits, size - kept), Part(kept, high, kept))
@@ -170,16 +166,19 @@ def spikellm(bits: int) -> Callable[[Workshop, Constants, bool], Model]:
     return build
 
 
-def quarot(bits: int) -> Callable[[Workshop, Constants, bool], Model]:
-    """Residual stream rotated in the weights, inputs of attn_output and ffn_down online."""
+def rotated(bits: int, rotation: str) -> Callable[[Workshop, Constants, bool], Model]:
+    """QuaRot (FOLDED): residual stream rotated in the weights, inputs of attn_output and ffn_down
+    online. ONLINE: every input is rotated, after the norm's weight, which cannot be folded.
+    """
 
     def build(workshop: Workshop, constants: Constants, tuning: bool) -> Model:
-        config, variant = _rotated_config(workshop), Variant(rotated=True)
+        variant = Variant(rotation=rotation)
+        config = variant.config(workshop.config)
         weights = _rounded(workshop, variant, config)
-        factors = transforms.online_factors(config)
+        factors = variant.factors(config)
 
         def quantiser(layer: int, site: str) -> Dynamic | Rotated:
-            inner = _uniform(_channels(config, site), bits, None, constants["clip"])
+            inner = _uniform(config_width(config, site), bits, None, constants["clip"])
             return Rotated(inner, factors[site]) if site in factors else inner
 
         return _assemble(workshop, weights, config, quantiser, _head(config))
@@ -187,19 +186,15 @@ def quarot(bits: int) -> Callable[[Workshop, Constants, bool], Model]:
     return build
 
 
-def _rotated_config(workshop: Workshop):
-    return replace(workshop.config, tied_head=False)
-
-
 def spike(variant: Variant, group: int = 32, weight_bits: int = 4):
     """SpikeQuant's own choice of steps and bits, read from the compiled folder."""
 
     def build(workshop: Workshop, constants: Constants, tuning: bool) -> Model:
-        config = _rotated_config(workshop) if variant.rotated else workshop.config
+        config = variant.config(workshop.config)
         folder = workshop.compiled(variant, constants["budget"], group, weight_bits)
         compiled = CompiledModel(folder)
         weights = _read(workshop, compiled, config)
-        factors = transforms.online_factors(config) if variant.rotated else {}
+        factors = variant.factors(config)
         sites = compiled.sites()
 
         def encode(key: str) -> Encode:
@@ -231,7 +226,7 @@ def plain_rule(limit: int) -> Callable[[Workshop, Constants, bool], Model]:
 
         def quantiser(layer: int, site: str) -> Encode:
             step = steps[f"blk.{layer}.{site}.in"]
-            bits = jnp.full(_channels(config, site), 4, jnp.float32)
+            bits = jnp.full(config_width(config, site), 4, jnp.float32)
             return Encode(jnp.float32(step), bits, tolerance=0, limit=limit)
 
         return _assemble(workshop, weights, config, quantiser, _head(config))
@@ -276,7 +271,8 @@ def all_methods() -> list[Method]:
             ),
             Method(f"spikellm-{b}", "SpikeLLM-style", b, spikellm(b), {"extra": (2, 1), **clip}),
             Method(f"atom-{b}", "Atom, 1/32 of channels", b, atom(b, None), clip),
-            Method(f"quarot-{b}", "QuaRot", b, quarot(b), clip),
+            Method(f"quarot-{b}", "QuaRot", b, rotated(b, FOLDED), clip),
+            Method(f"hadamard-{b}", "Hadamard at every input", b, rotated(b, ONLINE), clip),
         ]
     methods.append(Method("atom-128", "Atom, 128 channels", 4, atom(4, _ATOM_CHANNELS), clip))
     for name, limit in (("paper", 32767), ("paper-8bit", 127)):
@@ -290,10 +286,10 @@ def all_methods() -> list[Method]:
                 paper_bits=lambda share: 4 + 4 * share,
             )
         )
-    rotated, per_token = Variant(rotated=True), Variant(per_token=True)
     for variant, name, label in (
-        (rotated, "rotation-static", "rotation, static step, events"),
-        (per_token, "token-events", "step per token, events"),
+        (Variant(rotation=FOLDED), "rotation-static", "QuaRot's rotation, static step, events"),
+        (Variant(rotation=ONLINE), "hadamard-static", "Hadamard at every input, static, events"),
+        (Variant(per_token=True), "token-events", "step per token, events"),
         (Variant(), "spike", "SpikeQuant"),
     ):
         for bits in (4.125, 4.25, 5.0):

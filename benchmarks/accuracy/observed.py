@@ -14,6 +14,7 @@ from spikequant import llama_graphs
 from spikequant.collector import Collector
 
 from .graph import READERS, SITES, Evaluator, Model
+from .transforms import config_width
 
 View = Callable[[str, jax.Array], jax.Array]
 
@@ -72,8 +73,7 @@ def collect(
     config = model.config
     head = "token_embd" if config.tied_head else "output"
     names = [f"blk.{i}.{site}.in" for i in range(config.layers) for site in SITES]
-    widths = {"attn_output": config.heads * config.head_width, "ffn_down": config.feed_forward}
-    channels = [widths.get(site, config.width) for _ in range(config.layers) for site in SITES]
+    channels = [config_width(config, site) for _ in range(config.layers) for site in SITES]
     collector = Collector([*names, f"{head}.in"], [*channels, config.width], grams)
     for window in windows:
         index = 0
@@ -81,8 +81,7 @@ def collect(
             for site in SITES:
                 _hand_over(collector, index, view(site, seen[site][0]))
                 index += 1
-        hidden, _, _ = evaluator.run(model, window[None])
-        normed = _norm(hidden[0], model.weights["output_norm"], config.norm_epsilon)
+        normed = _norm(seen["hidden"][0], model.weights["output_norm"], config.norm_epsilon)
         _hand_over(collector, index, view("head", normed))
     collector.save(out)
 

@@ -5,7 +5,7 @@ Linear weights are [inputs, outputs]. Nothing here rounds; sums are in double pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from spikequant.llama_graphs import LlamaConfig
 
 from . import hadamard
-from .graph import READERS
+from .graph import READERS, SITES
 
 Weights = dict[str, np.ndarray]
 # Inputs that are rotated at run time: no rotation can be folded through what makes them.
@@ -114,8 +114,26 @@ def rotate_model(
     return result, replace(config, tied_head=False)
 
 
-def online_factors(config: LlamaConfig) -> dict[str, tuple[np.ndarray, ...]]:
+def rotate_inputs(weights: Mapping[str, np.ndarray], config: LlamaConfig) -> Weights:
+    """Rows of every layer rotated by `online_factors(config, SITES)`; the rest stays."""
+    result = dict(weights)
+    for site, parts in online_factors(config, SITES).items():
+        inner = hadamard.product(parts)
+        for layer in range(config.layers):
+            for reader in READERS[site]:
+                key = f"blk.{layer}.{reader}"
+                result[key] = np.ascontiguousarray(inner.T @ weights[key], np.float32)
+    return result
+
+
+def online_factors(
+    config: LlamaConfig, sites: Sequence[str] = ROTATED_SITES
+) -> dict[str, tuple[np.ndarray, ...]]:
     """Site -> factors of the rotation of its input."""
-    widths = (config.heads * config.head_width, config.feed_forward)
-    pairs = zip(ROTATED_SITES, widths, strict=True)
-    return {site: hadamard.factors(width) for site, width in pairs}
+    return {site: hadamard.factors(config_width(config, site)) for site in sites}
+
+
+def config_width(config: LlamaConfig, site: str) -> int:
+    """Channels of a site's input."""
+    widths = {"attn_output": config.heads * config.head_width, "ffn_down": config.feed_forward}
+    return widths.get(site, config.width)

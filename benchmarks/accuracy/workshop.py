@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import jax
@@ -27,8 +27,11 @@ from spikequant.toolchain import find_tool
 
 from . import histograms, observed, quantisers, transforms
 from .cache import cached, digest, source_digest
-from .graph import Evaluator, Model
+from .graph import SITES, Evaluator, Model
 from .metrics import evaluator
+
+# The residual stream is rotated in the weights, or the inputs of all layers when they are there.
+FOLDED, ONLINE = "folded", "online"
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,27 @@ class Settings:
 
 @dataclass(frozen=True)
 class Variant:
-    """An equivalent float model: inputs smoothed with `alpha`, or rotated. `per_token`: inputs
-    are divided by the token's median before they are observed."""
+    """An equivalent float model: inputs smoothed with `alpha`, or rotated (FOLDED or ONLINE).
+    `per_token`: inputs are divided by the token's median before they are observed."""
 
     alpha: float | None = None
-    rotated: bool = False
+    rotation: str | None = None
     per_token: bool = False
 
     @property
     def is_plain(self) -> bool:
         return self == Variant()
+
+    def config(self, original: LlamaConfig) -> LlamaConfig:
+        """A folded rotation takes the head off the embedding."""
+        return replace(original, tied_head=False) if self.rotation == FOLDED else original
+
+    def factors(self, config: LlamaConfig) -> dict[str, tuple[np.ndarray, ...]]:
+        """Of the rotations at run time, by site."""
+        if self.rotation is None:
+            return {}
+        sites = transforms.ROTATED_SITES if self.rotation == FOLDED else SITES
+        return transforms.online_factors(config, sites)
 
 
 class Workshop:
@@ -128,8 +142,10 @@ class Workshop:
 
     def real_weights(self, variant: Variant) -> tuple[dict[str, np.ndarray], LlamaConfig]:
         """Of an equivalent model, not rounded."""
-        if variant.rotated:
+        if variant.rotation == FOLDED:
             return transforms.rotate_model(self.weights, self.config, seed=1)
+        if variant.rotation == ONLINE:
+            return transforms.rotate_inputs(self.weights, self.config), self.config
         if variant.alpha is not None:
             factors = self.smoothing(variant.alpha)
             return transforms.scale_inputs(self.weights, self.config, factors), self.config
@@ -157,7 +173,7 @@ class Workshop:
         model = Model(config, weights, self.online_rotations(variant, config)).on_device()
         windows = self._calibration_windows()
         evaluator = self.evaluator(config, windows.shape[1])
-        rotations = transforms.online_factors(config) if variant.rotated else {}
+        rotations = variant.factors(config)
 
         def view(site: str, x: jax.Array) -> jax.Array:
             if site in rotations:
@@ -168,17 +184,15 @@ class Workshop:
 
     def online_rotations(self, variant: Variant, config: LlamaConfig) -> list[dict]:
         """The layers' quantisers of a float model."""
-        if not variant.rotated:
-            return []
-        factors = transforms.online_factors(config)
+        factors = variant.factors(config)
         return [{s: quantisers.Rotated(None, f) for s, f in factors.items()}] * config.layers
 
     def bundle(self, variant: Variant) -> Path:
         """A bundle of one score graph, with the variant's weights."""
-        if variant.alpha is None and not variant.rotated:
+        if variant.alpha is None and variant.rotation is None:
             return self.source
         code = source_digest("transforms", "hadamard")
-        key = digest(self._calibration_key, variant.alpha, variant.rotated, code)
+        key = digest(self._calibration_key, variant.alpha, variant.rotation, code)
         path = self.folder / "bundles" / key
         if not (path / bundle.MODEL).exists():
             path.parent.mkdir(parents=True, exist_ok=True)

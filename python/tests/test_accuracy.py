@@ -22,7 +22,7 @@ from benchmarks.accuracy.graph import Evaluator, Model  # noqa: E402
 from benchmarks.accuracy.quantisers import Rotated  # noqa: E402
 from benchmarks.accuracy.texts import make_questions  # noqa: E402
 from benchmarks.accuracy.tie import compare, compiled_model  # noqa: E402
-from benchmarks.accuracy.workshop import Settings, Variant, Workshop  # noqa: E402
+from benchmarks.accuracy.workshop import FOLDED, ONLINE, Settings, Variant, Workshop  # noqa: E402
 from spikequant.session import Session  # noqa: E402
 from spikequant.text import load_tokenizer  # noqa: E402
 
@@ -90,9 +90,11 @@ def test_salient_counts_equal_the_compiled_program(workshop, quantised_program):
         assert count <= expected[f"{site}.in"] * 1.02 + 2
 
 
-def test_rotated_model_is_equivalent(workshop):
-    weights, config = workshop.real_weights(Variant(rotated=True))
-    layers = workshop.online_rotations(Variant(rotated=True), config)
+@pytest.mark.parametrize("rotation", [FOLDED, ONLINE])
+def test_rotated_model_is_equivalent(workshop, rotation):
+    variant = Variant(rotation=rotation)
+    weights, config = workshop.real_weights(variant)
+    layers = workshop.online_rotations(variant, config)
     assert all(isinstance(q, Rotated) for q in layers[0].values())
     found = logits(Model(config, weights, layers))
     np.testing.assert_allclose(found, logits(workshop.reference), rtol=1e-3, atol=2e-3)
