@@ -166,9 +166,10 @@ def spikellm(bits: int) -> Callable[[Workshop, Constants, bool], Model]:
     return build
 
 
-def rotated(bits: int, rotation: str) -> Callable[[Workshop, Constants, bool], Model]:
+def rotated(bits: int, rotation: str, group: int | None) -> Callable[..., Model]:
     """QuaRot (FOLDED): residual stream rotated in the weights, inputs of attn_output and ffn_down
-    online. ONLINE: every input is rotated, after the norm's weight, which cannot be folded.
+    online. ONLINE: every input is rotated, after the norm's weight, which cannot be folded. One
+    scale per token and `group` channels (None: all).
     """
 
     def build(workshop: Workshop, constants: Constants, tuning: bool) -> Model:
@@ -178,7 +179,7 @@ def rotated(bits: int, rotation: str) -> Callable[[Workshop, Constants, bool], M
         factors = variant.factors(config)
 
         def quantiser(layer: int, site: str) -> Dynamic | Rotated:
-            inner = _uniform(config_width(config, site), bits, None, constants["clip"])
+            inner = _uniform(config_width(config, site), bits, group, constants["clip"])
             return Rotated(inner, factors[site]) if site in factors else inner
 
         return _assemble(workshop, weights, config, quantiser, _head(config))
@@ -271,9 +272,15 @@ def all_methods() -> list[Method]:
             ),
             Method(f"spikellm-{b}", "SpikeLLM-style", b, spikellm(b), {"extra": (2, 1), **clip}),
             Method(f"atom-{b}", "Atom, 1/32 of channels", b, atom(b, None), clip),
-            Method(f"quarot-{b}", "QuaRot", b, rotated(b, FOLDED), clip),
-            Method(f"hadamard-{b}", "Hadamard at every input", b, rotated(b, ONLINE), clip),
         ]
+        for rotation, name, label in (
+            (FOLDED, "quarot", "QuaRot"),
+            (ONLINE, "hadamard", "Hadamard at every input"),
+        ):
+            methods += [
+                Method(f"{name}-{b}", label, b, rotated(b, rotation, None), clip),
+                Method(f"{name}-g128-{b}", f"{label}, g128", b, rotated(b, rotation, _GROUP), clip),
+            ]
     methods.append(Method("atom-128", "Atom, 128 channels", 4, atom(4, _ATOM_CHANNELS), clip))
     for name, limit in (("paper", 32767), ("paper-8bit", 127)):
         label = "plain MAD rule" + (", clipped at 127" if limit == 127 else "")
