@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import importlib.util
 import os
 import subprocess
 import sys
@@ -74,8 +75,10 @@ def bundle_off_grid(source: Path, folder: Path) -> Path:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Method after method; the table is written again after each one."""
+    """Method after method; the table is written again after each one. It also has the methods that
+    earlier runs completed."""
     from .evaluate import say
+    from .methods import all_methods
     from .results import Results, write_report
     from .texts import write_topics
     from .workshop import Settings, Workshop
@@ -102,7 +105,8 @@ def run(options: argparse.Namespace) -> None:
         for number, method in enumerate(methods, start=1):
             say(f"{grid} the grid, {number}/{len(methods)}: {method.name}")
             results[grid].complete(method)
-            write_report(folder, results, options)
+            results[grid].add_known(all_methods())
+            write_report(folder, results)
     if options.docs:
         from .document import write_document
 
@@ -116,6 +120,8 @@ def main() -> None:
         for method in choose_methods(options.methods):
             print(f"{method.name:22} {method.label}, {method.nominal_bits:g} bits")
         return
+    if importlib.util.find_spec("matplotlib") is None:
+        raise SystemExit("matplotlib is missing: pip install -r python/requirements-accuracy.txt")
     from spikequant.errors import SpikeQuantError
 
     try:

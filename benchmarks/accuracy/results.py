@@ -42,14 +42,8 @@ class Results:
         self.asked = texts.make_questions(source, self.texts[0].path, self.questions, room)
 
     def complete(self, method: Method) -> None:
-        """Computes what is missing of a method, and adds its row."""
-        key = digest(
-            self.workshop.identity,
-            method.name,
-            self.workshop.tuning_windows.tolist(),
-            source_digest(*CODE, "workshop", "evaluate"),
-        )
-        path = self.workshop.folder / "results" / f"{method.name}-{key}.json"
+        """Computes what is missing of a method."""
+        path = self._path(method)
         record = read_json(path)
         model = None
         if "constants" not in record:
@@ -63,7 +57,23 @@ class Results:
             record[name] = compute(model)
             write_json(path, record)
             say(f"  {method.name} {name}")
-        self._add_row(method, record)
+
+    def add_known(self, methods: list[Method]) -> None:
+        """Makes `rows` of all methods that are complete."""
+        self.rows, self.losses = [], {}
+        for method in methods:
+            record = read_json(self._path(method))
+            if "description" in record and not any(True for _ in self._missing(record)):
+                self._add_row(method, record)
+
+    def _path(self, method: Method) -> Path:
+        key = digest(
+            self.workshop.identity,
+            method.name,
+            self.workshop.tuning_windows.tolist(),
+            source_digest(*CODE, "workshop", "evaluate"),
+        )
+        return self.workshop.folder / "results" / f"{method.name}-{key}.json"
 
     def _missing(self, record: dict):
         """(key, function of the model) of each window and of the questions."""
@@ -119,7 +129,7 @@ class Results:
         )
 
 
-def write_report(folder: Path, results: dict[str, Results], options) -> None:
+def write_report(folder: Path, results: dict[str, Results]) -> None:
     """accuracy.csv and the plots, of all that is there."""
     rows = [{"grid": grid, **row} for grid, result in results.items() for row in result.rows]
     with (

@@ -184,7 +184,9 @@ def test_one_run_and_its_continuation(tiny_bundle, tmp_path, monkeypatch):
     monkeypatch.setattr(results, "tune", forbidden)
     monkeypatch.setattr(Workshop, "compiled", forbidden)
     monkeypatch.setattr(results, "run_window", forbidden)
-    command.run(arguments(tiny_bundle, tmp_path))
+    command.run(arguments(tiny_bundle, tmp_path, methods="paper"))
+    with (tmp_path / "accuracy.csv").open() as file:
+        assert {row["method"]: row for row in csv.DictReader(file)} == rows
     windows = []
     monkeypatch.undo()
     monkeypatch.setattr(plots, "write_plots", lambda *_: None)
