@@ -15,7 +15,9 @@ demo: build
 test: build
 	$(VENV)/bin/python tools/dev/run_tests.py
 
-# Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs.
+# Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs, and the
+# simulators norse, sinabs and spikingjelly, each in an environment of its own that the tests make
+# in build/simulators and keep (python/requirements-{torch,norse,sinabs,spikingjelly}.txt, 6 GB).
 test-all: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/python tools/dev/run_tests.py --slow
@@ -47,9 +49,11 @@ lint: setup
 format: setup
 	tools/dev/lint.sh --fix
 
-# The op and pass references in docs/generated, from the TableGen descriptions.
+# The op and pass references in docs/generated, from the TableGen descriptions, and the picture of
+# an exported network.
 docs: build
 	tools/dev/generate_docs.sh docs/generated
+	$(VENV)/bin/python tools/dev/draw_network.py docs/pictures/network.mlir docs/pictures/network.svg
 
 clean:
 	rm -rf $(BUILD)

@@ -10,6 +10,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Calibration/Statistics.h"
+#include "spikequant/Support/Json.h"
+#include "spikequant/Support/OutputFile.h"
 
 #include "llvm/ADT/APInt.h"
 #include "llvm/ADT/SmallString.h"
@@ -94,15 +96,8 @@ void spikequant::printCalibration(const CalibrationData &data,
 }
 
 Error spikequant::saveCalibration(const CalibrationData &data, StringRef path) {
-  Error error = writeToOutput(path, [&](raw_ostream &os) {
-    printCalibration(data, os);
-    return Error::success();
-  });
-  if (!error)
-    return error;
-  return createStringError("cannot write calibration file '%s': %s",
-                           path.str().c_str(),
-                           toString(std::move(error)).c_str());
+  return writeOutputFile(path,
+                         [&](raw_ostream &os) { printCalibration(data, os); });
 }
 
 //===----------------------------------------------------------------------===//
@@ -115,7 +110,7 @@ class StatisticsReader {
 public:
   explicit StatisticsReader(StringRef source) : source(source) {}
 
-  Expected<CalibrationData> readFile(const json::Value &root);
+  Expected<CalibrationData> readFile(const json::Object &file);
 
 private:
   Error fail(const Twine &message) const {
@@ -154,13 +149,10 @@ Error StatisticsReader::readHeader(const json::Object &file) {
   return Error::success();
 }
 
-Expected<CalibrationData> StatisticsReader::readFile(const json::Value &root) {
-  const json::Object *file = root.getAsObject();
-  if (!file)
-    return fail("not a calibration file: no JSON object");
-  if (Error error = readHeader(*file))
+Expected<CalibrationData> StatisticsReader::readFile(const json::Object &file) {
+  if (Error error = readHeader(file))
     return std::move(error);
-  const json::Array *sites = file->getArray("sites");
+  const json::Array *sites = file.getArray("sites");
   if (!sites)
     return fail("\"sites\" is missing or no array");
   CalibrationData data;
@@ -295,10 +287,9 @@ Error StatisticsReader::checkSums(const SiteStatistics &site,
 
 Expected<CalibrationData> spikequant::parseCalibration(StringRef text,
                                                        StringRef source) {
-  Expected<json::Value> root = json::parse(text);
+  Expected<json::Object> root = parseJsonObject(text, source);
   if (!root)
-    return createStringError(source +
-                             ": not valid JSON: " + toString(root.takeError()));
+    return root.takeError();
   return StatisticsReader(source).readFile(*root);
 }
 

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Calibration/GramMatrix.h"
+#include "spikequant/Support/Json.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Endian.h"
@@ -184,19 +185,22 @@ Expected<GramFile> GramFile::open(StringRef path) {
   if (!buffer)
     return createStringError("cannot read Gram file '" + path +
                              "': " + buffer.getError().message());
+  return fromBuffer(std::move(*buffer), path);
+}
+
+Expected<GramFile> GramFile::fromBuffer(std::unique_ptr<MemoryBuffer> buffer,
+                                        StringRef path) {
   GramFile file;
-  file.buffer = std::move(*buffer);
+  file.buffer = std::move(buffer);
   StringRef bytes = file.buffer->getBuffer();
   Expected<Header> header = readHeader(bytes, path);
   if (!header)
     return header.takeError();
-  Expected<json::Value> index =
-      json::parse(bytes.substr(headerBytes, header->indexBytes));
+  Expected<json::Object> index = parseJsonObject(
+      bytes.substr(headerBytes, header->indexBytes), "the index");
   if (!index)
-    return damaged(path,
-                   "the index is damaged: " + toString(index.takeError()));
-  const json::Object *root = index->getAsObject();
-  const json::Array *list = root ? root->getArray("sites") : nullptr;
+    return damaged(path, toString(index.takeError()));
+  const json::Array *list = index->getArray("sites");
   if (!list)
     return damaged(path, "the index has no list of sites");
   for (const json::Value &value : *list) {

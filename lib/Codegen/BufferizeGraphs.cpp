@@ -220,19 +220,39 @@ struct BufferizeGraphsPass : impl::BufferizeGraphsBase<BufferizeGraphsPass> {
       if (failed(routeResults(function)))
         return signalPassFailure();
     }
-    OpPassManager pipeline(ModuleOp::getOperationName());
-    pipeline.addPass(bufferization::createEmptyTensorEliminationPass());
-    pipeline.addPass(
-        bufferization::createOneShotBufferizePass(getBufferizeOptions()));
-    pipeline.addPass(createCanonicalizerPass());
-    pipeline.addPass(createCSEPass());
-    pipeline.addPass(createCanonicalizerPass());
-    if (failed(runPipeline(pipeline, module)))
+    if (failed(bufferize(module)))
       return signalPassFailure();
     for (auto function : module.getOps<func::FuncOp>())
       if (!function.isDeclaration() && !function.isPrivate())
         if (failed(finishFunction(function)))
           return signalPassFailure();
+  }
+
+  /// Writing values to where they are wanted at last (which saves a copy each)
+  /// may give one place to two values that are needed at a time. That shows
+  /// when bufferisation fails: then the second attempt leaves them apart.
+  LogicalResult bufferize(ModuleOp module) {
+    OwningOpRef<ModuleOp> original = module.clone();
+    {
+      ScopedDiagnosticHandler silence(&getContext(),
+                                      [](Diagnostic &) { return success(); });
+      if (succeeded(bufferize(module, /*eliminatesEmptyTensors=*/true)))
+        return success();
+    }
+    module.getBodyRegion().takeBody(original->getBodyRegion());
+    return bufferize(module, /*eliminatesEmptyTensors=*/false);
+  }
+
+  LogicalResult bufferize(ModuleOp module, bool eliminatesEmptyTensors) {
+    OpPassManager pipeline(ModuleOp::getOperationName());
+    if (eliminatesEmptyTensors)
+      pipeline.addPass(bufferization::createEmptyTensorEliminationPass());
+    pipeline.addPass(
+        bufferization::createOneShotBufferizePass(getBufferizeOptions()));
+    pipeline.addPass(createCanonicalizerPass());
+    pipeline.addPass(createCSEPass());
+    pipeline.addPass(createCanonicalizerPass());
+    return runPipeline(pipeline, module);
   }
 
   LogicalResult finishFunction(func::FuncOp function) {

@@ -52,6 +52,18 @@ void sq_ref_encode(const float *x, const float *rowScale, int64_t rows,
     *salientCounter += salient;
 }
 
+template <int64_t integrate(const int16_t *, const int32_t *, int64_t)>
+static void integrateRows(const int16_t *counts, int64_t rows,
+                          const PackedCodes &packed, int64_t *acc) {
+  int64_t n = packed.layout.n, k = packed.layout.k;
+  std::vector<int32_t> weights(k);
+  for (int64_t o = 0; o < n; ++o) {
+    packed.unpackRow(o, weights.data());
+    for (int64_t row = 0; row < rows; ++row)
+      acc[row * n + o] = integrate(counts + row * k, weights.data(), k);
+  }
+}
+
 void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
                       const void *packedFile, int64_t codesOffset,
                       int64_t multipliersOffset, int64_t offsetsOffset,
@@ -61,18 +73,77 @@ void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
                      at<uint8_t>(packedFile, codesOffset),
                      at<uint8_t>(packedFile, multipliersOffset),
                      at<int16_t>(packedFile, offsetsOffset)};
-  std::vector<int32_t> weights(k);
-  for (int64_t o = 0; o < n; ++o) {
-    packed.unpackRow(o, weights.data());
-    for (int64_t row = 0; row < rows; ++row)
-      acc[row * n + o] = integrateRow(counts + row * k, weights.data(), k);
-  }
+  integrateRows<integrateRow>(counts, rows, packed, acc);
+}
+
+void sq_ref_integrate_planes(const int16_t *counts, int64_t rows, int64_t k,
+                             const void *packedFile, int64_t codesOffset,
+                             int64_t multipliersOffset, int64_t offsetsOffset,
+                             int32_t container, int64_t group, int64_t n,
+                             int64_t *acc) {
+  PackedCodes packed{{n, k, group, container},
+                     at<uint8_t>(packedFile, codesOffset),
+                     at<uint8_t>(packedFile, multipliersOffset),
+                     at<int16_t>(packedFile, offsetsOffset)};
+  integrateRows<integrateRowPlanes>(counts, rows, packed, acc);
 }
 
 void sq_ref_decode(const int64_t *acc, int64_t rows, int64_t n, float stepIn,
                    const float *scales, float *y) {
   for (int64_t i = 0; i < rows * n; ++i)
     y[i] = decodeValue(acc[i], stepIn, scales[i % n]);
+}
+
+template <decltype(sq_ref_integrate) integrate>
+static void integrateStack(const int16_t *counts, int64_t rows, int64_t k,
+                           const void *packedFile, int64_t codesOffset,
+                           int64_t multipliersOffset, int64_t offsetsOffset,
+                           int32_t container, int64_t group, int64_t n,
+                           int64_t matrices, const int32_t *numbers,
+                           int64_t count, int64_t *acc) {
+  PackedLayout layout{n, k, group, container};
+  int64_t slice = count ? rows / count : 0;
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t matrix = std::clamp<int64_t>(numbers[i], 0, matrices - 1);
+    integrate(counts + i * slice * k, slice, k, packedFile,
+              codesOffset + matrix * layout.codesBytes(),
+              multipliersOffset + matrix * layout.multipliersBytes(),
+              offsetsOffset + matrix * layout.offsetsBytes(), container, group,
+              n, acc + i * slice * n);
+  }
+}
+
+void sq_ref_integrate_stack(const int16_t *counts, int64_t rows, int64_t k,
+                            const void *packedFile, int64_t codesOffset,
+                            int64_t multipliersOffset, int64_t offsetsOffset,
+                            int32_t container, int64_t group, int64_t n,
+                            int64_t matrices, const int32_t *numbers,
+                            int64_t count, int64_t *acc) {
+  integrateStack<sq_ref_integrate>(counts, rows, k, packedFile, codesOffset,
+                                   multipliersOffset, offsetsOffset, container,
+                                   group, n, matrices, numbers, count, acc);
+}
+
+void sq_ref_integrate_stack_planes(
+    const int16_t *counts, int64_t rows, int64_t k, const void *packedFile,
+    int64_t codesOffset, int64_t multipliersOffset, int64_t offsetsOffset,
+    int32_t container, int64_t group, int64_t n, int64_t matrices,
+    const int32_t *numbers, int64_t count, int64_t *acc) {
+  integrateStack<sq_ref_integrate_planes>(
+      counts, rows, k, packedFile, codesOffset, multipliersOffset,
+      offsetsOffset, container, group, n, matrices, numbers, count, acc);
+}
+
+void sq_ref_decode_stack(const int64_t *acc, int64_t rows, int64_t n,
+                         float stepIn, const float *scales, int64_t matrices,
+                         const int32_t *numbers, int64_t count, float *y) {
+  int64_t slice = count ? rows / count : 0;
+  int64_t padded = PackedLayout{n, 1, 1, 4}.nPadded();
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t matrix = std::clamp<int64_t>(numbers[i], 0, matrices - 1);
+    sq_ref_decode(acc + i * slice * n, slice, n, stepIn,
+                  scales + matrix * padded, y + i * slice * n);
+  }
 }
 
 void sq_ref_fire(const int64_t *acc, int64_t rows, int64_t n,

@@ -17,6 +17,7 @@
 #include "spikequant/Pipelines/Pipelines.h"
 #include "spikequant/Pipelines/Report.h"
 #include "spikequant/Pipelines/TargetCode.h"
+#include "spikequant/Support/OutputFile.h"
 
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -24,6 +25,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Target/TargetMachine.h"
 
 #include <chrono>
@@ -34,11 +36,28 @@ using namespace llvm;
 namespace mlir::spikequant {
 namespace {
 
-/// Largest resident memory of this process so far.
+/// Largest resident memory of this process so far, mapped files included.
+/// Not getrusage's: that begins with the memory of the process that started us.
 int64_t getPeakBytes() {
-  rusage usage;
-  getrusage(RUSAGE_SELF, &usage);
-  return int64_t(usage.ru_maxrss) * 1024;
+  auto status = MemoryBuffer::getFileAsStream("/proc/self/status");
+  int64_t kilobytes = 0;
+  if (status) {
+    StringRef rest = (*status)->getBuffer().split("VmHWM:").second.ltrim();
+    rest.consumeInteger(10, kilobytes);
+  }
+  return kilobytes * 1024;
+}
+
+/// Processor time of all threads and of the linker so far.
+double getProcessorSeconds() {
+  double seconds = 0;
+  for (int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    rusage usage;
+    getrusage(who, &usage);
+    for (timeval time : {usage.ru_utime, usage.ru_stime})
+      seconds += double(time.tv_sec) + 1e-6 * double(time.tv_usec);
+  }
+  return seconds;
 }
 
 /// Times stages and tells the user about them.
@@ -47,34 +66,41 @@ public:
   void begin(StringRef stage) {
     end();
     name = stage.str();
-    start = Clock::now();
+    start = getTimes();
     errs() << "sq-compile: " << name << "\n";
   }
   void end() {
     if (name.empty())
       return;
-    stages.emplace_back(
-        name, std::chrono::duration<double>(Clock::now() - start).count());
+    Times now = getTimes();
+    stages.push_back({name, {now.wall - start.wall, now.cpu - start.cpu}});
     name.clear();
   }
-  json::Object toJson() const {
+  /// Seconds by stage: of the clock, or of processors.
+  json::Object toJson(bool cpu) const {
     json::Object object;
-    for (const auto &[stage, elapsed] : stages)
-      object[stage] = elapsed;
+    for (const auto &[stage, times] : stages)
+      object[stage] = cpu ? times.cpu : times.wall;
     return object;
   }
   double total() const {
     double sum = 0;
     for (const auto &stage : stages)
-      sum += stage.second;
+      sum += stage.second.wall;
     return sum;
   }
 
 private:
-  using Clock = std::chrono::steady_clock;
+  struct Times {
+    double wall, cpu;
+  };
+  static Times getTimes() {
+    auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return {std::chrono::duration<double>(now).count(), getProcessorSeconds()};
+  }
   std::string name;
-  Clock::time_point start;
-  std::vector<std::pair<std::string, double>> stages;
+  Times start;
+  std::vector<std::pair<std::string, Times>> stages;
 };
 
 QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
@@ -221,7 +247,9 @@ std::string Compiler::getMethod() const {
 Error Compiler::writeProgram(const OutputFolder &folder) {
   std::string text;
   raw_string_ostream out(text);
-  module->print(out);
+  // What reads the program alone has to tell where in the graph it failed.
+  module->print(out, OpPrintingFlags().enableDebugInfo(options.stage ==
+                                                       CompileStage::Program));
   return folder.write("quantized.mlir", text);
 }
 
@@ -247,6 +275,8 @@ Error Compiler::lower(const OutputFolder &folder) {
   if (!packed)
     return packed.takeError();
   weights = *packed;
+  if (options.stage == CompileStage::Program)
+    return Error::success();
   if (Error failure = runPasses("bufferise", buildBufferizationPipeline))
     return failure;
   if (stopAt(CompileStage::Buffers))
@@ -306,7 +336,8 @@ std::string Compiler::createReport() {
                                 {"sites", int64_t(graph.sites.size())}});
   json::Object report = program;
   report["seconds"] = progress.total();
-  report["stages"] = progress.toJson();
+  report["stages"] = progress.toJson(/*cpu=*/false);
+  report["stages_cpu"] = progress.toJson(/*cpu=*/true);
   report["peak_bytes"] = getPeakBytes();
   report["rounding"] = weights.secondOrder ? "second-order" : "nearest";
   report["second_order_weights"] = weights.secondOrder;
@@ -339,8 +370,9 @@ Error Compiler::run() {
     return failure;
   if (stopped)
     return Error::success();
-  if (Error failure = generateCode(**folder))
-    return failure;
+  if (options.stage != CompileStage::Program)
+    if (Error failure = generateCode(**folder))
+      return failure;
   if (stopped)
     return Error::success();
   progress.end();
@@ -351,10 +383,8 @@ Error Compiler::run() {
     return failure;
   if (options.jsonReport.empty())
     return Error::success();
-  return writeToOutput(options.jsonReport, [&](raw_ostream &out) {
-    out << report;
-    return Error::success();
-  });
+  return ::spikequant::writeOutputFile(
+      options.jsonReport, [&](raw_ostream &out) { out << report; });
 }
 } // namespace
 

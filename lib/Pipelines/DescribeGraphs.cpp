@@ -30,7 +30,8 @@ static FailureOr<ArraySpec> describeArray(func::FuncOp graph, unsigned number) {
            << number << " has type " << graph.getArgument(number).getType()
            << ", which cannot cross the C interface";
   ArraySpec spec;
-  spec.elementType = *element;
+  spec.elementType =
+      isUnsignedArray(graph, number) ? getUnsignedCode(*element) : *element;
   spec.elementBytes = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
   spec.shape.assign(type.getShape().begin(), type.getShape().end());
   if (auto name = graph.getArgAttrOfType<StringAttr>(number, kNameAttr))

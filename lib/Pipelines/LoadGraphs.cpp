@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/LoadGraphs.h"
+#include "spikequant/Conversion/GraphContext.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Parser/Parser.h"
@@ -33,12 +34,18 @@ static void nameArguments(func::FuncOp graph) {
 /// The names move to the function, as results become arguments later.
 static void nameResults(func::FuncOp graph) {
   SmallVector<Attribute> names;
+  SmallVector<int64_t> unsignedResults;
   for (unsigned number = 0; number < graph.getNumResults(); ++number) {
     auto name = graph.getResultAttrOfType<StringAttr>(number, kNameAttr);
     names.push_back(name ? name
                          : StringAttr::get(graph.getContext(),
                                            "out" + std::to_string(number)));
+    if (graph.getResultAttr(number, kUnsignedAttr))
+      unsignedResults.push_back(number);
   }
+  if (!unsignedResults.empty())
+    graph->setAttr(kUnsignedResultsAttr,
+                   DenseI64ArrayAttr::get(graph.getContext(), unsignedResults));
   graph->setAttr(kResultNamesAttr, ArrayAttr::get(graph.getContext(), names));
 }
 

@@ -5,10 +5,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/OutputFolder.h"
+#include "spikequant/Support/OutputFile.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <cstring>
+#include <unistd.h>
 
 using namespace llvm;
 
@@ -19,6 +24,23 @@ static bool isEmptyFolder(StringRef path) {
   return sys::fs::is_directory(path) &&
          sys::fs::directory_iterator(path, code) ==
              sys::fs::directory_iterator();
+}
+
+/// What a signal handler may read.
+static char interruptedPath[4096];
+
+/// Called by LLVM's signal handler, after it has removed the files.
+static void removeInterruptedFolder() {
+  rmdir(interruptedPath);
+  _exit(130);
+}
+
+static void removeOnSignal(StringRef path) {
+  if (path.size() >= sizeof interruptedPath)
+    return;
+  std::memcpy(interruptedPath, path.data(), path.size());
+  interruptedPath[path.size()] = 0;
+  sys::SetInterruptFunction(removeInterruptedFolder);
 }
 
 /// Nothing that somebody else made is ever replaced.
@@ -47,6 +69,7 @@ Expected<std::unique_ptr<OutputFolder>> OutputFolder::create(StringRef target,
           path, /*IgnoreExisting=*/false, sys::fs::all_all))
     return createStringError(code,
                              "cannot create '" + path + "': " + code.message());
+  removeOnSignal(path);
   return std::unique_ptr<OutputFolder>(
       new OutputFolder(target.str(), path.str().str()));
 }
@@ -59,14 +82,13 @@ OutputFolder::~OutputFolder() {
 std::string OutputFolder::file(StringRef name) const {
   SmallString<256> full(path);
   sys::path::append(full, name);
+  sys::RemoveFileOnSignal(full);
   return full.str().str();
 }
 
 Error OutputFolder::write(StringRef name, StringRef text) const {
-  return writeToOutput(file(name), [&](raw_ostream &out) {
-    out << text;
-    return Error::success();
-  });
+  return ::spikequant::writeOutputFile(file(name),
+                                       [&](raw_ostream &out) { out << text; });
 }
 
 Error OutputFolder::commit() {

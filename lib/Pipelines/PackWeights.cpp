@@ -7,14 +7,17 @@
 #include "spikequant/Pipelines/PackWeights.h"
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Weights/ErrorFeedback.h"
 #include "spikequant/Weights/PackedFileWriter.h"
 #include "spikequant/Weights/Rounding.h"
 #include "spikequant/Weights/Safetensors.h"
+#include "spikequant/Weights/SpecialValues.h"
 
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
 
+#include <cmath>
 #include <optional>
 
 using namespace llvm;
@@ -23,8 +26,19 @@ namespace sq = ::spikequant;
 namespace mlir::spikequant {
 namespace {
 
+/// Named as the user names it: the symbol may tell what it is packed as.
 Error weightError(WeightsOp op, const Twine &message) {
-  return createStringError("weight '" + op.getSymName() + "' " + message);
+  return createStringError(
+      "weight '" + op.getSource().value_or(op.getSymName()) + "' " + message);
+}
+
+std::string describeShape(ArrayRef<int64_t> shape) {
+  std::string text;
+  raw_string_ostream out(text);
+  out << "[";
+  llvm::interleaveComma(shape, out);
+  out << "]";
+  return text;
 }
 
 /// Name of an element type in the packed file, or empty.
@@ -51,32 +65,14 @@ StringRef getTypeName(Type type) {
   return "";
 }
 
-/// The bytes of an array of shape `shape`, transposed as linalg.transpose does.
-std::vector<uint8_t> transpose(ArrayRef<uint8_t> source,
-                               ArrayRef<int64_t> shape,
-                               ArrayRef<int64_t> permutation,
+/// The logical array of `op` from the bytes of its source.
+std::vector<uint8_t> viewBytes(WeightsOp op, ArrayRef<uint8_t> source,
                                int64_t elementBytes) {
-  int64_t rank = shape.size();
-  std::vector<int64_t> strides(rank, elementBytes), target(rank), step(rank);
-  for (int64_t i = rank - 2; i >= 0; --i)
-    strides[i] = strides[i + 1] * shape[i + 1];
-  for (int64_t i = 0; i < rank; ++i) {
-    target[i] = shape[permutation[i]];
-    step[i] = strides[permutation[i]];
-  }
-  std::vector<uint8_t> result(source.size());
-  std::vector<int64_t> index(rank, 0);
-  int64_t position = 0;
-  for (size_t place = 0; place < result.size(); place += elementBytes) {
-    std::memcpy(&result[place], &source[position], elementBytes);
-    for (int64_t i = rank - 1; i >= 0; --i) {
-      position += step[i];
-      if (++index[i] < target[i])
-        break;
-      position -= step[i] * target[i];
-      index[i] = 0;
-    }
-  }
+  std::vector<uint8_t> result(op.getArrayType().getNumElements() *
+                              elementBytes);
+  WeightView::of(op).gather(
+      ArrayRef(reinterpret_cast<const char *>(source.data()), source.size()),
+      elementBytes, reinterpret_cast<char *>(result.data()));
   return result;
 }
 
@@ -155,14 +151,19 @@ private:
   }
 
   Error checkShape(WeightsOp op, ArrayRef<int64_t> shape) {
-    SmallVector<int64_t> expected(op.getArrayType().getShape());
-    if (auto permutation = op.getPermutation())
-      for (auto [logical, stored] : llvm::enumerate(*permutation))
-        expected[stored] = op.getArrayType().getShape()[logical];
+    auto expected = WeightView::of(op).getSourceShape();
     if (ArrayRef<int64_t>(expected) == shape)
       return Error::success();
-    return weightError(op, "has another shape in '" + sourcePath +
-                               "' than in the graph");
+    return weightError(op, "has shape " + describeShape(shape) + " in '" +
+                               sourcePath + "' and " + describeShape(expected) +
+                               " in the graph");
+  }
+
+  Error specialValue(WeightsOp op, StringRef what, size_t position,
+                     ArrayRef<int64_t> stored) {
+    return weightError(op, "is " + what + " at " +
+                               sq::describeIndex(position, stored) + " in '" +
+                               sourcePath + "'; export the weights again");
   }
 
   Error packReal(WeightsOp op) {
@@ -171,7 +172,7 @@ private:
     Expected<sq::F32Tensor> tensor = read(op);
     if (!tensor)
       return tensor.takeError();
-    return packBytes(op, "f32", tensor->shape(), getBytes(tensor->values()));
+    return packBytes(op, "f32", getBytes(tensor->values()));
   }
 
   /// Other types are not converted: the file must hold the graph's type.
@@ -192,68 +193,108 @@ private:
                                  "' and " + type + " in the graph");
     if (Error failure = checkShape(op, info->shape))
       return failure;
-    return packBytes(op, type, info->shape, source->bytes(*info));
+    return packBytes(op, type, source->bytes(*info));
   }
 
-  Error packBytes(WeightsOp op, StringRef type, ArrayRef<int64_t> stored,
-                  ArrayRef<uint8_t> bytes) {
+  Error packBytes(WeightsOp op, StringRef type, ArrayRef<uint8_t> bytes) {
+    if (std::optional<size_t> position = sq::findNaN(type, bytes))
+      return specialValue(op, "NaN", *position,
+                          WeightView::of(op).getSourceShape());
     ArrayRef<int64_t> shape = op.getArrayType().getShape();
-    if (!op.getPermutation())
+    if (!op.getPermutation() && !op.getView())
       return writer.addRaw(op.getSymName(), type, shape, bytes);
-    return writer.addRaw(op.getSymName(), type, shape,
-                         transpose(bytes, stored, *op.getPermutation(),
-                                   sq::PackedFormat::elementBytes(type)));
+    return writer.addRaw(
+        op.getSymName(), type, shape,
+        viewBytes(op, bytes, sq::PackedFormat::elementBytes(type)));
   }
 
   Error packLiteral(WeightsOp op) {
-    auto value = dyn_cast<DenseElementsAttr>(*op.getValue());
-    Type element = op.getArrayType().getElementType();
-    StringRef type = getTypeName(element);
-    if (!value || type.empty())
+    StringRef type = getTypeName(op.getArrayType().getElementType());
+    ArrayRef<int64_t> shape = op.getArrayType().getShape();
+    auto splat = dyn_cast<DenseElementsAttr>(*op.getValue());
+    ArrayRef<char> raw = splat && splat.isSplat()
+                             ? splat.getRawData()
+                             : getLiteralBytes(*op.getValue());
+    if (raw.empty() || type.empty())
       return weightError(op, "has a literal value of unsupported type");
-    ArrayRef<char> raw = value.getRawData();
-    std::vector<uint8_t> bytes;
-    int64_t elements = value.isSplat() ? value.getNumElements() : 1;
-    bytes.reserve(raw.size() * elements);
-    for (int64_t i = 0; i < elements; ++i)
-      bytes.insert(bytes.end(), raw.begin(), raw.end());
-    return writer.addRaw(op.getSymName(), type, op.getArrayType().getShape(),
-                         bytes);
+    std::vector<uint8_t> bytes(ShapedType::getNumElements(shape) *
+                               sq::PackedFormat::elementBytes(type));
+    for (size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = static_cast<uint8_t>(raw[i % raw.size()]);
+    return writer.addRaw(op.getSymName(), type, shape, bytes);
   }
 
   Error packCodes(WeightsOp op, CodesAttr codes) {
-    if (auto literal = dyn_cast_or_null<DenseElementsAttr>(
-            op.getValue().value_or(ElementsAttr())))
-      return packCodes(op, codes, llvm::to_vector(literal.getValues<float>()),
-                       /*transposed=*/false);
+    WeightView view = WeightView::of(op);
+    if (op.getValue()) {
+      if (auto splat = dyn_cast<SplatElementsAttr>(*op.getValue()))
+        return packCodes(op, codes,
+                         std::vector<float>(splat.getNumElements(),
+                                            splat.getSplatValue<float>()),
+                         view);
+      ArrayRef<char> raw = getLiteralBytes(*op.getValue());
+      if (raw.empty())
+        return weightError(op, "has a literal value of unsupported type");
+      return packCodes(op, codes,
+                       ArrayRef(reinterpret_cast<const float *>(raw.data()),
+                                raw.size() / sizeof(float)),
+                       view);
+    }
     Expected<sq::F32Tensor> tensor = read(op);
     if (!tensor)
       return tensor.takeError();
-    bool transposed =
-        op.getPermutation() &&
-        ArrayRef<int64_t>(*op.getPermutation()) == ArrayRef<int64_t>{1, 0};
-    return packCodes(op, codes, tensor->values(), transposed);
+    ArrayRef<float> values = tensor->values();
+    if (std::optional<size_t> position = sq::findNonFinite(values))
+      return specialValue(op,
+                          std::isnan(values[*position]) ? "NaN" : "infinite",
+                          *position, tensor->shape());
+    return packCodes(op, codes, values, view);
   }
 
   Error packCodes(WeightsOp op, CodesAttr codes, ArrayRef<float> values,
-                  bool transposed) {
-    ArrayRef<int64_t> shape = op.getArrayType().getShape(); // [N, K]
-    const float *data = values.data();
-    sq::MatrixView view =
-        transposed ? sq::MatrixView::transposed(data, shape[1], shape[0])
-                   : sq::MatrixView::rowMajor(data, shape[0], shape[1]);
+                  const WeightView &view) {
     sq::RoundingOptions options;
+    int64_t rank = view.getRank();
     options.bits = codes.getBits();
-    options.group = codes.getGroup() ? codes.getGroup() : shape[1];
+    options.group =
+        codes.getGroup() ? codes.getGroup() : view.getSize(rank - 1);
     options.symmetric = codes.getSymmetric();
     Expected<const sq::ErrorFeedback *> errors = feedback.get(op.getSymName());
     if (!errors)
       return errors.takeError();
-    Expected<sq::RoundedMatrix> rounded =
-        sq::roundToCodes(view, options, op.getSymName(), *errors);
+    auto round = [&](const WeightView &matrix) {
+      std::vector<float> copy;
+      return sq::roundToCodes(getMatrix(matrix, values, copy), options,
+                              op.getSymName(), *errors);
+    };
+    if (rank == 3)
+      return writer.addStack(op.getSymName(), view.getSize(0), [&](int64_t i) {
+        return round(view.slice(0, i, 1, 1)->permute({1, 2}));
+      });
+    Expected<sq::RoundedMatrix> rounded = round(view);
     if (!rounded)
       return rounded.takeError();
     return writer.addCodes(op.getSymName(), *rounded);
+  }
+
+  /// A matrix [N, K] in `values`; copied where strides do not describe it.
+  static sq::MatrixView getMatrix(const WeightView &view,
+                                  ArrayRef<float> values,
+                                  std::vector<float> &copy) {
+    int64_t n = view.getSize(0), k = view.getSize(1);
+    if (view.getDimension(0).size() <= 1 && view.getDimension(1).size() <= 1) {
+      auto getStride = [&](int64_t d) {
+        return view.getDimension(d).empty() ? 0
+                                            : view.getDimension(d)[0].stride;
+      };
+      return {values.data() + view.getOffset(), n, k, getStride(0),
+              getStride(1)};
+    }
+    copy.resize(n * k);
+    view.gather(ArrayRef(reinterpret_cast<const char *>(values.data()),
+                         values.size() * sizeof(float)),
+                sizeof(float), reinterpret_cast<char *>(copy.data()));
+    return sq::MatrixView::rowMajor(copy.data(), n, k);
   }
 
   std::optional<sq::SafetensorsFile> &source;
@@ -286,8 +327,11 @@ Error checkEntry(WeightsOp op, const sq::PackedEntry *entry, StringRef path) {
   ArrayRef<int64_t> shape = op.getArrayType().getShape();
   bool same;
   if (auto codes = dyn_cast<CodesAttr>(op.getFormat()))
-    same = entry->kind == sq::PackedEntry::Kind::Codes && shape.size() == 2 &&
-           entry->layout.n == shape[0] && entry->layout.k == shape[1] &&
+    same = entry->kind == sq::PackedEntry::Kind::Codes &&
+           (entry->stack ? shape.size() == 3 && entry->stack == shape[0]
+                         : shape.size() == 2) &&
+           entry->layout.n == shape.drop_back().back() &&
+           entry->layout.k == shape.back() &&
            entry->bits == int32_t(codes.getBits());
   else
     same = entry->kind == sq::PackedEntry::Kind::Raw &&

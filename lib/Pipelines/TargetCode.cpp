@@ -31,6 +31,20 @@ static std::string getHostFeatures() {
   return features;
 }
 
+/// Turns off what a compiled library cannot find out about its processor: code
+/// with such instructions would not be refused, but stopped by a signal.
+static std::string withoutUnchecked(const Triple &triple,
+                                    std::string features) {
+  if (!triple.isX86())
+    return features;
+  for (const char *feature :
+       {"avxvnniint8", "avxvnniint16", "avxifma", "avxneconvert", "avx10.2",
+        "egpr", "ndd", "ppx", "push2pop2", "cf", "ccmp", "nf", "zu", "xop",
+        "fma4", "tbm"})
+    features += (features.empty() ? "-" : ",-") + std::string(feature);
+  return features;
+}
+
 Expected<std::unique_ptr<TargetMachine>> createTargetMachine(StringRef cpu) {
   InitializeNativeTarget();
   InitializeNativeTargetAsmPrinter();
@@ -50,8 +64,8 @@ Expected<std::unique_ptr<TargetMachine>> createTargetMachine(StringRef cpu) {
   TargetOptions options;
   options.AllowFPOpFusion = FPOpFusion::Standard;
   return std::unique_ptr<TargetMachine>(target->createTargetMachine(
-      triple, name, native ? getHostFeatures() : "", options, Reloc::PIC_,
-      std::nullopt, CodeGenOptLevel::Aggressive));
+      triple, name, withoutUnchecked(triple, native ? getHostFeatures() : ""),
+      options, Reloc::PIC_, std::nullopt, CodeGenOptLevel::Aggressive));
 }
 
 static bool hasFeature(const TargetMachine &machine, StringRef feature) {
@@ -71,9 +85,11 @@ std::string getCheckedFeatures(const TargetMachine &machine) {
   std::string result;
   if (!isX86(machine))
     return result;
-  for (const char *feature :
-       {"sse4.2", "avx", "avx2", "fma", "bmi2", "avx512f", "avx512bw",
-        "avx512dq", "avx512vl", "avx512vnni", "avx512bf16"})
+  for (const char *feature : {
+#define SQ_CPU_FEATURE(name) name,
+#include "spikequant/Runtime/CpuFeatures.def"
+#undef SQ_CPU_FEATURE
+       })
     if (hasFeature(machine, feature))
       result += (result.empty() ? "" : ",") + std::string(feature);
   return result;
@@ -112,8 +128,11 @@ Error emitObject(Module &module, TargetMachine &machine, StringRef path) {
     return createStringError("the code generator cannot write object files");
   passes.run(module);
   out.flush();
-  if (out.has_error())
-    return createStringError(out.error(), "cannot write '" + path + "'");
+  code = out.error();
+  out.clear_error(); // Else the stream ends the process.
+  if (code)
+    return createStringError(code,
+                             "cannot write '" + path + "': " + code.message());
   return Error::success();
 }
 

@@ -10,6 +10,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Reference/Npz.h"
+#include "spikequant/Support/OutputFile.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
@@ -109,7 +110,7 @@ static Error parseHeader(StringRef header, NpyArray &array) {
   return Error::success();
 }
 
-static Expected<NpyArray> parseMember(StringRef bytes) {
+Expected<NpyArray> parseNpy(StringRef bytes) {
   if (!bytes.consume_front(npyMagic) || bytes.size() < 6)
     return createStringError("is no .npy array");
   bool wide = bytes[0] >= 2;
@@ -214,7 +215,7 @@ Expected<NpzArrays> readNpz(StringRef path) {
     Expected<std::string> bytes =
         readMember(archive->get(), index, info, fileBytes);
     Expected<NpyArray> array =
-        bytes ? parseMember(*bytes) : Expected<NpyArray>(bytes.takeError());
+        bytes ? parseNpy(*bytes) : Expected<NpyArray>(bytes.takeError());
     if (!array)
       return createStringError("array '" + name + "' in '" + path + "' " +
                                toString(array.takeError()));
@@ -241,15 +242,16 @@ static bool addMember(zip_t *archive, const std::string &name,
 
 /// A zip file without members: libzip would write no file at all.
 static Error writeEmptyArchive(StringRef path) {
-  std::error_code code;
-  raw_fd_ostream out(path, code);
-  if (!code)
+  return writeOutputFile(path, [](raw_ostream &out) {
     out << StringRef("PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 22);
-  return code ? createStringError(code, "cannot write '" + path + "'")
-              : Error::success();
+  });
 }
 
 Error writeNpz(StringRef path, const NpzArrays &arrays) {
+  if (sys::fs::exists(path) && !sys::fs::is_regular_file(path))
+    return createStringError("'" + path +
+                             "' is no file that can be replaced; give another "
+                             "name");
   SmallString<256> temporary;
   sys::fs::createUniquePath(path + ".%%%%%%%%.tmp", temporary, false);
   Expected<ZipHandle> archive =

@@ -31,6 +31,14 @@ llvm::StringRef getNpyType(int32_t elementType) {
     return "f2";
   case SQ_BF16:
     return "V2";
+  case SQ_U8:
+    return "u1";
+  case SQ_U16:
+    return "u2";
+  case SQ_U32:
+    return "u4";
+  case SQ_U64:
+    return "u8";
   }
   return "";
 }

@@ -39,9 +39,9 @@ namespace mlir::spikequant {
 
 /// Stage names of the recipe are those of the compiler: the same passes make
 /// buffers and kernels; loops and calls differ.
-static void buildReferencePipeline(OpPassManager &pm) {
+static void buildReferencePipeline(OpPassManager &pm, bool spikePlanes) {
   pm.addPass(createExpandMath());
-  pm.addPass(createConvertSpikeQuantToReference());
+  pm.addPass(createConvertSpikeQuantToReference({spikePlanes}));
   pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   buildBufferizationPipeline(pm);
   buildKernelPipeline(pm);
@@ -110,7 +110,8 @@ private:
   Error readSignature();
   Error bind(const NpzArrays &inputs);
   Error fill(Slot &slot, const NpzArrays &inputs);
-  Error execute();
+  Expected<std::unique_ptr<ExecutionEngine>> compile();
+  Error execute(ExecutionEngine &engine);
   func::FuncOp getFunction() {
     return program.module->lookupSymbol<func::FuncOp>(program.function);
   }
@@ -126,13 +127,17 @@ private:
 
 Error Run::lower() {
   ModuleOp module = *program.module;
+  if (!options.onlySites.empty())
+    if (Error failure = keepSites(getFunction(), options.onlySites))
+      return failure;
   if (options.record && !hasTaps(module))
     if (Error failure = runPasses(module, "insert taps", [](auto &pm) {
           pm.addPass(createSpikeQuantInsertTaps());
         }))
       return failure;
-  if (Error failure =
-          runPasses(module, "lower to loops", buildReferencePipeline))
+  if (Error failure = runPasses(module, "lower to loops", [&](auto &pm) {
+        buildReferencePipeline(pm, options.spikePlanes);
+      }))
     return failure;
   if (Error failure = readSignature())
     return failure;
@@ -151,6 +156,8 @@ static Expected<Slot> describeArgument(func::FuncOp function, unsigned number,
                              function.getName() +
                              "' is no array of static shape and known type");
   Slot slot;
+  if (isUnsignedArray(function, number))
+    element = getUnsignedCode(element);
   slot.array.type = ::spikequant::getNpyType(element).str();
   slot.array.shape = type.getShape().vec();
   auto getNumber = [&](StringRef name) {
@@ -254,7 +261,11 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
   };
   add("sq_ref_encode", sq_ref_encode);
   add("sq_ref_integrate", sq_ref_integrate);
+  add("sq_ref_integrate_planes", sq_ref_integrate_planes);
+  add("sq_ref_integrate_stack", sq_ref_integrate_stack);
+  add("sq_ref_integrate_stack_planes", sq_ref_integrate_stack_planes);
   add("sq_ref_decode", sq_ref_decode);
+  add("sq_ref_decode_stack", sq_ref_decode_stack);
   add("sq_ref_fire", sq_ref_fire);
   add("sq_ref_lookup", sq_ref_lookup);
   add("sq_ref_observe", observe);
@@ -295,7 +306,7 @@ public:
 
 } // namespace
 
-Error Run::execute() {
+Expected<std::unique_ptr<ExecutionEngine>> Run::compile() {
   Expected<std::unique_ptr<TargetMachine>> machine =
       createTargetMachine("native");
   if (!machine)
@@ -307,12 +318,18 @@ Error Run::execute() {
   ExecutionEngineOptions engineOptions;
   engineOptions.transformer = optimize;
   engineOptions.jitCodeGenOptLevel = CodeGenOptLevel::Less;
+  // They leave a file in the home folder at every run.
+  engineOptions.enableGDBNotificationListener = false;
+  engineOptions.enablePerfNotificationListener = false;
   Expected<std::unique_ptr<ExecutionEngine>> engine =
       ExecutionEngine::create(*program.module, engineOptions);
   if (!engine)
     return engine.takeError();
   (*engine)->registerSymbols(getSymbols);
+  return engine;
+}
 
+Error Run::execute(ExecutionEngine &engine) {
   Arena arena(arenaBytes);
   std::vector<Descriptor> descriptors;
   for (const Slot &slot : slots)
@@ -331,16 +348,49 @@ Error Run::execute() {
   for (void *&pointer : pointers)
     arguments.push_back(&pointer);
   activeRecorder = &*recorder;
-  return (*engine)->invokePacked("_mlir_ciface_" + program.function, arguments);
+  return engine.invokePacked("_mlir_ciface_" + program.function, arguments);
+}
+
+/// The inputs of each call: the items along the leading axis, or all at once.
+static Expected<std::vector<NpzArrays>> splitBatch(const NpzArrays &inputs,
+                                                   bool isBatch) {
+  if (!isBatch)
+    return std::vector<NpzArrays>{inputs};
+  std::vector<NpzArrays> items;
+  for (const auto &[name, array] : inputs) {
+    size_t size = array.shape.empty() ? 0 : array.shape.front();
+    if (size == 0 || (!items.empty() && items.size() != size))
+      return createStringError(
+          "input '" + name + "' is " + array.describe() +
+          "; a batch needs one leading axis of equal length in every array");
+    items.resize(size);
+    size_t bytes = array.data.size() / size;
+    for (size_t i = 0; i < size; ++i)
+      items[i][name] = {array.type,
+                        {array.shape.begin() + 1, array.shape.end()},
+                        {array.data.begin() + i * bytes,
+                         array.data.begin() + (i + 1) * bytes}};
+  }
+  if (items.empty())
+    return createStringError("a batch needs inputs");
+  return items;
 }
 
 Expected<RunResult> Run::run(const NpzArrays &inputs) {
   if (Error failure = lower())
     return std::move(failure);
-  if (Error failure = bind(inputs))
-    return std::move(failure);
-  if (Error failure = execute())
-    return std::move(failure);
+  Expected<std::vector<NpzArrays>> calls = splitBatch(inputs, options.batch);
+  if (!calls)
+    return calls.takeError();
+  Expected<std::unique_ptr<ExecutionEngine>> engine = compile();
+  if (!engine)
+    return engine.takeError();
+  for (const NpzArrays &call : *calls) {
+    if (Error failure = bind(call))
+      return std::move(failure);
+    if (Error failure = execute(**engine))
+      return std::move(failure);
+  }
   RunResult result;
   for (Slot &slot : slots)
     if (slot.result >= 0)

@@ -37,21 +37,11 @@ SQ_EXPORT const sq_graph *sq_find_graph(const char *name) {
  */
 static int has_feature(const char *name, size_t length) {
 #if defined(__x86_64__)
-#define SQ_FEATURE(feature)                                                    \
+#define SQ_CPU_FEATURE(feature)                                                \
   if (length == sizeof(feature) - 1 && memcmp(name, feature, length) == 0)     \
     return __builtin_cpu_supports(feature) != 0;
-  SQ_FEATURE("sse4.2")
-  SQ_FEATURE("avx")
-  SQ_FEATURE("avx2")
-  SQ_FEATURE("fma")
-  SQ_FEATURE("bmi2")
-  SQ_FEATURE("avx512f")
-  SQ_FEATURE("avx512bw")
-  SQ_FEATURE("avx512dq")
-  SQ_FEATURE("avx512vl")
-  SQ_FEATURE("avx512vnni")
-  SQ_FEATURE("avx512bf16")
-#undef SQ_FEATURE
+#include "spikequant/Runtime/CpuFeatures.def"
+#undef SQ_CPU_FEATURE
 #endif
   (void)name;
   (void)length;

@@ -110,20 +110,32 @@ spikequant::evaluateLayers(const Network &network, ArrayRef<int16_t> counts) {
   return populations;
 }
 
+static int16_t encodeExactly(const InputPopulation &input, int64_t j,
+                             float value) {
+  return encodeValue(value, 1.0f, input.thresholds[j]);
+}
+
+std::vector<int16_t> spikequant::encodeSaturated(const InputPopulation &input,
+                                                 ArrayRef<float> values) {
+  std::vector<int16_t> counts;
+  for (auto [j, value] : llvm::enumerate(values))
+    counts.push_back(std::clamp<int32_t>(encodeExactly(input, j, value),
+                                         -input.windows[j], input.windows[j]));
+  return counts;
+}
+
 Stimulus spikequant::evaluateNetwork(const Network &network,
                                      ArrayRef<float> values, int64_t rows) {
   Stimulus stimulus;
   const InputPopulation &input = network.input;
   int64_t changes = 0, outputs = 0;
   for (int64_t row = 0; row < rows; ++row) {
-    std::vector<int16_t> exact, saturated;
+    ArrayRef<float> real =
+        values.slice(row * input.channels(), input.channels());
+    std::vector<int16_t> exact, saturated = encodeSaturated(input, real);
     for (int64_t j = 0; j < input.channels(); ++j) {
-      int16_t count = encodeValue(values[row * input.channels() + j], 1.0f,
-                                  input.thresholds[j]);
-      exact.push_back(count);
-      saturated.push_back(
-          std::clamp<int32_t>(count, -input.windows[j], input.windows[j]));
-      stimulus.saturated += exact.back() != saturated.back();
+      exact.push_back(encodeExactly(input, j, real[j]));
+      stimulus.saturated += exact.back() != saturated[j];
     }
     std::vector<int16_t> wanted = evaluateLayers(network, exact).back();
     std::vector<int16_t> result = evaluateLayers(network, saturated).back();
@@ -133,7 +145,8 @@ Stimulus spikequant::evaluateNetwork(const Network &network,
     }
     outputs += result.size();
     stimulus.values += input.channels();
-    stimulus.samples.push_back({std::move(saturated), std::move(result)});
+    stimulus.samples.push_back(
+        {std::move(saturated), std::move(result), std::move(wanted)});
   }
   stimulus.meanOutputError = outputs ? double(changes) / outputs : 0;
   return stimulus;

@@ -66,6 +66,8 @@ Problems exportNetwork(const NeuromorphicTarget &target, Network network,
     return problems;
   if (Error failure = target.write(job, os))
     problems.push_back({Problem::onInput, toString(std::move(failure))});
+  if (options.realised)
+    *options.realised = std::move(spiking);
   return problems;
 }
 

@@ -36,12 +36,14 @@ std::vector<std::pair<PackedBlob, uint64_t>>
 PackedEntry::blobsAndSizes() const {
   if (kind == Kind::Raw)
     return {{raw, arrayBytes(type, shape)}};
-  auto size = [](int64_t bytes) { return static_cast<uint64_t>(bytes); };
+  auto size = [&](int64_t bytes) {
+    return static_cast<uint64_t>(bytes * matrices());
+  };
   return {{codes, size(layout.codesBytes())},
           {multipliers, size(layout.multipliersBytes())},
           {offsets, size(layout.offsetsBytes())},
           {scales, size(layout.scalesBytes())},
-          {columnMax, size(layout.columnMaxBytes())}};
+          {columnMax, static_cast<uint64_t>(layout.columnMaxBytes())}};
 }
 
 //===----------------------------------------------------------------------===//
@@ -119,6 +121,12 @@ static std::string readCodesEntry(const json::Object &object,
   entry.layout.container = static_cast<int32_t>(container);
   if (!entry.layout.isValid())
     return "has an invalid n, k or group";
+  constexpr int64_t maxElements = int64_t{1} << 40;
+  if (object.get("stack") &&
+      (!readNonNegative(object, "stack", entry.stack) || entry.stack < 1 ||
+       entry.stack >
+           maxElements / (entry.layout.nPadded() * entry.layout.kPadded())))
+    return "has an invalid stack";
   return readCodesBlobs(object, entry);
 }
 
@@ -267,10 +275,13 @@ template <typename T> static ArrayRef<T> typed(ArrayRef<uint8_t> bytes) {
   return {reinterpret_cast<const T *>(bytes.data()), bytes.size() / sizeof(T)};
 }
 
-PackedCodes PackedFile::codes(const PackedEntry &entry) const {
-  return {entry.layout, base() + entry.codes.offset,
-          base() + entry.multipliers.offset,
-          typed<int16_t>(bytes(entry.offsets)).data()};
+PackedCodes PackedFile::codes(const PackedEntry &entry, int64_t number) const {
+  const PackedLayout &layout = entry.layout;
+  return {layout, base() + entry.codes.offset + number * layout.codesBytes(),
+          base() + entry.multipliers.offset +
+              number * layout.multipliersBytes(),
+          reinterpret_cast<const int16_t *>(base() + entry.offsets.offset +
+                                            number * layout.offsetsBytes())};
 }
 
 ArrayRef<float> PackedFile::scales(const PackedEntry &entry) const {

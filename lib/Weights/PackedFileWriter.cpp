@@ -87,16 +87,15 @@ Expected<PackedFileWriter> PackedFileWriter::create(StringRef path) {
   return PackedFileWriter(std::make_unique<State>(path, std::move(*data)));
 }
 
-Error PackedFileWriter::addCodes(StringRef key, const RoundedMatrix &matrix) {
+Error PackedFileWriter::addPacked(StringRef key, const PackedMatrix &packed,
+                                  int32_t bits, int64_t stack) {
   PackedEntry entry;
   entry.kind = PackedEntry::Kind::Codes;
-  entry.layout = matrix.layout();
-  entry.bits = matrix.bits;
-  if (!entry.layout.isValid())
-    return createStringError("weight '" + key + "' has an invalid shape");
+  entry.layout = packed.layout;
+  entry.stack = stack;
+  entry.bits = bits;
   if (!state->keys.insert(key).second)
     return createStringError("weight '" + key + "' is packed twice");
-  PackedMatrix packed = packMatrix(matrix);
   entry.maxRowSum = packed.maxRowSum;
   entry.codes = state->write<uint8_t>(packed.codes);
   entry.multipliers = state->write<uint8_t>(packed.multipliers);
@@ -105,6 +104,35 @@ Error PackedFileWriter::addCodes(StringRef key, const RoundedMatrix &matrix) {
   entry.columnMax = state->write<int32_t>(packed.columnMax);
   state->entries.push_back({key.str(), std::move(entry)});
   return state->checkStream();
+}
+
+static Error checkShape(StringRef key, const RoundedMatrix &matrix) {
+  if (matrix.layout().isValid())
+    return Error::success();
+  return createStringError("weight '" + key + "' has an invalid shape");
+}
+
+Error PackedFileWriter::addCodes(StringRef key, const RoundedMatrix &matrix) {
+  if (Error failure = checkShape(key, matrix))
+    return failure;
+  return addPacked(key, packMatrix(matrix), matrix.bits, /*stack=*/0);
+}
+
+Error PackedFileWriter::addStack(
+    StringRef key, int64_t count,
+    function_ref<Expected<RoundedMatrix>(int64_t)> next) {
+  PackedMatrix stack;
+  int32_t bits = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    Expected<RoundedMatrix> matrix = next(i);
+    if (!matrix)
+      return matrix.takeError();
+    if (Error failure = checkShape(key, *matrix))
+      return failure;
+    bits = matrix->bits;
+    stack.append(packMatrix(*matrix));
+  }
+  return addPacked(key, stack, bits, count);
 }
 
 Error PackedFileWriter::addRaw(StringRef key, StringRef type,
@@ -150,7 +178,7 @@ static json::Object entryToJson(const PackedEntry &entry, uint64_t dataOffset) {
     object["shape"] = json::Array(entry.shape);
     return object;
   }
-  return json::Object{
+  json::Object object{
       {"kind", "codes"},
       {"bits", entry.bits},
       {"group", entry.layout.group},
@@ -164,6 +192,9 @@ static json::Object entryToJson(const PackedEntry &entry, uint64_t dataOffset) {
                     {"offsets", blobToJson(entry.offsets, dataOffset)},
                     {"scales", blobToJson(entry.scales, dataOffset)},
                     {"column_max", blobToJson(entry.columnMax, dataOffset)}}}};
+  if (entry.stack)
+    object["stack"] = entry.stack;
+  return object;
 }
 
 using KeyedEntries = std::vector<std::pair<std::string, PackedEntry>>;

@@ -78,3 +78,22 @@ PackedMatrix spikequant::packMatrix(const RoundedMatrix &matrix) {
   computeBounds(matrix, packed);
   return packed;
 }
+
+template <typename T>
+static void concatenate(std::vector<T> &to, const std::vector<T> &more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+void PackedMatrix::append(PackedMatrix matrix) {
+  if (codes.empty()) {
+    *this = std::move(matrix);
+    return;
+  }
+  concatenate(codes, matrix.codes);
+  concatenate(multipliers, matrix.multipliers);
+  concatenate(offsets, matrix.offsets);
+  concatenate(scales, matrix.scales);
+  for (size_t j = 0; j < columnMax.size(); ++j)
+    columnMax[j] = std::max(columnMax[j], matrix.columnMax[j]);
+  maxRowSum = std::max(maxRowSum, matrix.maxRowSum);
+}

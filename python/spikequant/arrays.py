@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -24,15 +25,16 @@ def run_arrays(
     threads: int = 1,
     record: str | Path | None = None,
 ) -> None:
-    """Runs one graph; with `record`, saves what it shows, by site."""
+    """Runs one graph; with `record`, saves what it shows, by site. Both files appear or none."""
     model = NativeModel(program)
     graph = choose_graph(model, graph_name)
     recorder = Recorder(graph)
     given = named_arguments(model, graph, load_arrays(inputs), inputs)
     results = graph.run(given, threads, recorder.observer if record else None)
-    save_arrays(outputs, {f"out{i}": array for i, array in enumerate(results)})
+    written = {outputs: {f"out{i}": array for i, array in enumerate(results)}}
     if record:
-        save_arrays(record, recorder.arrays())
+        written[record] = recorder.arrays()
+    save_arrays(written)
 
 
 class Recorder:
@@ -78,28 +80,31 @@ def named_arguments(
             f"it has {', '.join(names)}"
         )
     specs = {spec.name: spec for spec in graph.arguments}
+    for key, name in names.items():
+        spec = specs[name]
+        if key not in arrays and spec.state_result < 0:
+            raise SpikeQuantError(
+                f"{source}: '{key}' is missing: {name} {spec.dtype} {list(spec.shape)}"
+            )
     named = {}
     for key, name in names.items():
         spec = specs[name]
         if key in arrays:
             # State is changed in place: not the caller's array.
-            named[name] = _as_bits(np.array(arrays[key], order="C"), spec.dtype)
-        elif spec.state_result >= 0:
-            named[name] = spec.empty()
+            array = _as_bits(np.array(arrays[key], order="C"), spec.dtype)
+            try:
+                named[name] = spec.check(array, graph.name)
+            except SpikeQuantError as error:
+                raise SpikeQuantError(f"{source}: {error}") from error
         else:
-            raise SpikeQuantError(
-                f"{source}: '{key}' is missing: {name} {spec.dtype} {list(spec.shape)}"
-            )
+            named[name] = spec.empty()
     return named
 
 
 def _as_bits(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Unsigned integers and bf16 (which .npz files hold as raw bytes) are handed over as bits."""
-    is_unsigned = array.dtype.kind == "u" and dtype.kind == "i"
+    """bf16 (which .npz files hold as raw bytes) is handed over as bits."""
     is_bfloat = array.dtype.name in ("bfloat16", "void16") and dtype == np.uint16
-    if array.dtype.itemsize == dtype.itemsize and (is_unsigned or is_bfloat):
-        return array.view(dtype)
-    return array
+    return array.view(dtype) if is_bfloat else array
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -114,6 +119,10 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def save_arrays(path: str | Path, arrays: dict[str, np.ndarray]) -> None:
-    with replacing_file(Path(path)) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+def save_arrays(files: dict[str | Path, dict[str, np.ndarray]]) -> None:
+    """Writes .npz files; none takes its place before all are complete."""
+    with contextlib.ExitStack() as stack:
+        for path, arrays in files.items():
+            temporary = stack.enter_context(replacing_file(Path(path)))
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import SpikeQuantError
+from .memory import memory_bytes
 from .session import Session
 
 Progress = Callable[[str, int, int], None]
@@ -89,10 +90,7 @@ def _kernels(session: Session, work: Callable[[], float], steps: int) -> list[di
 
 def resident_bytes() -> int:
     """Resident memory of this process, Python included."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
+    return memory_bytes("VmRSS")
 
 
 def _lengths(session: Session, wanted: Sequence[int] | None) -> list[int]:

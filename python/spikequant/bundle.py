@@ -20,7 +20,7 @@ def read_model(folder: str | Path) -> dict:
         model = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SpikeQuantError(f"{folder}: not a bundle: cannot read {MODEL} ({error})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpikeQuantError(f"{path}: damaged: {error}") from error
     if not isinstance(model, dict) or model.get("format") != FORMAT:
         raise SpikeQuantError(f"{path}: not the description of a bundle")

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import bundle
 from .arrays import Recorder, choose_graph, load_arrays, named_arguments
+from .calibration_inputs import save_inputs, save_tokens
 from .collector import Collector, replacing_calibration
 from .compiler import OBSERVE, CompileOptions, compile_model
 from .errors import SpikeQuantError
@@ -59,6 +60,7 @@ def calibrate_text(
             for _ in session.score(window):
                 pass
         collector.save(fresh)
+        save_tokens(fresh, windows)
         report("done", steps, steps)
     return out
 
@@ -76,7 +78,8 @@ def calibrate_inputs(
     """Calibrates a graph on arrays argN that have a leading batch axis."""
     out = Path(out)
     report = progress or (lambda *_: None)
-    batches = _split_batch(load_arrays(inputs), inputs)
+    arrays = load_arrays(inputs)
+    batches = _split_batch(arrays, inputs)
     with replacing_calibration(out) as fresh:
         report("compile", 0, len(batches) + 1)
         program = fresh.parent / "observed"
@@ -90,6 +93,7 @@ def calibrate_inputs(
             arguments = named_arguments(model, graph, batch, inputs)
             graph.run(arguments, threads, collector.observer)
         collector.save(fresh)
+        save_inputs(fresh, arrays)
         report("done", len(batches) + 1, len(batches) + 1)
     return out
 
@@ -98,6 +102,10 @@ def _split_batch(arrays: dict[str, np.ndarray], path) -> list[dict[str, np.ndarr
     sizes = {array.shape[0] if array.ndim else 0 for array in arrays.values()}
     if len(sizes) != 1 or 0 in sizes:
         raise SpikeQuantError(f"{path}: the arrays need one leading batch axis of equal length")
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            place = np.argwhere(np.isnan(array))[0].tolist()
+            raise SpikeQuantError(f"{path}: '{name}' is NaN at {place}: leave such inputs out")
     return [{name: array[i] for name, array in arrays.items()} for i in range(sizes.pop())]
 
 

@@ -114,5 +114,6 @@ def _finding(remark: dict) -> Finding:
 def _location(remark: dict) -> str | None:
     place = remark.get("DebugLoc") or {}
     if not place.get("Line"):
-        return None
+        # Where the exporter names operations only.
+        return place["File"] if place.get("File", "<unknown file>") != "<unknown file>" else None
     return f"{place['File']}:{place['Line']}:{place.get('Column', 0)}"

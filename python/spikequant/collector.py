@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from .calibration_inputs import inputs_path
 from .errors import SpikeQuantError
 from .native_graph import Observer
 from .native_types import ObserveFunction
@@ -60,15 +61,16 @@ def gram_path(calibration: Path) -> Path:
 
 @contextlib.contextmanager
 def replacing_calibration(out: Path) -> Iterator[Path]:
-    """A path whose calibration file takes the place of `out`, with its Gram file or with none."""
+    """A path whose calibration file takes the place of `out`, and the files beside it."""
     out = Path(out).resolve()
     with replacing_file(out) as fresh:
         yield fresh
-        if gram_path(fresh).exists():
-            gram_path(fresh).replace(gram_path(out))
-        else:
-            # One of an older calibration would be taken for this one's.
-            gram_path(out).unlink(missing_ok=True)
+        for beside in (gram_path, inputs_path):
+            if beside(fresh).exists():
+                beside(fresh).replace(beside(out))
+            else:
+                # One of an older calibration would be taken for this one's.
+                beside(out).unlink(missing_ok=True)
 
 
 def merge(files: Sequence[Path], out: Path) -> None:

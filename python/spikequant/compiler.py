@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from . import bundle
 from .errors import SpikeQuantError
 from .importer import import_bundle_graph, import_graph
+from .memory import memory_bytes
 from .native import COMPILE, is_compiled
 from .outputs import replacing_folder
 from .stablehlo_shapes import Shapes
@@ -80,8 +80,8 @@ def compile_model(
     start = time.perf_counter()
     options.check()
     with replacing_folder(out, is_compiled, "a compiled model") as fresh:
-        load = _import_bundle if source.is_dir() else _import_single
-        description, files, weights = load(source, fresh.parent, options, report)
+        description, files, weights = import_source(source, fresh.parent, options, report)
+        importing = time.perf_counter() - start
         report("compile", len(files), len(files) + 1)
         arguments = [*files, *options.tool_arguments(), "-o", fresh]
         arguments += [f"--weights={weights}"] if weights else []
@@ -89,23 +89,31 @@ def compile_model(
         bundle.write_json(fresh / bundle.MODEL, description)
         if source.is_dir() and (source / bundle.TOKENIZER).exists():
             shutil.copy(source / bundle.TOKENIZER, fresh / bundle.TOKENIZER)
-        result = _complete_report(fresh / COMPILE, options, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        result = _complete_report(fresh / COMPILE, options, seconds, importing)
     report("done", len(files) + 1, len(files) + 1)
     return result
 
 
-def _complete_report(file: Path, options: CompileOptions, seconds: float) -> dict:
+def import_source(
+    source: Path, work: Path, options: CompileOptions, progress: Progress | None = None
+) -> tuple[dict, list[Path], Path | None]:
+    """Description, linalg files (in `work`) and weights of a bundle or a graph."""
+    load = _import_bundle if source.is_dir() else _import_single
+    return load(source, work, options, progress or (lambda *_: None))
+
+
+def _complete_report(file: Path, options: CompileOptions, seconds: float, importing: float) -> dict:
     """Adds to the tool's report what only this process knows."""
     report = json.loads(file.read_text(encoding="utf-8"))
-    processes = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    peaks = [resource.getrusage(process).ru_maxrss for process in processes]
     defaults = {"sites": 0, "decodes": 0, "islands": []} if options.method == FLOAT else {}
     report = {
         **defaults,
         **report,
         "method": options.method,
         "seconds": seconds,
-        "peak_bytes": 1024 * max(peaks),
+        "import_seconds": importing,
+        "peak_bytes": max(report["peak_bytes"], memory_bytes("VmHWM")),
     }
     bundle.write_json(file, report)
     return report

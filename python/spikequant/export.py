@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from . import bundle
@@ -47,7 +48,7 @@ def export_gguf(
     report = progress or (lambda *_: None)
     with bundle.replacing_bundle(Path(out_dir)) as folder:
         report("weights", 0, steps)
-        save_file(dict(model.weights(contexts[-1])), folder / bundle.WEIGHTS)
+        _save_weights(dict(model.weights(contexts[-1])), folder / bundle.WEIGHTS)
         (folder / bundle.GRAPHS).mkdir()
         graphs = []
         for context in contexts:
@@ -62,6 +63,13 @@ def export_gguf(
         bundle.write_json(folder / bundle.MODEL, description)
         report("done", steps, steps)
     return Path(out_dir)
+
+
+def _save_weights(weights: dict[str, np.ndarray], path: Path) -> None:
+    try:
+        save_file(weights, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def _write_graph(

@@ -55,9 +55,9 @@ def set_attributes(
     given = list(attributes or [])
     if len(given) > count:
         what = "arguments" if key == "arg_attrs" else "results"
-        raise SpikeQuantError(
-            f"{source}: the function has {count} {what}, not {len(given)} as described"
-        )
+        last = given[-1].get("spikequant.weight")
+        by = f"by the weight '{last}'" if last else "as described"
+        raise SpikeQuantError(f"{source}: the function has {count} {what}, not {len(given)} {by}")
     i64 = ir.IntegerType.get_signless(64)
 
     def convert(value: str | int) -> ir.Attribute:

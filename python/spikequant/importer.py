@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jaxlib.mlir import ir, passmanager
@@ -13,6 +12,7 @@ from jaxlib.mlir._mlir_libs import _jax_mlir_ext
 from jaxlib.mlir.dialects import chlo, stablehlo
 
 from . import bundle
+from .artifacts import MAGIC, check_source
 from .errors import SpikeQuantError
 from .function_attributes import (
     Attributes,
@@ -26,49 +26,55 @@ from .linalg_scalars import inline_scalars
 from .outputs import replacing_file
 from .stablehlo_contractions import rewrite_narrow_contractions
 from .stablehlo_control import rewrite_control_flow
+from .stablehlo_custom_calls import rewrite_custom_calls
 from .stablehlo_empty import rewrite_empty
-from .stablehlo_rewrites import RecursiveCallError, inline_calls, rewrite_concatenate
+from .stablehlo_norms import rewrite_norms
+from .stablehlo_rewrites import (
+    RecursiveCallError,
+    inline_calls,
+    rewrite_concatenate,
+    rewrite_index_select,
+    rewrite_trivial_reductions,
+)
 from .stablehlo_scatter import rewrite_scatter
-from .stablehlo_shapes import Shapes, specialise
+from .stablehlo_select_scatter import rewrite_select_and_scatter
+from .stablehlo_shapes import Shapes, resolve_sizes, specialise
 from .stablehlo_sort import rewrite_sort
-from .stablehlo_unsigned import rewrite_signature
+from .stablehlo_support import (
+    UnsupportedOperation,
+    UnsupportedOperationsError,
+    check_admitted,
+    check_legalised,
+)
+from .stablehlo_unsigned import rewrite_signature, unsigned_marks
 from .stablehlo_wrappers import rewrite_composites, rewrite_wrappers
+
+__all__ = [
+    "UnsupportedOperation",
+    "UnsupportedOperationsError",
+    "import_bundle_graph",
+    "import_graph",
+    "import_text",
+    "make_context",
+    "parse",
+]
 
 _PREPARE = "builtin.module(symbol-dce,func.func(chlo-legalize-to-stablehlo),canonicalize,cse)"
 _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
 _CLEAN = "builtin.module(canonicalize,cse)"
 # What the legalisation leaves alone or does badly, in this order.
 _REWRITES = (
+    rewrite_norms,
     rewrite_empty,
+    rewrite_trivial_reductions,
     rewrite_narrow_contractions,
     rewrite_control_flow,
     rewrite_sort,
     rewrite_scatter,
+    rewrite_select_and_scatter,
+    rewrite_index_select,
     rewrite_concatenate,
 )
-_FOREIGN_DIALECTS = ("stablehlo", "chlo", "mhlo", "vhlo", "sdy")
-_BYTECODE_MAGIC = b"ML\xefR"
-
-
-@dataclass(frozen=True)
-class UnsupportedOperation:
-    """`form` is the operation in generic form, without its regions."""
-
-    name: str
-    location: str
-    form: str
-
-
-class UnsupportedOperationsError(SpikeQuantError):
-    """The graph has operations that cannot become linalg."""
-
-    def __init__(self, source: str, operations: Sequence[UnsupportedOperation]):
-        self.operations = list(operations)
-        lines = "\n".join(f"  {op.name}: {op.location}\n    {op.form}" for op in operations)
-        super().__init__(
-            f"{source}: {len(self.operations)} operation(s) cannot be compiled yet; export the "
-            f"model without them:\n{lines}"
-        )
 
 
 def import_graph(
@@ -94,9 +100,12 @@ def import_graph(
         data = src.read_bytes()
     except OSError as error:
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
-    text = import_text(
-        data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
-    )
+    try:
+        text = import_text(
+            data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
+        )
+    except RuntimeError as error:  # jaxlib's, for names that are no text
+        raise SpikeQuantError(f"{src}: damaged: export it again ({error})") from error
     with replacing_file(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
@@ -134,9 +143,15 @@ def import_text(
             attributes = name_by_number(attributes, len(arguments))
         specialise(module, function, shapes or {}, source)
         rewrite_composites(module)
+        rewrite_custom_calls(module)
         _inline(module, function, source)
         rewrite_wrappers(module)
         _run(_PREPARE, module, source)
+        resolve_sizes(module, function)
+        check_admitted(module, source)
+        marks, result_marks = unsigned_marks(function)
+        attributes = merge(attributes, marks)
+        result_attributes = merge(result_attributes or [], result_marks)
         rewrite_signature(function)
         for rewrite in _REWRITES:
             rewrite(module)
@@ -145,7 +160,7 @@ def import_text(
         _run(_LEGALISE, module, source)
         inline_scalars(module)
         _run(_CLEAN, module, source)
-        _check_supported(module, source)
+        check_legalised(module, source)
         strip_foreign_attributes(module, function)
         arguments = function.regions[0].blocks[0].arguments
         results = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value).results
@@ -170,14 +185,21 @@ def make_context() -> ir.Context:
 
 def parse(data: bytes, source: str, context: ir.Context) -> ir.Module:
     """Portable artifact, MLIR bytecode or text -> verified module."""
+    check_source(data, source)
     try:
-        if data.startswith(_BYTECODE_MAGIC):
+        return read_module(data, context)
+    except (ir.MLIRError, ValueError) as error:
+        raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
+
+
+def read_module(data: bytes, context: ir.Context) -> ir.Module:
+    """As `parse`, but raises what jaxlib raises."""
+    with context, ir.Location.unknown(context):
+        if data.startswith(MAGIC):
             module = _parse_artifact(data, context)
             if module:
                 return module
         return ir.Module.parse(data, context)
-    except (ir.MLIRError, ValueError) as error:
-        raise SpikeQuantError(f"{source}: not a StableHLO module: {error}") from error
 
 
 def _parse_artifact(data: bytes, context: ir.Context) -> ir.Module | None:
@@ -198,6 +220,8 @@ def _inline(module: ir.Module, function: ir.Operation, source: str) -> None:
         raise SpikeQuantError(
             f"{source}: function '{error}' calls itself, which cannot be compiled"
         ) from error
+    except ValueError as error:
+        raise SpikeQuantError(f"{source}: a call cannot be inlined: {error}") from error
 
 
 def _run(pipeline: str, module: ir.Module, source: str) -> None:
@@ -237,41 +261,7 @@ def _rename(function: ir.Operation, name: str) -> None:
     function.attributes["sym_visibility"] = ir.StringAttr.get("public")
 
 
-def _check_supported(module: ir.Module, source: str) -> None:
-    left: list[UnsupportedOperation] = []
-
-    def visit(operation: ir.Operation) -> ir.WalkResult:
-        is_foreign = operation.name.split(".")[0] in _FOREIGN_DIALECTS
-        if is_foreign and operation.name != "stablehlo.return":
-            left.append(_describe(operation, source))
-        return ir.WalkResult.ADVANCE
-
-    # Pre-order: an operation comes before those inside it.
-    module.operation.walk(visit, ir.WalkOrder.PRE_ORDER)
-    if left:
-        raise UnsupportedOperationsError(source, left)
-
-
 def _place_in_file(text: str, source: str) -> str:
     """What has no location of its own is placed in the file; the parser calls that "-"."""
     name = json.dumps(source, ensure_ascii=False)
     return re.sub(r'"-":(?=\d+:\d)', lambda _: f"{name}:", text)
-
-
-def _describe(operation: ir.Operation, source: str) -> UnsupportedOperation:
-    form = operation.get_asm(print_generic_op_form=True, skip_regions=True)
-    return UnsupportedOperation(operation.name, _place(operation.location, source), form)
-
-
-def _place(location: ir.Location, source: str) -> str:
-    """The name in the model and the innermost line of it, not the whole stack of calls.
-
-    Operations of a text without locations are placed in that text, which is called "-".
-    """
-    text = str(location).removeprefix("loc(").removesuffix(")")
-    name = re.match(r'"([^"]+)"(?!:)', text)
-    line = re.search(r'"([^"]*)":(\d+:\d+)', text)
-    if not line:
-        return name[1] if name else text
-    place = f"{source if line[1] == '-' else line[1]}:{line[2]}"
-    return f"{name[1]} at {place}" if name else place

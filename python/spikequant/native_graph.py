@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from .errors import SpikeQuantError
 from .native_types import DTYPES, ObserveFunction, SqArray, SqCall, SqGraph, aligned_zeros
 
-if TYPE_CHECKING:
-    from .native import NativeModel
+
+class Host(Protocol):
+    """What a graph needs of the model that it belongs to."""
+
+    weights_address: int
+
+    def arena(self, size: int) -> int: ...
+
+    def run(self, graph: SqGraph, call: SqCall) -> None: ...
 
 
 class ArraySpec:
@@ -62,7 +69,7 @@ class Graph:
     `salient` adds up the salient counts of each site over all runs.
     """
 
-    def __init__(self, model: NativeModel, raw: SqGraph):
+    def __init__(self, model: Host, raw: SqGraph):
         self._model, self._raw = model, raw
         self.name = raw.name.decode()
         self.arguments = [ArraySpec(raw.arguments[i]) for i in range(raw.argument_count)]

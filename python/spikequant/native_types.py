@@ -11,7 +11,7 @@ ALIGNMENT = 64
 
 # Index: sq_element_type. bf16 has no NumPy type of its own; its bits are handed over.
 DTYPES = [np.float32, np.int16, np.int64, np.int32, np.int8, np.bool_, np.float64, np.float16]
-DTYPES.append(np.uint16)
+DTYPES += [np.uint16, np.uint8, np.uint16, np.uint32, np.uint64]
 
 ObserveFunction = ctypes.CFUNCTYPE(
     None,

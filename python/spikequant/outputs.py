@@ -54,15 +54,32 @@ def replacing_folder(target: Path, is_ours: Callable[[Path], bool], what: str) -
 
 @contextlib.contextmanager
 def replacing_file(target: Path) -> Iterator[Path]:
-    """A path (nothing is there yet) whose file takes the place of `target` if the body succeeds."""
-    target = Path(target).resolve()
+    """A path (nothing is there yet) whose file takes the place of `target` if the body succeeds.
+
+    A device or a pipe stays what it is: the file is copied into it.
+    """
+    target = Path(target)
     if target.is_dir():
         raise SpikeQuantError(f"{target}: is a folder: give the name of a file")
+    if target.exists() and not target.is_file():
+        with _copied_into(target) as fresh:
+            yield fresh
+        return
+    target = target.resolve()
     with workspace(target) as work:
         fresh = work / target.name
         yield fresh
         _give_usual_permissions(fresh)
         fresh.replace(target)
+
+
+@contextlib.contextmanager
+def _copied_into(target: Path) -> Iterator[Path]:
+    with _clear_errors(target), tempfile.TemporaryDirectory() as work:
+        fresh = Path(work) / "new"
+        yield fresh
+        with fresh.open("rb") as source, target.open("wb") as out:
+            shutil.copyfileobj(source, out)
 
 
 def _check_replaceable(target: Path, is_ours: Callable[[Path], bool], what: str) -> None:

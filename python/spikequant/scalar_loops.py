@@ -99,14 +99,18 @@ def nest(
 def inline_on_scalars(block: ir.Block, scalars: Values) -> list[ir.Value]:
     """Moves a StableHLO region's operations here, with signless scalars for its arguments.
 
-    The insertion point is the end of a block. Each scalar becomes a tensor of rank 0, so that the
-    operations stay what they are; `linalg_scalars` removes these tensors after legalisation.
+    Each scalar becomes a tensor of rank 0, so that the operations stay what they are;
+    `linalg_scalars` removes these tensors after legalisation.
     """
     for argument, scalar in zip(block.arguments, scalars, strict=True):
         type_ = signless_type(argument.type)
         tensor = create("tensor.from_elements", [type_], [scalar]).result
         argument.replace_all_uses_with(as_type(tensor, argument.type))
     *operations, terminator = block.operations
+    here = ir.InsertionPoint.current
     for operation in operations:
-        ir.InsertionPoint.current.block.append(operation.operation)
+        if here.ref_operation is None:
+            here.block.append(operation.operation)
+        else:
+            operation.operation.move_before(here.ref_operation)
     return [extract(signless(value)) for value in terminator.operands]

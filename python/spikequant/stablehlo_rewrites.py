@@ -42,6 +42,54 @@ def _inline_into(function: ir.Operation, symbols: ir.SymbolTable, callers: list[
         call.erase()
 
 
+def rewrite_trivial_reductions(module: ir.Module) -> int:
+    """Reductions over no dimension get one of size 1; returns the number rewritten.
+
+    Before: reduce(%x init: %i) dimensions = [] : (tensor<3xf32>, ..) -> tensor<3xf32>
+    After:  reduce(%0 init: %i) dimensions = [1] of %0 = reshape %x : tensor<3x1xf32>
+    """
+
+    def is_trivial(operation: ir.Operation) -> bool:
+        dimensions = ir.DenseI64ArrayAttr(operation.attributes["dimensions"])
+        return is_static(operation) and not len(dimensions)
+
+    found = list(filter(is_trivial, find(module.operation, "stablehlo.reduce")))
+    for operation in found:
+        rank = ir.RankedTensorType(operation.operands[0].type).rank
+        with ir.InsertionPoint(operation), operation.location:
+            for number in range(len(operation.results)):
+                type_ = ir.RankedTensorType(operation.operands[number].type)
+                longer = ir.RankedTensorType.get([*type_.shape, 1], type_.element_type)
+                value = stablehlo.reshape(longer, operation.operands[number])
+                operation.operands[number] = value
+        operation.attributes["dimensions"] = ir.DenseI64ArrayAttr.get([rank])
+    return len(found)
+
+
+def rewrite_index_select(module: ir.Module) -> int:
+    """Clamps the indices of torch_index_select, whose legalisation reads wherever they point.
+
+    Before: torch_index_select %x, %i
+    After:  torch_index_select %x, (clamp 0, %i, n - 1)
+    Returns the number rewritten.
+    """
+    found = find(module.operation, "stablehlo.torch_index_select")
+    for operation in found:
+        operand, indices = operation.operands
+        dimension = ir.IntegerAttr(operation.attributes["dim"]).value
+        size = ir.RankedTensorType(operand.type).shape[dimension]
+        with ir.InsertionPoint(operation), operation.location:
+            scalar = ir.RankedTensorType.get([], ir.RankedTensorType(indices.type).element_type)
+            limits = (_splat(scalar, value) for value in (0, size - 1))
+            low, high = (stablehlo.constant(limit) for limit in limits)
+            operation.operands[1] = stablehlo.clamp(low, indices, high)
+    return len(found)
+
+
+def _splat(type_: ir.RankedTensorType, value: int) -> ir.Attribute:
+    return ir.DenseElementsAttr.get_splat(type_, ir.IntegerAttr.get(type_.element_type, value))
+
+
 def empty_base(type_: ir.RankedTensorType, location: ir.Location) -> ir.Value:
     """tensor.empty: right because the pieces cover all of it."""
     return ir.Operation.create("tensor.empty", results=[type_], loc=location).result
@@ -75,8 +123,7 @@ def _rewrite_one(operation: ir.Operation, make_base: MakeBase) -> None:
     index = ir.RankedTensorType.get([], ir.IntegerType.get_signless(32))
 
     def constant(value: int) -> ir.Value:
-        attribute = ir.IntegerAttr.get(index.element_type, value)
-        return stablehlo.constant(ir.DenseElementsAttr.get_splat(index, attribute))
+        return stablehlo.constant(_splat(index, value))
 
     with ir.InsertionPoint(operation), operation.location:
         value, offset = make_base(type_, operation.location), 0

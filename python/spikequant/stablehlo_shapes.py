@@ -18,6 +18,25 @@ _REFINE = (
     "func.func(stablehlo-canonicalize-dynamism))"
 )
 
+# Twice: what becomes static makes other sizes known.
+_RESOLVE = (
+    "builtin.module(stablehlo-refine-shapes,func.func(stablehlo-canonicalize-dynamism),"
+    "stablehlo-refine-shapes,func.func(stablehlo-canonicalize-dynamism),canonicalize,cse)"
+)
+_DYNAMIC_OPERATIONS = tuple(
+    f"stablehlo.{name}"
+    for name in (
+        "dynamic_broadcast_in_dim",
+        "dynamic_conv",
+        "dynamic_gather",
+        "dynamic_iota",
+        "dynamic_pad",
+        "dynamic_reshape",
+        "get_dimension_size",
+        "real_dynamic_slice",
+    )
+)
+
 
 def parse_shapes(words: Sequence[str]) -> dict[int, tuple[int, ...]]:
     """["arg0=1x32"] -> {0: (1, 32)}; "arg1=" is rank 0."""
@@ -46,6 +65,27 @@ def specialise(module: ir.Module, function: ir.Operation, shapes: Shapes, source
     except ir.MLIRError as error:
         raise SpikeQuantError(f"{source}: does not fit the given shapes: {error}") from error
     _check_assertions(module, source)
+
+
+def resolve_sizes(module: ir.Module, function: ir.Operation) -> None:
+    """Makes static what only depends on constants, in a module of one function.
+
+    Before: %1 = dynamic_reshape %x, dense<[6]> : (tensor<2x3xf32>, tensor<1xi64>) -> tensor<?xf32>
+    After:  %1 = reshape %x : (tensor<2x3xf32>) -> tensor<6xf32>
+    What stays unknown is left for the check of what cannot be compiled.
+    """
+    if not find(module.operation, *_DYNAMIC_OPERATIONS):
+        return
+    name = function.attributes["sym_name"]
+    function.attributes["sym_name"] = ir.StringAttr.get("main")  # what the passes look for
+    silence = module.context.attach_diagnostic_handler(lambda _: True)
+    try:
+        passmanager.PassManager.parse(_RESOLVE).run(module.operation)
+    except ir.MLIRError:
+        pass
+    finally:
+        silence.detach()
+        function.attributes["sym_name"] = name
 
 
 def _refined(number: int, type_: ir.Type, shape: Sequence[int] | None, source: str) -> ir.Type:

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from jaxlib.mlir import ir
 
+from .function_attributes import Attributes
 from .scalar_loops import as_type, signless, signless_type
+
+# What marks an argument or a result whose array at run time is unsigned.
+_MARK = "spikequant.unsigned"
+
+
+def unsigned_marks(function: ir.Operation) -> tuple[list[Attributes], list[Attributes]]:
+    """Attributes of the arguments and of the results."""
+    type_ = ir.FunctionType(ir.TypeAttr(function.attributes["function_type"]).value)
+    return _marks(type_.inputs), _marks(type_.results)
+
+
+def _marks(types: list[ir.Type]) -> list[Attributes]:
+    return [{_MARK: 1} if type_ != signless_type(type_) else {} for type_ in types]
 
 
 def rewrite_signature(function: ir.Operation) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from jaxlib.mlir import ir
+from jaxlib.mlir.dialects import stablehlo
 
 from .operations import find
 from .scalar_loops import create
 
 # Custom calls that tell a distributing compiler something about their operand.
-_ANNOTATIONS = ("Sharding", "annotate_device_placement", "LayoutConstraint", "MoveToHost")
+_ANNOTATIONS = (
+    "Sharding",
+    "annotate_device_placement",
+    "LayoutConstraint",
+    "MoveToDevice",
+    "MoveToHost",
+    "xla.sdy.FuncResultSharding",
+)
+_SAME_VALUE = ("stablehlo.optimization_barrier", "sdy.sharding_constraint", "sdy.reshard")
 
 
 def rewrite_composites(module: ir.Module) -> None:
@@ -22,9 +31,16 @@ def rewrite_composites(module: ir.Module) -> None:
 
 
 def rewrite_wrappers(module: ir.Module) -> None:
-    """Removes barriers, annotations and tuples."""
-    for operation in find(module.operation, "stablehlo.optimization_barrier"):
+    """Removes barriers, annotations, tuples and the numbers of the device (there is one)."""
+    for operation in find(module.operation, "stablehlo.replica_id", "stablehlo.partition_id"):
+        with ir.InsertionPoint(operation), operation.location:
+            type_ = ir.RankedTensorType(operation.result.type)
+            zero = ir.IntegerAttr.get(type_.element_type, 0)
+            _replace(operation, [stablehlo.constant(ir.DenseElementsAttr.get_splat(type_, zero))])
+    for operation in find(module.operation, *_SAME_VALUE):
         _replace(operation, operation.operands)
+    for operation in find(module.operation, "sdy.mesh"):
+        operation.erase()
     for operation in find(module.operation, "stablehlo.custom_call"):
         if _is_annotation(operation):
             _replace(operation, operation.operands)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import SpikeQuantError
 
+# How MLIR begins a message that is about no place in a file.
+_NOWHERE = "<unknown>:0: "
 # Where `make` puts them, relative to this file in the source tree.
 _BUILD = Path(__file__).resolve().parents[2] / "build"
 
@@ -42,7 +45,9 @@ def run_tool(name: str, arguments: Sequence[str | Path]) -> str:
     command = [find_tool(name), *map(str, arguments)]
     if leash := shutil.which("setpriv"):
         command = [leash, "--pdeathsig", "KILL", *command]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    # Messages may quote what is no text.
+    options = {"encoding": "utf-8", "errors": "replace"}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, **options)
     if done.returncode:
         raise SpikeQuantError(f"{name} failed: {_reason(done)}")
     return done.stdout
@@ -51,7 +56,13 @@ def run_tool(name: str, arguments: Sequence[str | Path]) -> str:
 def _reason(done: subprocess.CompletedProcess) -> str:
     """The messages, without progress lines."""
     if done.returncode < 0:
-        return f"stopped by signal {-done.returncode} (out of memory?)"
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+        return _describe_signal(-done.returncode)
+    lines = [line.removeprefix(_NOWHERE) for line in done.stderr.splitlines() if line.strip()]
     telling = [line for line in lines if "error:" in line or "note:" in line]
     return "\n".join(telling or lines) or f"exit code {done.returncode}"
+
+
+def _describe_signal(number: int) -> str:
+    reasons = {signal.SIGKILL: "out of memory?", signal.SIGBUS: "disk full?"}
+    hint = reasons.get(number, "this is an error of the tool: please report it")
+    return f"stopped by signal {number} ({hint})"

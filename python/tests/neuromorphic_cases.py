@@ -17,7 +17,8 @@ STEP = 0.5  # A power of two: the encode of multiples of STEP / 4 is exact in f3
 
 @dataclass(frozen=True)
 class ChainLayer:
-    """Weights that symmetric 4-bit codes hold exactly (largest magnitude 7, or a row of zeros)."""
+    """Weights that symmetric codes hold exactly: every row has the largest magnitude that the
+    code has (7 for 4 bits), or zeros only."""
 
     weights: np.ndarray
     multipliers: list[int]
@@ -25,6 +26,7 @@ class ChainLayer:
     shift: int
     lo: int
     hi: int
+    code_bits: int = 4
 
     def fire(self, counts: np.ndarray) -> np.ndarray:
         rows = counts.astype(object) @ self.weights.T.astype(object)
@@ -75,13 +77,14 @@ class Chain:
         ]
         for i, layer in enumerate(self.layers):
             n, k = layer.weights.shape
+            codes = f"#spikequant.codes<bits = {layer.code_bits}, group = 0, symmetric = true>"
             rows = ", ".join(f"[{', '.join(f'{w}.0' for w in row)}]" for row in layer.weights)
             numbers = {
                 key: ", ".join(map(str, getattr(layer, key))) for key in ("multipliers", "biases")
             }
             lines += [
                 f"spikequant.weights @w{i} : tensor<{n}x{k}xf32>",
-                "    format(#spikequant.codes<bits = 4, group = 0, symmetric = true>)",
+                f"    format({codes})",
                 f"    value(dense<[{rows}]> : tensor<{n}x{k}xf32>)",
             ]
             body += [
@@ -172,6 +175,24 @@ def build_cases(samples: int = 100) -> list[Chain]:
             ],
         ),
     ]
+
+
+def extreme_chain(inputs: int) -> Chain:
+    """Membranes up to 127 * 127 * inputs, and others at the levels; theta = 256."""
+    rng = np.random.default_rng(inputs)
+    weights = np.full((3, inputs), 127)
+    weights[1] = -127
+    weights[2, ::2] = -127
+    layer = ChainLayer(weights, [1] * 3, [128] * 3, 8, -7, 7, code_bits=8)
+    rows = [np.full(inputs, 127), np.full(inputs, -127), rng.choice([-127, 127], inputs)]
+    signs = np.where(np.arange(inputs) % 2, 127, -127)
+    rows += [signs, -signs]
+    for step in (-14, -9, -3, -1, 1, 2, 5, 13):  # Near zero: all cancel but a few.
+        row = np.resize([127, -127], inputs) * (np.arange(inputs) < inputs // 4 * 4)
+        row[-2:] = (0, step)
+        rows.append(row)
+    values = np.array(rows) * STEP
+    return Chain(f"extreme_{inputs}", [8] * inputs, [layer], inputs=values)
 
 
 CASES = build_cases()

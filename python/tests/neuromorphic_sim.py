@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
+import nir
 import numpy as np
 import sanafe
+
+from spikequant.neuromorphic import decode_spikes, run_ladder
 
 
 def drive(spiking: dict, counts: np.ndarray, code: str) -> np.ndarray:
@@ -39,7 +43,8 @@ def simulate(chip, steps: int, neurons: int, population: str) -> np.ndarray:
 def run_sanafe(path: Path, spiking: dict, counts: np.ndarray, code: str) -> np.ndarray:
     """Spikes of the last population, [samples, neurons]. The file's own stimulus is sample 0.
 
-    A chip per network, because SANA-FE 2.2.9 aborts when a second one is loaded; between samples
+    A chip per network, because SANA-FE 2.2.9 aborts when one that has run gets another; between
+    samples
     its state is reset and the stimulus is replaced.
     """
     architecture = loihi_architecture()
@@ -57,3 +62,25 @@ def run_sanafe(path: Path, spiking: dict, counts: np.ndarray, code: str) -> np.n
             neuron.set_attributes(model_attributes={"spikes": train})
         fired.append(simulate(chip, steps, neurons, last))
     return np.array(fired)
+
+
+def check_simulators(folder: Path, target: str) -> None:
+    """What `spikequant compile --select` wrote gives the expected outputs on every input."""
+    with np.load(folder / "expected.npz") as arrays:
+        expected = dict(arrays)
+    if target == "nir":
+        data = nir.read_data(str(folder / "network.data.nir"))
+        spikes = data.nodes[min(data.nodes)].observables["spikes"].data[:, 0]
+        found = run_ladder(folder / "network.nir", spikes)[1]
+    else:
+        report = json.loads((folder / "report.json").read_text())
+        spiking = {
+            "steps": report["steps"],
+            "lines": expected["lines"],
+            "pulses": expected["pulses"],
+            "populations": [{} for _ in report["layers"][:-1]] + [{"neurons": expected["neurons"]}],
+        }
+        fired = run_sanafe(folder / "network.yaml", spiking, expected["counts"], report["code"])
+        found = decode_spikes(expected["neurons"], fired)
+    np.testing.assert_array_equal(found, expected["outputs"])
+    assert len(np.unique(found)) > 4

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import numpy as np
+from jax._src import xla_bridge
+from jaxlib import xla_client
 from jaxlib.mlir import ir
 from jaxlib.mlir.dialects import stablehlo
 from safetensors.numpy import load_file
@@ -14,15 +17,48 @@ from spikequant.importer import make_context, parse
 
 
 def evaluate(module: ir.Module, arguments: list[np.ndarray]) -> list[np.ndarray]:
-    """`module`'s context must be entered."""
-    attributes = [_attribute(argument) for argument in arguments]
+    """Results of the function main; `module`'s context must be entered."""
+    types = ir.FunctionType(_main(module).attributes["function_type"].value).inputs
+    attributes = [_attribute(*pair) for pair in zip(arguments, types, strict=True)]
     return [_array(result) for result in stablehlo.eval_module(module, attributes)]
 
 
-def _attribute(array: np.ndarray) -> ir.Attribute:
+def evaluate_text(text: str, arguments: list[np.ndarray]) -> list[np.ndarray]:
+    context = make_context()
+    with context, ir.Location.unknown(context):
+        return evaluate(parse(text.encode(), "text", context), arguments)
+
+
+def evaluate_with_xla(text: str, arguments: list[np.ndarray]) -> list[np.ndarray]:
+    """For what the interpreter does not know, or cannot show (bf16)."""
+    client = xla_bridge.get_backend("cpu")
+    devices = xla_client.DeviceList(tuple(client.local_devices()[:1]))
+    program = client.compile_and_load(text, devices, xla_client.CompileOptions())
+    with jax.enable_x64(True):
+        arrays = [jax.device_put(np.array(argument, order="C")) for argument in arguments]
+    results = program.execute_sharded(arrays).disassemble_into_single_device_arrays()
+    return [np.asarray(result) for (result,) in results]
+
+
+def argument_types(text: str) -> list[tuple[str, tuple[int, ...]]]:
+    """The element types (as MLIR writes them) and the shapes of main's arguments."""
+    context = make_context()
+    with context, ir.Location.unknown(context):
+        main = _main(parse(text.encode(), "text", context))
+        types = ir.FunctionType(main.attributes["function_type"].value).inputs
+        return [(str(type_.element_type), tuple(type_.shape)) for type_ in types]
+
+
+def _main(module: ir.Module) -> ir.Operation:
+    functions = [op.operation for op in module.body.operations]
+    return next(op for op in functions if op.attributes["sym_name"].value == "main")
+
+
+def _attribute(array: np.ndarray, type_: ir.RankedTensorType) -> ir.Attribute:
     array = np.array(array, order="C")
-    element = {"float32": ir.F32Type.get, "int32": lambda: ir.IntegerType.get_signless(32)}
-    type_ = ir.RankedTensorType.get(array.shape, element[array.dtype.name]())
+    if array.dtype == bool:
+        packed = np.packbits(array, bitorder="little")
+        return ir.DenseElementsAttr.get(packed, type=type_.element_type, shape=array.shape)
     return ir.DenseElementsAttr.get(array, type=type_)
 
 

@@ -13,6 +13,7 @@ from spikequant import SpikeQuantError, cli
 from spikequant.compiler import FLOAT, CompileOptions, compile_model
 from spikequant.importer import import_text
 from spikequant.stablehlo_shapes import parse_shapes
+from spikequant.toolchain import run_tool
 
 
 def _polymorphic(x, w):
@@ -97,5 +98,29 @@ def test_unsigned_signature_becomes_signless():
     text = """func.func @main(%a: tensor<2xui8>, %b: tensor<f32>) -> tensor<2xui8> {
       return %a : tensor<2xui8>
     }"""
-    assert "tensor<2xi8>" in import_text(text.encode(), "t")
-    assert "ui8" not in import_text(text.encode(), "t")
+    imported = import_text(text.encode(), "t")
+    assert "tensor<2xi8>" in imported and imported.count("spikequant.unsigned = 1") == 2
+    assert "ui8" not in imported
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_unsigned_arrays_go_through_npz_files(dtype, tmp_path):
+    """By the compiled code and by the reference; a signed array is refused."""
+    spec = jax.ShapeDtypeStruct((3,), dtype)
+    with jax.enable_x64(True):
+        (tmp_path / "g.mlir").write_text(jax.jit(lambda x: (x // 3, x > 5)).lower(spec).as_text())
+    out = tmp_path / "out"
+    assert cli.main(["compile", str(tmp_path / "g.mlir"), "--float", "-o", str(out)]) == 0
+    x = np.array([7, np.iinfo(dtype).max, 0], dtype)
+    np.savez(tmp_path / "in.npz", arg0=x)
+    words = [str(tmp_path / "in.npz"), "--outputs", str(tmp_path / "out.npz")]
+    assert cli.main(["run", str(out), "--inputs", *words]) == 0
+    files = [f"--inputs={words[0]}", f"--outputs={tmp_path / 'reference.npz'}"]
+    run_tool("sq-run", [out, *files])
+    for name in ("out.npz", "reference.npz"):
+        with np.load(tmp_path / name) as results:
+            np.testing.assert_array_equal(results["out0"], x // 3)
+            np.testing.assert_array_equal(results["out1"], x > 5)
+            assert (results["out0"].dtype, results["out1"].dtype) == (x.dtype, np.bool_)
+    np.savez(tmp_path / "in.npz", arg0=x.astype(f"int{8 * x.itemsize}"))
+    assert cli.main(["run", str(out), "--inputs", *words]) == 1

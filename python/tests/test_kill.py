@@ -13,8 +13,11 @@ import pytest
 from conftest import TEXT
 from tiny_chat import CONTEXTS, TINY
 
+from spikequant import bundle as bundle_format
 from spikequant import cli
+from spikequant.importer import import_bundle_graph
 from spikequant.native import NativeModel
+from spikequant.toolchain import find_tool
 
 GRAPH = f"score_{CONTEXTS[1]}"
 
@@ -43,14 +46,28 @@ def is_whole_calibration(file) -> bool:
     return cli.main(["calibrate", "--merge", str(file), "-o", str(merged)]) == 0
 
 
+def is_whole_graph(file) -> bool:
+    return file.read_text().rstrip().endswith(")") and "return" in file.read_text()
+
+
+def is_whole_bundle(folder) -> bool:
+    graphs = bundle_format.read_model(folder)["graphs"]
+    return len(graphs) == 3 and all((folder / graph["file"]).exists() for graph in graphs)
+
+
 def commands(bundle, folder):
     text = ["--text", TEXT / "calibration.txt", "--tokens", 80, "--context", CONTEXTS[1]]
     program, calibration = folder / "program", folder / "calibration"
     compile_ = ["compile", bundle, "--float", "--graphs", GRAPH, "-o", program]
     calibrate = ["calibrate", bundle, *text, "-o", calibration]
+    graph, model = folder / "graph.mlir", folder / "bundle"
+    import_ = ["import", next((bundle / "graphs").glob(f"{GRAPH}.*")), "-o", graph]
+    export = ["export", bundle.parent / "tiny.gguf", "--context", 16, "--chunk", 8, "-o", model]
     return {
         "compile": (compile_, program, is_whole_program),
         "calibrate": (calibrate, calibration, is_whole_calibration),
+        "import": (import_, graph, is_whole_graph),
+        "export": (export, model, is_whole_bundle),
     }
 
 
@@ -82,9 +99,25 @@ def test_kill(name, tiny_bundle, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["compile", "calibrate"])
+@pytest.mark.parametrize("name", ["compile", "calibrate", "import", "export"])
 def test_kill_often(name, tiny_bundle, tmp_path):
     kill_at_random_moments(*commands(tiny_bundle, tmp_path)[name], rounds=40, seed=2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_stopped_tool_cleans_up(number, tiny_bundle, tmp_path):
+    """sq-compile alone, stopped when it has begun to write."""
+    graph = import_bundle_graph(tiny_bundle, GRAPH, tmp_path / "graph.mlir")
+    words = [graph, "--float", "--weights", tiny_bundle / "weights.safetensors"]
+    process = subprocess.Popen(
+        [find_tool("sq-compile"), *words, "-o", tmp_path / "out"], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("out.*/quantized.mlir")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait() == 130
+    assert list(tmp_path.iterdir()) == [graph]
 
 
 def test_terminated_run_cleans_up(tiny_bundle, tmp_path):

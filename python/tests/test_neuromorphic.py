@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
@@ -15,7 +17,7 @@ import jsonschema
 import nir
 import numpy as np
 import pytest
-from neuromorphic_cases import CASES, Chain, translate
+from neuromorphic_cases import CASES, Chain, extreme_chain, translate
 from neuromorphic_sim import drive, run_sanafe
 
 from spikequant.neuromorphic import decode_spikes, run_ladder
@@ -106,6 +108,27 @@ def test_nir_graph_gives_the_integers(chain, tmp_path):
     np.testing.assert_array_equal(fired.astype(bool), expected[:, 0])
 
 
+# 127 * 127 * 130 is the last membrane whose ladder f32 holds, 127 * 127 * 520 the last that the
+# gate keeps below 2^25.
+@pytest.mark.parametrize(("target", "inputs"), [("nir", 130), ("sanafe", 520)])
+def test_largest_membranes_are_exact(target, inputs, tmp_path):
+    chain = extreme_chain(inputs)
+    assert abs(chain.counts() @ chain.layers[0].weights.T).max() == 127 * 127 * inputs
+    assert len(np.unique(chain.outputs())) > 8
+    path = translate(target, chain, tmp_path)
+    if target == "nir":
+        data = nir.read_data(str(translate("nir-data", chain, tmp_path)))
+        spikes = data.nodes[min(data.nodes)].observables["spikes"].data[:, 0]
+        found = run_ladder(path, spikes)[1]
+    else:
+        spiking = describe(chain, tmp_path, "gated")["spiking"]
+        fired = run_sanafe(path, spiking, chain.counts(), "gated")
+        found = decode_spikes(np.array(spiking["populations"][-1]["neurons"]), fired)
+    np.testing.assert_array_equal(found, chain.outputs())
+    with pytest.raises(AssertionError, match="NEU-C7: membranes of 'w0' can reach"):
+        translate(target, extreme_chain(inputs + 1), tmp_path)
+
+
 def test_nir_file_keeps_to_what_importers_accept(tmp_path):
     path = translate("nir", CASES[-1], tmp_path)
     assert nir.serialization.read_version(path) == "1.0.8"
@@ -189,3 +212,21 @@ def test_sanafe_stimulus_lasts_the_whole_run(tmp_path):
     spiking = describe(chain, tmp_path, "gated")["spiking"]
     assert len(first[0]["spikes"]) == spiking["steps"] + len(chain.layers)
     assert os.path.getsize(tmp_path / f"{chain.name}.sanafe") > 0
+
+
+@pytest.mark.slow
+def test_sanafe_aborts_with_a_second_network_on_a_chip(tmp_path):
+    """Why there is one chip per network; when this fails, docs/Neuromorphic.md can say less."""
+    paths = [str(translate("sanafe", chain, tmp_path)) for chain in (CASES[0], CASES[8])]
+    script = f"""
+import sanafe
+from pathlib import Path
+arch = sanafe.load_arch(str(Path(sanafe.__file__).parent / "examples" / "loihi.yaml"))
+chip = sanafe.SpikingChip(arch)
+for path in {paths!r}:
+    chip.load(sanafe.load_net(path, arch))
+    chip.sim(3)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == -signal.SIGABRT
+    assert "This model must update every time-step" in result.stderr

@@ -55,6 +55,7 @@ def check_results(folder: Path) -> None:
     figures = json.loads((folder / "eval.json").read_text())
     assert figures["ratio"] > 0 and figures["windows"] == 4
     assert "128" in json.loads((folder / "bench.json").read_text())["prefill_tokens_per_second"]
+    assert (folder / "tile.sanafe" / "network.yaml").is_file()
     with np.load(folder / "out.npz") as results:
         assert results["out0"].shape == (16, 32)
 

@@ -2,6 +2,10 @@
 // RUN: sq-run %s --function one --print | FileCheck %s --check-prefix=ONE
 // RUN: sq-run %s --function wide --print | FileCheck %s --check-prefix=WIDE
 // RUN: sq-run %s --function lookup --print | FileCheck %s --check-prefix=LOOKUP
+// Additions over spike planes give the same.
+// RUN: sq-run %s --function layer --integrate=planes --print | FileCheck %s --check-prefix=LAYER
+// RUN: sq-run %s --function one --integrate=planes --print | FileCheck %s --check-prefix=ONE
+// RUN: sq-run %s --function wide --integrate=planes --print | FileCheck %s --check-prefix=WIDE
 
 // Symmetric 4-bit codes hold these rows exactly: s_w = 1, 1, 2, 1/4 and 1 (a row
 // of zeros), the integers being the rows divided by that.

@@ -116,6 +116,21 @@ func.func @no_literal(%x: tensor<1x2xf32>) -> tensor<1x1xi16> {
 
 // -----
 
+spikequant.weights @bits : tensor<2xi8> format(#spikequant.real) source("bits")
+spikequant.weights @w : tensor<1x2xf32> format(#spikequant.codes<bits = 4, group = 0, symmetric = true>)
+    value(dense<7.0> : tensor<1x2xf32>)
+func.func @no_literal_bits(%x: tensor<1x2xf32>) -> tensor<1x1xi16> {
+  // expected-error@+1 {{NEU-C10: @bits must be a literal value}}
+  %n = spikequant.encode %x {step = 1.0 : f32, site = "s", bits = @bits, overflow = #spikequant.overflow<saturate>}
+      : tensor<1x2xf32> -> tensor<1x2xi16>
+  %a = spikequant.integrate %n, @w : tensor<1x2xi16> -> tensor<1x1xi64>
+  %r = spikequant.fire %a {multipliers = array<i64: 1>, biases = array<i64: 4>, shift = 3 : i32, lo = 0 : i32, hi = 7 : i32}
+      : tensor<1x1xi64> -> tensor<1x1xi16>
+  return %r : tensor<1x1xi16>
+}
+
+// -----
+
 spikequant.weights @bits : tensor<2xi8> format(#spikequant.real) value(dense<4> : tensor<2xi8>)
 spikequant.weights @w : tensor<1x2xf32> format(#spikequant.codes<bits = 4, group = 0, symmetric = true>)
     value(dense<7.0> : tensor<1x2xf32>)

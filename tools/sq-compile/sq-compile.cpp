@@ -4,19 +4,15 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Pipelines/Compile.h"
+#include "spikequant/Tool/ToolMain.h"
 
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/Remarks.h"
 #include "mlir/Remark/RemarkStreamer.h"
-#include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Path.h"
-#include "llvm/Support/SourceMgr.h"
 
 using namespace llvm;
 using namespace mlir::spikequant;
@@ -89,6 +85,8 @@ cl::opt<CompileStage> stage(
     cl::desc("Stop early and print the program"),
     cl::values(
         clEnumValN(CompileStage::QuantizedMlir, "mlir-quantized", "tensors"),
+        clEnumValN(CompileStage::Program, "program",
+                   "a folder for sq-run and sq-translate, without code"),
         clEnumValN(CompileStage::Buffers, "mlir-buffers", "bufferised"),
         clEnumValN(CompileStage::Kernels, "mlir-kernels", "outlined kernels"),
         clEnumValN(CompileStage::Llvm, "llvm", "LLVM IR"),
@@ -162,20 +160,9 @@ int main(int argc, char **argv) {
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(argc, argv,
                               "Compiles linalg graphs and their weights\n");
-  mlir::DialectRegistry registry;
-  registerSpikeQuantDialects(registry);
-  mlir::registerAllToLLVMIRTranslations(registry);
-  mlir::MLIRContext context(registry);
-  context.printOpOnDiagnostic(false);
-  SourceMgr sources;
-  mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
-  if (!enableRemarks(context)) {
-    errs() << "sq-compile: error: remarks cannot be written\n";
-    return 1;
-  }
-  if (Error failure = compileModel(getOptions(argv[0]), &context)) {
-    errs() << "sq-compile: error: " << toString(std::move(failure)) << "\n";
-    return 1;
-  }
-  return 0;
+  return runToolMain("sq-compile", [&](mlir::MLIRContext &context) -> Error {
+    if (!enableRemarks(context))
+      return createStringError("remarks cannot be written");
+    return compileModel(getOptions(argv[0]), &context);
+  });
 }

@@ -4,15 +4,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
 #include "spikequant/Reference/Runner.h"
+#include "spikequant/Tool/ToolMain.h"
 
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/DialectRegistry.h"
-#include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
-#include "llvm/Support/SourceMgr.h"
 
 using namespace llvm;
 using namespace mlir::spikequant;
@@ -44,6 +40,13 @@ cl::opt<std::string>
            cl::desc("Write counts and membranes of every site, and what each "
                     "encode reads"),
            cl::cat(category));
+cl::list<std::string>
+    sites("site", cl::value_desc("SITE"), cl::cat(category),
+          cl::desc("Record only the real values that this layer or encode site "
+                   "reads, and run only what it needs; may be repeated"));
+cl::opt<bool> batch("batch", cl::cat(category),
+                    cl::desc("The inputs have a leading batch axis: run once "
+                             "per item, for --site"));
 cl::opt<int64_t> rows("rows", cl::init(0), cl::value_desc("n"),
                       cl::desc("Record the first n rows of each array only"),
                       cl::cat(category));
@@ -52,6 +55,14 @@ cl::opt<std::string>
            cl::desc("Do not run: recompute the integers of every site from "
                     "recorded inputs and compare"),
            cl::cat(category));
+enum class Integration { Multiply, Planes };
+cl::opt<Integration>
+    integration("integrate", cl::cat(category), cl::init(Integration::Multiply),
+                cl::desc("How membranes come about; the integers are the same"),
+                cl::values(clEnumValN(Integration::Multiply, "multiply",
+                                      "counts times weights"),
+                           clEnumValN(Integration::Planes, "planes",
+                                      "additions over binary spike planes")));
 
 Error run(ReferenceProgram &loaded) {
   NpzArrays arguments;
@@ -64,6 +75,9 @@ Error run(ReferenceProgram &loaded) {
   RunOptions options;
   options.record = !record.empty();
   options.rowLimit = rows;
+  options.onlySites = sites;
+  options.batch = batch;
+  options.spikePlanes = integration == Integration::Planes;
   Expected<RunResult> result = runProgram(loaded, arguments, options);
   if (!result)
     return result.takeError();
@@ -83,7 +97,8 @@ Error compareWithTaps(ReferenceProgram &loaded) {
   Expected<NpzArrays> taps = readNpz(replay);
   if (!taps)
     return taps.takeError();
-  Expected<int64_t> differences = replayTaps(loaded, *taps, outs());
+  Expected<int64_t> differences =
+      replayTaps(loaded, *taps, outs(), integration == Integration::Planes);
   if (!differences)
     return differences.takeError();
   if (*differences > 0)
@@ -93,6 +108,11 @@ Error compareWithTaps(ReferenceProgram &loaded) {
 }
 
 Error runTool(mlir::MLIRContext &context) {
+  if (!sites.empty() && (record.empty() || print || !outputs.empty()))
+    return createStringError("--site is for --record alone: the results are "
+                             "not computed");
+  if (batch && sites.empty())
+    return createStringError("--batch is for --site");
   Expected<ReferenceProgram> loaded =
       loadProgram(program, function, weights, &context);
   if (!loaded)
@@ -106,16 +126,5 @@ int main(int argc, char **argv) {
   cl::HideUnrelatedOptions(category);
   cl::ParseCommandLineOptions(
       argc, argv, "Runs a quantised program by its definitions, slowly\n");
-  mlir::DialectRegistry registry;
-  registerSpikeQuantDialects(registry);
-  mlir::registerAllToLLVMIRTranslations(registry);
-  mlir::MLIRContext context(registry);
-  context.printOpOnDiagnostic(false);
-  SourceMgr sources;
-  mlir::SourceMgrDiagnosticHandler diagnostics(sources, &context);
-  if (Error failure = runTool(context)) {
-    errs() << "sq-run: error: " << toString(std::move(failure)) << "\n";
-    return 1;
-  }
-  return 0;
+  return runToolMain("sq-run", runTool);
 }

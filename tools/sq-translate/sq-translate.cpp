@@ -6,10 +6,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Conversion/SpikeQuantToNeuromorphic.h"
+#include "Selection.h"
+
 #include "spikequant/Dialect/SpikeQuant/Transforms/Registration.h"
-#include "spikequant/Reference/Npz.h"
 #include "spikequant/Target/Target.h"
+#include "spikequant/Tool/ToolMain.h"
 
 #include "mlir/Tools/mlir-translate/MlirTranslateMain.h"
 #include "mlir/Tools/mlir-translate/Translation.h"
@@ -41,48 +42,14 @@ static cl::opt<sq::SpikeCode> codeName(
                           "a neuron per level"),
                clEnumValN(sq::SpikeCode::Gated, "gated",
                           "a neuron per rail, windows of steps")));
-static cl::opt<std::string>
-    selectText("select", cl::value_desc("SITE[rows,columns]"),
-               cl::cat(category),
-               cl::desc("Export a tile of one layer of a quantised graph, "
-                        "blk.0.ffn_down[0:64,0:64]"));
-static cl::opt<std::string>
-    weightsPath("weights", cl::value_desc("weights.sqw"), cl::cat(category),
-                cl::desc("Packed weights of the selected layer"));
-static cl::opt<float>
-    outputStep("output-step", cl::init(0.0f), cl::cat(category),
-               cl::desc("Real value of one output count of the selected "
-                        "layer"));
-
 /// Inputs from --stimulus, evaluated by the definitions.
-/// `columns` are taken from arrays that are wider than the network.
-static Expected<sq::Stimulus> readStimulus(const sq::Network &network,
-                                           std::optional<IndexRange> columns) {
-  Expected<sq::NpzArrays> arrays = sq::readNpz(stimulusPath);
-  if (!arrays)
-    return arrays.takeError();
-  // What sq-run --record wrote, or inputs as sq-run takes them.
-  auto found = arrays->find(network.input.name + ".x");
-  if (found == arrays->end())
-    found = arrays->find("arg0");
-  IndexRange taken = columns.value_or(IndexRange{0, network.input.channels()});
-  bool isRows = found != arrays->end() && found->second.type == "f4" &&
-                !found->second.shape.empty();
-  int64_t channels = isRows ? found->second.shape.back() : 0;
-  if (!isRows || channels < taken.end ||
-      (!columns && channels != network.input.channels()))
-    return createStringError("'" + stimulusPath + "' must hold '" +
-                             network.input.name +
-                             ".x' or 'arg0': float32 [samples, channels], "
-                             "with at least " +
-                             Twine(taken.end) + " channels");
-  ArrayRef<float> values = found->second.values<float>();
-  if (values.empty())
-    return createStringError("'" + stimulusPath + "' holds no sample");
-  std::vector<float> tile;
-  for (; !values.empty(); values = values.drop_front(channels))
-    llvm::append_range(tile, values.slice(taken.first, taken.size()));
-  return sq::evaluateNetwork(network, tile, tile.size() / taken.size());
+static Expected<sq::Stimulus> readStimulus(const sq::Network &network) {
+  Expected<std::vector<float>> values = readRealInputs(
+      stimulusPath, network.input.name, network.input.channels());
+  if (!values)
+    return values.takeError();
+  return sq::evaluateNetwork(network, *values,
+                             values->size() / network.input.channels());
 }
 
 static Expected<sq::TargetModel> readModel() {
@@ -106,27 +73,32 @@ static void remarkSaturation(const LocatedNetwork &located,
       << " counts on average";
 }
 
-/// The selected tile, or the chain that the function is.
-static FailureOr<LocatedNetwork>
-readNetwork(func::FuncOp function, std::optional<IndexRange> &columns) {
-  if (selectText.empty())
-    return buildNetwork(function);
-  Expected<TileSelection> selection = parseSelection(selectText);
-  if (!selection)
-    return function.emitError() << toString(selection.takeError());
-  if (!(outputStep > 0) || weightsPath.empty())
-    return function.emitError()
-           << "--select needs --weights=weights.sqw and an --output-step "
-              "above 0";
-  Expected<sq::PackedFile> packed =
-      sq::PackedFile::open(weightsPath, /*verifyChecksum=*/false);
-  if (!packed)
-    return function.emitError() << toString(packed.takeError());
-  selection->weights = &*packed;
-  selection->outputStep = outputStep;
-  FailureOr<LocatedNetwork> located = selectTile(function, *selection);
-  columns = selection->columns;
-  return located;
+/// A network, and the selection that it is, if it is one.
+struct LoadedNetwork {
+  LocatedNetwork located;
+  std::optional<Selection> selection;
+};
+
+static FailureOr<LoadedNetwork> readNetwork(func::FuncOp function) {
+  if (!isSelectionWanted()) {
+    FailureOr<LocatedNetwork> located = buildNetwork(function);
+    if (failed(located))
+      return failure();
+    return LoadedNetwork{std::move(*located), std::nullopt};
+  }
+  FailureOr<Selection> selection = readSelection(function, stimulusPath);
+  if (failed(selection))
+    return failure();
+  LocatedNetwork located = selection->selected.located;
+  return LoadedNetwork{std::move(located), std::move(*selection)};
+}
+
+static Expected<sq::Stimulus> stimulate(const LoadedNetwork &loaded) {
+  const sq::Network &network = loaded.located.network;
+  if (!loaded.selection)
+    return readStimulus(network);
+  const SelectedNetwork &selected = loaded.selection->selected;
+  return sq::evaluateNetwork(network, selected.inputs, selected.samples());
 }
 
 static LogicalResult translate(const sq::NeuromorphicTarget &target,
@@ -135,18 +107,18 @@ static LogicalResult translate(const sq::NeuromorphicTarget &target,
   FailureOr<func::FuncOp> function = findNetworkFunction(module, functionName);
   if (failed(function))
     return failure();
-  std::optional<IndexRange> columns; // Of a selection.
-  FailureOr<LocatedNetwork> located = readNetwork(*function, columns);
-  if (failed(located))
+  FailureOr<LoadedNetwork> loaded = readNetwork(*function);
+  if (failed(loaded))
     return failure();
+  const LocatedNetwork &located = loaded->located;
   sq::ExportOptions options;
-  options.code = located->code;
+  options.code = located.code;
   if (!options.code && codeName.getNumOccurrences())
     options.code = codeName;
   sq::Stimulus stimulus;
   // A broken network has no outputs; the export says why.
-  if (!stimulusPath.empty() && sq::checkNetwork(located->network).empty()) {
-    Expected<sq::Stimulus> read = readStimulus(located->network, columns);
+  if (!stimulusPath.empty() && sq::checkNetwork(located.network).empty()) {
+    Expected<sq::Stimulus> read = stimulate(*loaded);
     if (!read)
       return module.emitError() << toString(read.takeError());
     stimulus = std::move(*read);
@@ -160,16 +132,25 @@ static LogicalResult translate(const sq::NeuromorphicTarget &target,
     model = std::move(*read);
     options.model = &model;
   }
+  sq::SpikingNetwork realised;
+  options.realised = &realised;
   sq::Problems problems =
-      sq::exportNetwork(target, located->network, options, os);
+      sq::exportNetwork(target, located.network, options, os);
   for (const sq::Problem &problem : problems)
-    emitError(located->locationOf(problem.layer)) << problem.message;
-  if (problems.empty() && options.stimulus)
-    remarkSaturation(*located, stimulus);
-  return success(problems.empty());
+    emitError(located.locationOf(problem.layer)) << problem.message;
+  if (!problems.empty())
+    return failure();
+  if (options.stimulus)
+    remarkSaturation(located, stimulus);
+  if (loaded->selection)
+    if (Error failure = writeSelection(*loaded->selection, target.name(),
+                                       realised, options.stimulus))
+      return module.emitError() << toString(std::move(failure));
+  return success();
 }
 
 int main(int argc, char **argv) {
+  handleFatalErrors("sq-translate");
   std::vector<std::unique_ptr<TranslateFromMLIRRegistration>> registrations;
   for (const auto &target : sq::allTargets()) {
     auto run = [&target](ModuleOp module, raw_ostream &os) {

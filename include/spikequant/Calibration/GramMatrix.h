@@ -82,6 +82,9 @@ public:
 
   /// Errors: unreadable, of another version, truncated, damaged.
   static llvm::Expected<GramFile> open(llvm::StringRef path);
+  /// `path` is what errors call it.
+  static llvm::Expected<GramFile>
+  fromBuffer(std::unique_ptr<llvm::MemoryBuffer> buffer, llvm::StringRef path);
   /// Null if there is no such site.
   const GramView *find(llvm::StringRef name) const;
   llvm::ArrayRef<Site> getSites() const { return sites; }

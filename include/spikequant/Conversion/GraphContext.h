@@ -29,6 +29,11 @@ inline constexpr llvm::StringLiteral kArenaAttr = "spikequant.arena";
 inline constexpr llvm::StringLiteral kSalientAttr = "spikequant.salient";
 inline constexpr llvm::StringLiteral kCallAttr = "spikequant.call";
 inline constexpr llvm::StringLiteral kSitesAttr = "spikequant.sites";
+/// On arguments and results: the host's arrays hold unsigned integers.
+inline constexpr llvm::StringLiteral kUnsignedAttr = "spikequant.unsigned";
+/// On a graph function: the numbers of such results.
+inline constexpr llvm::StringLiteral kUnsignedResultsAttr =
+    "spikequant.unsigned_results";
 /// Marks a function that holds one kernel of the step.
 inline constexpr llvm::StringLiteral kKernelAttr = "spikequant.kernel";
 /// On a `spikequant.weights` op after packing: dictionary of i64 byte offsets
@@ -42,6 +47,19 @@ inline Value getContextArgument(func::FuncOp function, StringRef attribute) {
     if (function.getArgAttr(argument.getArgNumber(), attribute))
       return argument;
   return {};
+}
+
+/// Whether the host's array of this argument, which may be a result's place,
+/// holds unsigned integers.
+inline bool isUnsignedArray(func::FuncOp function, unsigned number) {
+  if (function.getArgAttr(number, kUnsignedAttr))
+    return true;
+  auto result =
+      function.getArgAttrOfType<IntegerAttr>(number, "spikequant.result");
+  auto results =
+      function->getAttrOfType<DenseI64ArrayAttr>(kUnsignedResultsAttr);
+  return result && results &&
+         llvm::is_contained(results.asArrayRef(), result.getInt());
 }
 
 /// Index of `site` in the function's table of sites, or -1.

@@ -212,7 +212,8 @@ def ConvertSpikeQuantToReference
     place in the packed file (`spikequant.layout`). `observe` becomes a call of
     `sq_ref_observe(site, data, element type, rows, channels)`, the site being an
     index of the function's `spikequant.sites`. Bodies of contractions become
-    `math.fma`. Bufferise afterwards.
+    `math.fma`. Bufferise afterwards. With `spike-planes`, `integrate` becomes a call of
+    `sq_ref_integrate_planes`: the same integers by additions over binary spikes.
 
     ```mlir
     %n = spikequant.encode %x {step = 0.5 : f32, site = "up.in"}
@@ -228,6 +229,10 @@ def ConvertSpikeQuantToReference
     %n = bufferization.to_tensor %a restrict writable
     ```
   }];
+  let options = [
+    Option<"spikePlanes", "spike-planes", "bool", "false",
+           "integrate by additions over binary spike planes, without a multiplication">
+  ];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect",
     "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",

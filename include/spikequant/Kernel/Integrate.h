@@ -21,6 +21,13 @@ namespace spikequant {
 /// |W| < 2^17 leave room for 2^31 channels.
 int64_t integrateRow(const int16_t *counts, const int32_t *weights, int64_t k);
 
+/// The same sum from spikes, with additions only: |n| as binary planes, one
+/// spike per one, the highest plane first; counts below 0 are the spikes of a
+/// second rail, whose weights are taken away. Before each plane the membrane is
+/// added to itself.
+int64_t integrateRowPlanes(const int16_t *counts, const int32_t *weights,
+                           int64_t k);
+
 /// The bound that makes 32-bit accumulation safe for counts that fit the int8
 /// container: true if 127 * maxRowSum < 2^31, maxRowSum = max_o sum_j |W_oj|.
 bool denseFitsI32(int64_t maxRowSum);

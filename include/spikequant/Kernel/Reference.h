@@ -42,9 +42,40 @@ void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
                       int32_t container, int64_t group, int64_t n,
                       int64_t *acc);
 
+/* The same integers by additions over binary spike planes: no weight is
+ * multiplied by a count (see integrateRowPlanes). */
+void sq_ref_integrate_planes(const int16_t *counts, int64_t rows, int64_t k,
+                             const void *packedFile, int64_t codesOffset,
+                             int64_t multipliersOffset, int64_t offsetsOffset,
+                             int32_t container, int64_t group, int64_t n,
+                             int64_t *acc);
+
+/* The same over a stack of `matrices` packed matrices, one after the other in
+ * each part: numbers[i], clamped to 0..matrices-1, chooses the matrix of rows
+ * i * rows / count to (i + 1) * rows / count - 1. `count` divides `rows`. */
+void sq_ref_integrate_stack(const int16_t *counts, int64_t rows, int64_t k,
+                            const void *packedFile, int64_t codesOffset,
+                            int64_t multipliersOffset, int64_t offsetsOffset,
+                            int32_t container, int64_t group, int64_t n,
+                            int64_t matrices, const int32_t *numbers,
+                            int64_t count, int64_t *acc);
+
+/* A stack by additions over binary spike planes. */
+void sq_ref_integrate_stack_planes(
+    const int16_t *counts, int64_t rows, int64_t k, const void *packedFile,
+    int64_t codesOffset, int64_t multipliersOffset, int64_t offsetsOffset,
+    int32_t container, int64_t group, int64_t n, int64_t matrices,
+    const int32_t *numbers, int64_t count, int64_t *acc);
+
 /* y[rows][n] from acc[rows][n] and weight scales[n]. */
 void sq_ref_decode(const int64_t *acc, int64_t rows, int64_t n, float stepIn,
                    const float *scales, float *y);
+
+/* The same for a stack: scales[matrices][n rounded up to 16], and numbers as in
+ * sq_ref_integrate_stack. */
+void sq_ref_decode_stack(const int64_t *acc, int64_t rows, int64_t n,
+                         float stepIn, const float *scales, int64_t matrices,
+                         const int32_t *numbers, int64_t count, float *y);
 
 /* counts[rows][n] from acc[rows][n], multipliers[n] and biases[n]; bounds
  * -32767 <= lo < hi <= 32767, shift 0..46. */

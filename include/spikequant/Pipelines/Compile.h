@@ -24,6 +24,7 @@ enum class CompileMode {
 /// Where to stop, for a look at the program.
 enum class CompileStage {
   QuantizedMlir,
+  Program, ///< A folder with quantized.mlir and weights.sqw only.
   Buffers,
   Kernels,
   Llvm,

@@ -18,7 +18,8 @@ namespace mlir::spikequant {
 /// function is a graph; its helper functions are inlined. Graphs of one model
 /// share their weights by key. Arguments get a `spikequant.name` for the host:
 /// the attribute if there, else the name in the argument's location, else argN;
-/// the results' names (outN by default) become a function attribute.
+/// the results' names (outN by default) become a function attribute, as does
+/// which of them are unsigned.
 /// Errors (a null module, reported as diagnostics): an unreadable file, two
 /// graphs of one name.
 OwningOpRef<ModuleOp> loadGraphs(ArrayRef<std::string> files,

@@ -16,7 +16,8 @@
 namespace mlir::spikequant {
 
 /// Collects the files of a compiled model in a folder beside the target, which
-/// vanishes with this object; `commit` renames it to the target.
+/// vanishes with this object, or when a signal ends the process; `commit`
+/// renames it to the target. One at a time.
 class OutputFolder {
 public:
   /// Errors: the target cannot be made, or exists and is something else than a

@@ -48,6 +48,9 @@ std::string describeNpyType(llvm::StringRef type);
 
 using NpzArrays = std::map<std::string, NpyArray>;
 
+/// The contents of an .npy file. Errors continue "array 'x' ..".
+llvm::Expected<NpyArray> parseNpy(llvm::StringRef bytes);
+
 /// Errors name the file and the array: no zip file, a damaged member, a type or
 /// an order (Fortran) that is not supported.
 llvm::Expected<NpzArrays> readNpz(llvm::StringRef path);

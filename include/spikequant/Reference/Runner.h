@@ -17,6 +17,7 @@
 #include "spikequant/Reference/Npz.h"
 #include "spikequant/Weights/PackedFile.h"
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 
@@ -45,6 +46,14 @@ llvm::Expected<ReferenceProgram> loadProgram(llvm::StringRef path,
 struct RunOptions {
   bool record = false;  ///< Insert taps if the program has none.
   int64_t rowLimit = 0; ///< See Recorder.
+  /// Encode sites, by their own name or by a weight that reads their counts. If
+  /// there are any: only what they read is recorded, and only
+  /// what they need is run; other results are zeros, other states stay.
+  std::vector<std::string> onlySites;
+  /// Inputs have one leading batch axis: one call per item, each with its own
+  /// state; the results are those of the last one, the taps those of all.
+  bool batch = false;
+  bool spikePlanes = false; ///< Integrate by additions over binary spikes.
 };
 
 struct RunResult {
@@ -59,13 +68,18 @@ llvm::Expected<RunResult> runProgram(ReferenceProgram &program,
                                      const ::spikequant::NpzArrays &inputs,
                                      const RunOptions &options);
 
+/// Reduces a graph to the observation of what the encodes of `sites` read, as
+/// `SITE.x` with the encode's own name. An error if there is no such site.
+llvm::Error keepSites(func::FuncOp graph, llvm::ArrayRef<std::string> sites);
+
 /// Recomputes counts and membranes of every site from the recorded inputs
 /// (spikequant-insert-taps) and compares integers. Prints the first difference
-/// of each array and a summary to `os`. \returns the number of arrays that
-/// differ.
+/// of each array and a summary to `os`. \param spikePlanes see RunOptions.
+/// \returns the number of arrays that differ.
 llvm::Expected<int64_t> replayTaps(ReferenceProgram &program,
                                    const ::spikequant::NpzArrays &taps,
-                                   llvm::raw_ostream &os);
+                                   llvm::raw_ostream &os,
+                                   bool spikePlanes = false);
 
 } // namespace mlir::spikequant
 

@@ -31,6 +31,17 @@ inline std::optional<int32_t> getElementCode(Type type) {
       .Default([](auto) { return std::nullopt; });
 }
 
+/// The code of the unsigned integers of the same width; other codes as they
+/// are. Inside a graph all integers are signless.
+inline int32_t getUnsignedCode(int32_t code) {
+  static constexpr std::pair<int32_t, int32_t> codes[] = {
+      {SQ_I8, SQ_U8}, {SQ_I16, SQ_U16}, {SQ_I32, SQ_U32}, {SQ_I64, SQ_U64}};
+  for (auto [signless, unsignedCode] : codes)
+    if (code == signless)
+      return unsignedCode;
+  return code;
+}
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_RUNTIME_ELEMENTTYPE_H

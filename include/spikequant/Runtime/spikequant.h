@@ -33,7 +33,11 @@ enum sq_element_type {
   SQ_I1 = 5,
   SQ_F64 = 6,
   SQ_F16 = 7,
-  SQ_BF16 = 8
+  SQ_BF16 = 8,
+  SQ_U8 = 9,
+  SQ_U16 = 10,
+  SQ_U32 = 11,
+  SQ_U64 = 12
 };
 
 /* Results of sq_run. */

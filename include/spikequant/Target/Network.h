@@ -92,10 +92,15 @@ std::vector<int64_t> negativeLadder(const Layer &layer, int64_t o);
 std::vector<std::vector<int16_t>>
 evaluateLayers(const Network &network, llvm::ArrayRef<int16_t> counts);
 
+/// Counts of one real vector, saturated to the windows.
+std::vector<int16_t> encodeSaturated(const InputPopulation &input,
+                                     llvm::ArrayRef<float> values);
+
 /// Inputs and outputs of one inference.
 struct Sample {
   std::vector<int16_t> counts;  ///< After saturation, what the spikes carry.
   std::vector<int16_t> outputs; ///< By the definitions of lib/Kernel.
+  std::vector<int16_t> unsaturated; ///< Outputs if no input saturated.
 };
 
 /// Samples, and what saturation changed in them.

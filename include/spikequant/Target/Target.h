@@ -55,6 +55,8 @@ struct ExportOptions {
   std::optional<SpikeCode> code;      ///< The target's first if absent.
   const TargetModel *model = nullptr; ///< Checks the fit if given.
   const Stimulus *stimulus = nullptr;
+  /// Gets the realisation that was written, if the code has one.
+  SpikingNetwork *realised = nullptr;
 };
 
 /// Checks the network, realises it in the code and writes it. Nothing is

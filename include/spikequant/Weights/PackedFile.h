@@ -57,7 +57,10 @@ struct PackedEntry {
   PackedBlob raw;
 
   // Packed codes.
-  PackedLayout layout;
+  PackedLayout layout; ///< Of one matrix.
+  /// Matrices one after the other in every blob but columnMax, which, like
+  /// maxRowSum, holds for all of them; 0 if there is one that is no stack.
+  int64_t stack = 0;
   int32_t bits = 0;       ///< 2..4 in container 4, 5..8 in container 8.
   int64_t maxRowSum = 0;  ///< R = max_o sum_j |W_oj|.
   PackedBlob codes;       ///< See PackedLayout.
@@ -66,6 +69,7 @@ struct PackedEntry {
   PackedBlob scales;      ///< f32 [nPadded]
   PackedBlob columnMax;   ///< i32 [k], max_o |W_oj|
 
+  int64_t matrices() const { return stack ? stack : 1; }
   /// All blobs with the sizes that the entry's shape demands.
   std::vector<std::pair<PackedBlob, uint64_t>> blobsAndSizes() const;
 };
@@ -92,8 +96,8 @@ public:
   uint64_t fileBytes() const { return buffer->getBufferSize(); }
   llvm::ArrayRef<uint8_t> bytes(PackedBlob blob) const;
 
-  /// Accessors of an entry of kind Codes.
-  PackedCodes codes(const PackedEntry &entry) const;
+  /// Accessors of an entry of kind Codes; `number` is the matrix of a stack.
+  PackedCodes codes(const PackedEntry &entry, int64_t number = 0) const;
   llvm::ArrayRef<float> scales(const PackedEntry &entry) const;
   llvm::ArrayRef<int32_t> columnMax(const PackedEntry &entry) const;
 

@@ -8,6 +8,7 @@
 #define SPIKEQUANT_WEIGHTS_PACKEDFILEWRITER_H
 
 #include "spikequant/Weights/PackedFile.h"
+#include "spikequant/Weights/Packing.h"
 #include "spikequant/Weights/Rounding.h"
 
 #include <memory>
@@ -26,6 +27,11 @@ public:
 
   /// Adds codes; padding and the bounds are computed here. Keys are unique.
   llvm::Error addCodes(llvm::StringRef key, const RoundedMatrix &matrix);
+  /// Adds a stack of `count` matrices of one shape and format, which `next` is
+  /// asked for one after the other.
+  llvm::Error
+  addStack(llvm::StringRef key, int64_t count,
+           llvm::function_ref<llvm::Expected<RoundedMatrix>(int64_t)> next);
   /// Adds a row-major array; `type` as in PackedFormat::elementBytes.
   llvm::Error addRaw(llvm::StringRef key, llvm::StringRef type,
                      llvm::ArrayRef<int64_t> shape,
@@ -36,6 +42,8 @@ public:
   llvm::Error finish();
 
 private:
+  llvm::Error addPacked(llvm::StringRef key, const PackedMatrix &packed,
+                        int32_t bits, int64_t stack);
   struct State;
   explicit PackedFileWriter(std::unique_ptr<State> state);
   std::unique_ptr<State> state;

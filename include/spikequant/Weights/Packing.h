@@ -22,6 +22,8 @@ struct PackedMatrix {
   std::vector<int32_t> columnMax;   ///< [k] max_o |W_oj|
   int64_t maxRowSum = 0;            ///< max_o sum_j |W_oj|
 
+  /// Puts another matrix of the same layout behind; the bounds hold for all.
+  void append(PackedMatrix matrix);
   /// Valid as long as this object.
   PackedCodes view() const {
     return {layout, codes.data(), multipliers.data(), offsets.data()};

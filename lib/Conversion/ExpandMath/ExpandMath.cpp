@@ -59,6 +59,21 @@ private:
   }
 };
 
+/// `Op` of f64 by `emit`.
+template <typename Op, auto emit> struct ExpandDouble : OpRewritePattern<Op> {
+  using OpRewritePattern<Op>::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(Op op,
+                                PatternRewriter &rewriter) const override {
+    Type type = op.getResult().getType();
+    if (!getElementTypeOrSelf(type).isF64())
+      return rewriter.notifyMatchFailure(op, "not of f64");
+    FloatEmitter emitter(rewriter, op.getLoc(), type, 64);
+    rewriter.replaceOp(op, emit(emitter, op.getOperand()));
+    return success();
+  }
+};
+
 /// f64 to f16 or bf16 through f32 that is rounded to odd: what the first
 /// rounding lost stays visible in the last bit, so the second one is right.
 struct ExpandNarrowing : OpRewritePattern<arith::TruncFOp> {
@@ -116,7 +131,10 @@ void mlir::spikequant::populateExpandMathPatterns(RewritePatternSet &patterns) {
                ExpandFunction<math::RsqrtOp, emitRsqrt>,
                ExpandFunction<math::RoundOp, emitRound>,
                ExpandFunction<math::CbrtOp, emitCbrt>,
-               ExpandFunction<math::PowFOp, emitPow>>(patterns.getContext());
+               ExpandFunction<math::PowFOp, emitPow>,
+               ExpandDouble<math::ExpM1Op, emitExpM1Double>,
+               ExpandDouble<math::Log1pOp, emitLog1pDouble>>(
+      patterns.getContext());
 }
 
 /// Fast-math flags would let LLVM change results.

@@ -48,6 +48,8 @@ public:
   Value div(Value x, Value y) { return arith::DivFOp::create(b, x, y); }
   Value neg(Value x) { return arith::NegFOp::create(b, x); }
   Value abs(Value x) { return math::AbsFOp::create(b, x); }
+  Value exp(Value x) { return math::ExpOp::create(b, x); }
+  Value log(Value x) { return math::LogOp::create(b, x); }
   Value sqrt(Value x) { return math::SqrtOp::create(b, x); }
   Value trunc(Value x) { return math::TruncOp::create(b, x); }
   Value copySign(Value magnitude, Value sign) {

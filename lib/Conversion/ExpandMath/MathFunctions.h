@@ -33,6 +33,10 @@ Value emitLog10(FloatEmitter &e, Value x);
 Value emitCbrt(FloatEmitter &e, Value x);
 Value emitPow(FloatEmitter &e, Value x, Value y);
 
+// Of f64, over exp and log.
+Value emitExpM1Double(FloatEmitter &e, Value x);
+Value emitLog1pDouble(FloatEmitter &e, Value x);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_CONVERSION_EXPANDMATH_MATHFUNCTIONS_H

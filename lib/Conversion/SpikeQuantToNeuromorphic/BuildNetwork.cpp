@@ -76,6 +76,10 @@ private:
     sq::Layer layer;
     auto weights = tables.lookupNearestSymbolFrom<WeightsOp>(
         integrate, integrate.getWeightsAttr());
+    if (integrate.getIndex())
+      return integrate->emitOpError()
+             << "NEU-C10: its matrix is chosen from a stack at run time; a "
+                "chain's layer needs one matrix";
     layer.name = weights.getSymName().str();
     layer.outputs = weights.getArrayType().getDimSize(0);
     layer.inputs = weights.getArrayType().getDimSize(1);

@@ -76,7 +76,8 @@ static LogicalResult verifyStatic(Operation *op) {
   for (Type type :
        llvm::concat<const Type>(llvm::to_vector(op->getOperandTypes()),
                                 llvm::to_vector(op->getResultTypes())))
-    if (!cast<RankedTensorType>(type).hasStaticShape())
+    if (isa<RankedTensorType>(type) &&
+        !cast<RankedTensorType>(type).hasStaticShape())
       return op->emitError("has the dynamic shape ")
              << type
              << "; the processor's kernels need static shapes: export one "
@@ -247,8 +248,8 @@ Value Lowering::integrateDecode(IntegrateOp op, const SplitCounts &counts,
     outputs.push_back(empty(loc, shape, rewriter.getI64Type()));
   auto fused = IntegrateDecodeOp::create(
       rewriter, loc, ValueRange(outputs).getTypes(),
-      ValueRange{counts.dense, counts.sums, counts.overflow}, outputs,
-      op.getWeightsAttr(), step);
+      ValueRange{counts.dense, counts.sums, counts.overflow}, op.getIndex(),
+      outputs, op.getWeightsAttr(), step);
   if (membrane)
     *membrane = fromRows(loc, fused.getResult(1), typeOf(op.getMembrane()));
   return fromRows(loc, fused.getResult(0), typeOf(op.getMembrane()));
@@ -264,6 +265,11 @@ LogicalResult Lowering::lowerIntegrate(IntegrateOp op,
         return decode->emitError("decodes with the scales of @")
                << decode.getWeights() << " what was integrated over @"
                << op.getWeights() << "; both must name the same weights";
+      if (decode.getIndex() != op.getIndex())
+        return decode->emitError("decodes with the scales of other matrices of "
+                                 "@")
+               << op.getWeights()
+               << " than were integrated over; both must have one index";
       decodes.push_back(decode);
     }
   auto userCount = std::distance(op->user_begin(), op->user_end());

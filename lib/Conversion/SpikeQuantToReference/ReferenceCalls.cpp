@@ -60,6 +60,7 @@ WeightsOp ReferenceCalls::getPart(WeightsOp weights, StringRef part,
                               RealAttr::get(builder.getContext()),
                               /*source=*/StringAttr(),
                               /*permutation=*/DenseI64ArrayAttr(),
+                              /*view=*/ViewAttr(),
                               /*value=*/ElementsAttr());
   op->setAttr(kLayoutAttr, layout);
   symbols.insert(op);

@@ -56,7 +56,8 @@ LogicalResult verifyStatic(Operation *op) {
 
 class Lowering {
 public:
-  explicit Lowering(ModuleOp module) : calls(module) {}
+  Lowering(ModuleOp module, bool spikePlanes)
+      : calls(module), spikePlanes(spikePlanes) {}
 
   LogicalResult lower(Operation *op) {
     if (failed(verifyStatic(op)))
@@ -85,11 +86,14 @@ private:
     Value start, multipliers, offsets, container, group, n, k;
   };
   FailureOr<Codes> getCodes(Operation *op, FlatSymbolRefAttr weights);
+  void addStack(FlatSymbolRefAttr weights, Value index,
+                SmallVectorImpl<Value> &arguments);
   Value toI64(Value membrane);
   void replace(Operation *op, const ReferenceCalls::Result &result,
                Type wanted);
 
   ReferenceCalls calls;
+  bool spikePlanes; ///< Integrate without a multiplication.
 };
 
 LogicalResult Lowering::lowerOp(EncodeOp op) {
@@ -116,7 +120,8 @@ FailureOr<Lowering::Codes> Lowering::getCodes(Operation *op,
   if (!format)
     return op->emitOpError("needs weights of format codes, but '")
            << weights.getSymName() << "' has " << weights.getFormat();
-  ArrayRef<int64_t> shape = weights.getArrayType().getShape();
+  // Of one matrix.
+  ArrayRef<int64_t> shape = weights.getArrayType().getShape().take_back(2);
   Codes codes;
   codes.start = calls.address(op, weights, "codes");
   if (!codes.start)
@@ -135,6 +140,29 @@ FailureOr<Lowering::Codes> Lowering::getCodes(Operation *op,
   return codes;
 }
 
+/// Appends the number of matrices, the numbers that choose them, and the number
+/// of those.
+void Lowering::addStack(FlatSymbolRefAttr weights, Value index,
+                        SmallVectorImpl<Value> &arguments) {
+  OpBuilder &b = calls.builder();
+  Location loc = index.getLoc();
+  if (!isa<RankedTensorType>(index.getType())) {
+    // Far-off numbers must not wrap when they become i32.
+    Type i64 = b.getI64Type();
+    Value wide = arith::IndexCastOp::create(b, loc, i64, index);
+    wide = arith::MaxSIOp::create(b, loc, wide, calls.number(-1));
+    wide = arith::MinSIOp::create(
+        b, loc, wide, calls.number(std::numeric_limits<int32_t>::max()));
+    Value number = arith::TruncIOp::create(b, loc, b.getI32Type(), wide);
+    index = tensor::FromElementsOp::create(b, loc, number);
+  }
+  arguments.push_back(
+      calls.number(calls.lookup(weights).getArrayType().getDimSize(0)));
+  arguments.push_back(calls.address(index));
+  arguments.push_back(
+      calls.number(cast<RankedTensorType>(index.getType()).getDimSize(0)));
+}
+
 LogicalResult Lowering::lowerOp(IntegrateOp op) {
   FailureOr<Codes> codes = getCodes(op, op.getWeightsAttr());
   if (failed(codes))
@@ -142,11 +170,23 @@ LogicalResult Lowering::lowerOp(IntegrateOp op) {
   auto type = cast<RankedTensorType>(op.getType());
   ReferenceCalls::Result acc =
       calls.allocate(type.clone(calls.builder().getI64Type()));
-  calls.call("sq_ref_integrate",
-             {calls.address(op.getCounts()),
-              calls.number(Matrix(op.getCounts()).rows), codes->k, codes->start,
-              calls.number(0), codes->multipliers, codes->offsets,
-              codes->container, codes->group, codes->n, acc.address});
+  SmallVector<Value> arguments = {calls.address(op.getCounts()),
+                                  calls.number(Matrix(op.getCounts()).rows),
+                                  codes->k,
+                                  codes->start,
+                                  calls.number(0),
+                                  codes->multipliers,
+                                  codes->offsets,
+                                  codes->container,
+                                  codes->group,
+                                  codes->n};
+  if (op.getIndex())
+    addStack(op.getWeightsAttr(), op.getIndex(), arguments);
+  arguments.push_back(acc.address);
+  std::string name = "sq_ref_integrate";
+  name += op.getIndex() ? "_stack" : "";
+  name += spikePlanes ? "_planes" : "";
+  calls.call(name, arguments);
   replace(op, acc, type);
   return success();
 }
@@ -182,10 +222,14 @@ LogicalResult Lowering::lowerOp(DecodeOp op) {
   if (!scales)
     return failure();
   ReferenceCalls::Result y = calls.allocate(op.getType());
-  calls.call("sq_ref_decode",
-             {calls.address(toI64(op.getMembrane())), calls.number(acc.rows),
-              calls.number(acc.channels), calls.number(op.getStep()), scales,
-              y.address});
+  SmallVector<Value> arguments = {
+      calls.address(toI64(op.getMembrane())), calls.number(acc.rows),
+      calls.number(acc.channels), calls.number(op.getStep()), scales};
+  if (op.getIndex())
+    addStack(op.getWeightsAttr(), op.getIndex(), arguments);
+  arguments.push_back(y.address);
+  calls.call(op.getIndex() ? "sq_ref_decode_stack" : "sq_ref_decode",
+             arguments);
   replace(op, y, op.getType());
   return success();
 }
@@ -257,6 +301,8 @@ void listSites(func::FuncOp function) {
 
 struct ConvertSpikeQuantToReferencePass
     : impl::ConvertSpikeQuantToReferenceBase<ConvertSpikeQuantToReferencePass> {
+  using ConvertSpikeQuantToReferenceBase::ConvertSpikeQuantToReferenceBase;
+
   void runOnOperation() override {
     ModuleOp module = getOperation();
     for (auto function : module.getOps<func::FuncOp>())
@@ -267,7 +313,7 @@ struct ConvertSpikeQuantToReferencePass
           !isa<WeightsOp, LoadWeightsOp>(op))
         operations.push_back(op);
     });
-    Lowering lowering(module);
+    Lowering lowering(module, spikePlanes);
     for (Operation *op : operations)
       if (failed(lowering.lower(op)))
         return signalPassFailure();

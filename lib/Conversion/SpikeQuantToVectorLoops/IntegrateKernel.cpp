@@ -102,14 +102,14 @@ SmallVector<Value> IntegrateEmitter::emitDense(const RegisterBlock &block) {
 Value IntegrateEmitter::multipliers(const RegisterBlock &block, int64_t tile,
                                     Value group, Type type) {
   Value m = b.load(arrays.weights.multipliers,
-                   {tileOf(block, tile), group, b.index(0)}, kLanes);
+                   {weightTileOf(block, tile), group, b.index(0)}, kLanes);
   return b.extendUnsigned(m, type);
 }
 
 Value IntegrateEmitter::offsets(const RegisterBlock &block, int64_t tile,
                                 Value group, Type type) {
   Value c = b.load(arrays.weights.offsets,
-                   {tileOf(block, tile), group, b.index(0)}, kLanes);
+                   {weightTileOf(block, tile), group, b.index(0)}, kLanes);
   return b.extendSigned(c, type);
 }
 
@@ -238,38 +238,71 @@ void IntegrateEmitter::emitLine(const RegisterBlock &block, Value line,
 /// Rows per work item: panels alone balance badly where they are few.
 static constexpr int64_t kRowsPerItem = 32;
 
+/// The matrix that slice `slice` uses.
+static Value matrixOf(KernelBuilder &b, const IntegrateShape &shape,
+                      Value index, Value slice) {
+  Value number = index;
+  if (isa<MemRefType>(index.getType()))
+    number = b.indexCast(b.loadScalar(index, slice), b.getIndexType());
+  number = arith::MaxSIOp::create(b, number, b.index(0));
+  return arith::MinSIOp::create(b, number, b.index(shape.weights.stack - 1));
+}
+
+/// Rows begin..end-1 of panel `number` of a matrix whose first panel is
+/// `first`.
+static void emitOnePanel(KernelBuilder &b, const CodesShape &weights,
+                         IntegrateEmitter &emitter, const Panel &first,
+                         Value number, Value begin, Value end) {
+  int64_t panels = weights.panels();
+  int64_t lastTiles = weights.tiles() - (panels - 1) * 4;
+  int64_t lastLanes = weights.n - (weights.tiles() - 1) * kLanes;
+  Value tile = b.scale(number, 4);
+  Panel panel{
+      b.add(first.base, b.scale(number, 4 * 64 * weights.linesPerTile())),
+      b.add(first.firstTile, tile), b.add(first.weightTile, tile), 4, kLanes};
+  Panel last = panel;
+  last.tiles = lastTiles;
+  last.lastLanes = lastLanes;
+  bool lastDiffers = lastTiles != 4 || lastLanes != kLanes;
+  if (!lastDiffers)
+    return emitter.emitPanel(panel, begin, end);
+  if (panels == 1)
+    return emitter.emitPanel(last, begin, end);
+  Value isLast =
+      b.compare(arith::CmpIPredicate::eq, number, b.index(panels - 1));
+  b.branch(
+      isLast, [&] { emitter.emitPanel(last, begin, end); },
+      [&] { emitter.emitPanel(panel, begin, end); });
+}
+
 void mlir::spikequant::emitIntegrate(KernelBuilder &b,
                                      const IntegrateShape &shape,
                                      const IntegrateArrays &arrays) {
   const CodesShape &weights = shape.weights;
   IntegrateEmitter emitter(b, shape, arrays);
-  int64_t rowItems = llvm::divideCeil(shape.rows, kRowsPerItem);
-  int64_t panels = weights.panels();
-  int64_t lastTiles = weights.tiles() - (panels - 1) * 4;
-  int64_t lastLanes = weights.n - (weights.tiles() - 1) * kLanes;
+  int64_t rowItems =
+      std::max<int64_t>(llvm::divideCeil(shape.rows, kRowsPerItem), 1);
+  int64_t items = shape.rows ? weights.panels() * rowItems : 0;
 
   // Items of one panel are neighbours, so that a thread reuses its codes.
-  b.parallel(panels * rowItems, [&](Value item) {
-    Value number = b.divideIndex(item, std::max<int64_t>(rowItems, 1));
+  b.parallel(shape.slices * items, [&](Value item) {
+    Panel first{b.index(0), b.index(0), b.index(0), 4, kLanes};
+    Value base = b.index(0);
+    if (weights.stack) {
+      Value slice = b.divideIndex(item, std::max<int64_t>(items, 1));
+      item = b.remainderIndex(item, std::max<int64_t>(items, 1));
+      base = b.scale(slice, shape.rows);
+      Value matrix = matrixOf(b, shape, arrays.index, slice);
+      first.base = b.scale(matrix, weights.codesBytes());
+      first.weightTile = b.scale(matrix, weights.tiles());
+    }
+    Value number = b.divideIndex(item, rowItems);
     Value begin = b.index(0), end = b.index(shape.rows);
     if (rowItems > 1) {
       begin = b.scale(b.remainderIndex(item, rowItems), kRowsPerItem);
       end = b.createOrFold<arith::MinUIOp>(b.offset(begin, kRowsPerItem), end);
     }
-    Panel panel{b.scale(number, 4 * 64 * weights.linesPerTile()),
-                b.scale(number, 4), 4, kLanes};
-    Panel last = panel;
-    last.tiles = lastTiles;
-    last.lastLanes = lastLanes;
-    bool lastDiffers = lastTiles != 4 || lastLanes != kLanes;
-    if (!lastDiffers)
-      return emitter.emitPanel(panel, begin, end);
-    if (panels == 1)
-      return emitter.emitPanel(last, begin, end);
-    Value isLast =
-        b.compare(arith::CmpIPredicate::eq, number, b.index(panels - 1));
-    b.branch(
-        isLast, [&] { emitter.emitPanel(last, begin, end); },
-        [&] { emitter.emitPanel(panel, begin, end); });
+    emitOnePanel(b, weights, emitter, first, number, b.add(base, begin),
+                 b.add(base, end));
   });
 }

@@ -14,7 +14,8 @@ namespace mlir::spikequant {
 /// Up to 64 output channels whose lines alternate along K.
 struct Panel {
   Value base;        ///< index: byte offset of the panel's first line
-  Value firstTile;   ///< index: number of its first tile
+  Value firstTile;   ///< index: number of its first tile in its matrix
+  Value weightTile;  ///< index: the same in the stack of matrices
   int64_t tiles;     ///< tiles in the panel, 1..4
   int64_t lastLanes; ///< output channels of its last tile, 1..16
 };
@@ -76,6 +77,9 @@ private:
   }
   Value tileOf(const RegisterBlock &block, int64_t tile) {
     return b.add(block.panel.firstTile, b.offset(block.tile, tile));
+  }
+  Value weightTileOf(const RegisterBlock &block, int64_t tile) {
+    return b.add(block.panel.weightTile, b.offset(block.tile, tile));
   }
   /// m or c of a tile's channels, as lanes of `type`.
   Value multipliers(const RegisterBlock &block, int64_t tile, Value group,

@@ -29,6 +29,8 @@ struct CodesShape {
   int64_t k = 0;
   int64_t group = 0;     ///< Input channels per (m, c); K for the whole row.
   int64_t container = 4; ///< Bits that a code takes: 4 or 8.
+  /// Matrices one after the other in each array; 0: one that is no stack.
+  int64_t stack = 0;
 
   int64_t tiles() const { return (n + kLanes - 1) / kLanes; }
   int64_t panels() const { return (tiles() + 3) / 4; }
@@ -39,7 +41,8 @@ struct CodesShape {
   int64_t codesBytes() const { return tiles() * linesPerTile() * 64; }
 };
 
-/// A packed matrix in memory.
+/// A packed matrix in memory, or a stack: then the first dimension of each
+/// array is `stack` times as long.
 struct CodesArrays {
   Value codes;       ///< memref<codesBytes x i8>
   Value multipliers; ///< memref<tiles x G x 16 x i8>, unsigned
@@ -72,7 +75,8 @@ void emitEncode(KernelBuilder &b, const EncodeShape &shape,
                 const EncodeArrays &arrays);
 
 struct IntegrateShape {
-  int64_t rows = 0;
+  int64_t rows = 0; ///< Of a slice.
+  int64_t slices = 1;
   CodesShape weights;
   /// 127 R does not fit i32: 64-bit accumulators throughout.
   bool wide = false;
@@ -80,16 +84,18 @@ struct IntegrateShape {
 
 struct IntegrateArrays {
   Value dense, sums, overflow; ///< As encode gives them.
-  Value result;                ///< [M, N] f32
-  Value membrane;              ///< [M, N] i64, or null
+  /// Chooses matrices of a stack: index, or memref<slices x i32>; else null.
+  Value index;
+  Value result;   ///< [M, N] f32
+  Value membrane; ///< [M, N] i64, or null
   CodesArrays weights;
   Value columnMax; ///< memref<K x i32>
   Value slack;     ///< i64: 2^31 - 1 - 127 R
   Value step;      ///< f32
 };
 
-/// spikequant.integrate_decode. Parallel over panels of 64 output channels,
-/// split by rows where there are many.
+/// spikequant.integrate_decode. Parallel over slices and panels of 64 output
+/// channels, split by rows where there are many.
 void emitIntegrate(KernelBuilder &b, const IntegrateShape &shape,
                    const IntegrateArrays &arrays);
 

@@ -36,7 +36,8 @@ void IntegrateEmitter::emitRowResult(const RegisterBlock &block, int64_t row,
   for (auto [tile, acc] : llvm::enumerate(accumulators)) {
     Value channel = b.scale(tileOf(block, tile), kLanes);
     int64_t lanes = block.lanesOf(tile);
-    Value scale = b.mul(step, b.load(arrays.weights.scales, channel, kLanes));
+    Value stored = b.scale(weightTileOf(block, tile), kLanes);
+    Value scale = b.mul(step, b.load(arrays.weights.scales, stored, kLanes));
     Value y = b.mul(b.toReal(acc), scale);
     b.store(y, arrays.result, {rowOf(block, row), channel}, lanes);
     if (arrays.membrane)

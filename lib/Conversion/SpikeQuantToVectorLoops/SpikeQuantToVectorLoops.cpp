@@ -85,6 +85,8 @@ static Value constantOf(OpBuilder &b, Location loc, TypedAttr value) {
 /// Static buffers whose rows are contiguous, or an error.
 static LogicalResult verifyBuffers(Operation *op) {
   for (Value operand : op->getOperands()) {
+    if (isa<IndexType>(operand.getType()))
+      continue;
     auto type = dyn_cast<MemRefType>(operand.getType());
     if (!type)
       return op->emitError("has operands that are no buffers; run "
@@ -181,14 +183,15 @@ FailureOr<Value> Converter::view(Operation *op, WeightsOp weights,
 FailureOr<CodesShape> Converter::codesShape(Operation *op, WeightsOp weights) {
   auto codes = dyn_cast<CodesAttr>(weights.getFormat());
   RankedTensorType type = weights.getArrayType();
-  if (!codes || type.getRank() != 2) {
+  if (!codes || (type.getRank() != 2 && type.getRank() != 3)) {
     InFlightDiagnostic error = op->emitError("needs a matrix of codes");
     error.attachNote(weights.getLoc()) << "these weights are of another format";
     return error;
   }
   CodesShape shape;
-  shape.n = type.getDimSize(0);
-  shape.k = type.getDimSize(1);
+  shape.n = type.getShape().drop_back().back();
+  shape.k = type.getShape().back();
+  shape.stack = type.getRank() == 3 ? type.getDimSize(0) : 0;
   bool wholeRow = codes.getGroup() == 0 || codes.getGroup() >= shape.k;
   shape.group = wholeRow ? shape.k : codes.getGroup();
   shape.container = codes.getBits() <= 4 ? 4 : 8;
@@ -204,14 +207,15 @@ LogicalResult Converter::addCodes(Operation *op, WeightsOp weights,
                                   const CodesShape &shape,
                                   SmallVectorImpl<Value> &arguments) {
   Builder b(op->getContext());
-  int64_t tiles = shape.tiles(), groups = shape.groups();
+  int64_t matrices = std::max<int64_t>(shape.stack, 1);
+  int64_t tiles = matrices * shape.tiles(), groups = shape.groups();
   struct Blob {
     StringRef name;
     SmallVector<int64_t> shape;
     Type element;
   };
   for (const Blob &blob :
-       {Blob{"codes", {shape.codesBytes()}, b.getI8Type()},
+       {Blob{"codes", {matrices * shape.codesBytes()}, b.getI8Type()},
         Blob{"multipliers", {tiles, groups, kLanes}, b.getI8Type()},
         Blob{"offsets", {tiles, groups, kLanes}, b.getI16Type()},
         Blob{"scales", {tiles * kLanes}, b.getF32Type()}}) {
@@ -312,7 +316,12 @@ LogicalResult Converter::convert(IntegrateDecodeOp op) {
   if (failed(codes) || failed(rowSum))
     return failure();
   OpBuilder b(op);
-  IntegrateShape shape{typeOf(op.getOutputs()[0]).getDimSize(0), *codes};
+  IntegrateShape shape;
+  Value index = op.getIndex();
+  if (index && isa<MemRefType>(index.getType()))
+    shape.slices = typeOf(index).getDimSize(0);
+  shape.rows = typeOf(op.getOutputs()[0]).getDimSize(0) / shape.slices;
+  shape.weights = *codes;
   // What 127 R leaves of the range of i32; negative if it does not fit at all.
   int64_t slack = std::numeric_limits<int32_t>::max() - 127 * *rowSum;
   shape.wide = slack < 0;
@@ -328,6 +337,8 @@ LogicalResult Converter::convert(IntegrateDecodeOp op) {
   arguments.append({*columnMax,
                     constantOf(b, op.getLoc(), b.getI64IntegerAttr(slack)),
                     constantOf(b, op.getLoc(), op.getStepAttr())});
+  if (index)
+    arguments.push_back(index);
 
   bool hasMembrane = op.getOutputs().size() > 1;
   std::string name;
@@ -335,12 +346,16 @@ LogicalResult Converter::convert(IntegrateDecodeOp op) {
       << "sq_integrate_m" << shape.rows << "_n" << codes->n << "_k" << codes->k
       << "_g" << codes->group << "_c" << codes->container
       << (shape.wide ? "_wide" : "") << (hasMembrane ? "_tapped" : "");
+  if (index)
+    llvm::raw_string_ostream(name)
+        << "_l" << codes->stack << "_p" << shape.slices;
   call(op, name, arguments, [&](KernelBuilder &b, auto values) {
     unsigned i = hasMembrane ? 5 : 4;
     IntegrateArrays arrays{
         values[0],
         values[1],
         values[2],
+        index ? Value(values[i + 7]) : Value(),
         values[3],
         hasMembrane ? Value(values[4]) : Value(),
         {values[i], values[i + 1], values[i + 2], values[i + 3]},

@@ -1,10 +1,11 @@
-//===- NirTarget.cpp - the ladder as a NIR graph --------------------------===//
+//===- NirTarget.cpp - spiking networks as NIR graphs ---------------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 // A pure chain Input, Affine, IF, Affine, IF, .., Output, which is what every
 // importer agrees on: no side branches, zero biases, no v_reset, r = 1, one
-// threshold per node, integers as f32, names in topological order.
+// threshold per node, integers as f32, names in topological order. Two variants
+// take other neurons in the place of IF, for importers that read them better.
 //
 //===----------------------------------------------------------------------===//
 
@@ -35,9 +36,17 @@ std::string outputName(const SpikingNetwork &network) {
   return nodeName(2 * network.layers.size() + 1, "output");
 }
 
+/// NIR's name of the neurons.
+enum class Neuron { IF, LIF, CubaLIF };
+
+/// Seconds per step of the variants that have time constants. Importers have
+/// their own: 1e-4 is the only one that snntorch knows.
+constexpr double lifStep = 1e-4;
+
 class NirGraph {
 public:
-  explicit NirGraph(const SpikingNetwork &network) : network(network) {}
+  NirGraph(const SpikingNetwork &network, Neuron neuron)
+      : network(network), neuron(neuron) {}
 
   Error write(raw_ostream &os) {
     writer.text("version", nirVersion);
@@ -71,9 +80,35 @@ private:
     std::string affine = addNode(nodeName(names.size(), "affine"), "Affine");
     writer.reals(affine + "/weight", {neurons, lines}, weights);
     writer.reals(affine + "/bias", neurons, std::vector<float>(neurons, 0.0f));
-    std::string fire = addNode(nodeName(names.size(), "if"), "IF");
-    writer.reals(fire + "/r", neurons, std::vector<float>(neurons, 1.0f));
-    writer.reals(fire + "/v_threshold", neurons, thresholds);
+    addNeurons(thresholds);
+  }
+
+  /// Integrates without loss: with r = tau / dt a step adds its input; what
+  /// leaks afterwards is nothing (CubaLIF) or does not matter (LIF, a ladder).
+  void addNeurons(ArrayRef<float> thresholds) {
+    const StringRef nodes[] = {"if", "lif", "cubalif"};
+    const StringRef types[] = {"IF", "LIF", "CubaLIF"};
+    auto kind = static_cast<size_t>(neuron);
+    std::string node =
+        addNode(nodeName(names.size(), nodes[kind]), types[kind]);
+    int64_t neurons = thresholds.size();
+    auto all = [&](StringRef name, double value) {
+      std::vector<float> values(neurons, static_cast<float>(value));
+      writer.reals(node + "/" + name.str(), neurons, values);
+    };
+    writer.reals(node + "/v_threshold", neurons, thresholds);
+    if (neuron == Neuron::IF)
+      return all("r", 1);
+    all("v_leak", 0);
+    if (neuron == Neuron::LIF) {
+      all("tau", 2 * lifStep);
+      return all("r", 2);
+    }
+    // dt = 1; a decay of 2^-40 is lost against any integer below 2^24.
+    all("tau_mem", 0x1p40);
+    all("tau_syn", 1);
+    all("r", 0x1p40);
+    all("w_in", 1);
   }
 
   void addEdges() {
@@ -97,6 +132,7 @@ private:
   }
 
   const SpikingNetwork &network;
+  Neuron neuron;
   Hdf5Writer writer;
   std::vector<std::string> names;
 };
@@ -146,20 +182,33 @@ private:
 
 class NirTarget : public NeuromorphicTarget {
 public:
-  StringRef name() const override { return "nir"; }
+  explicit NirTarget(Neuron neuron = Neuron::IF) : neuron(neuron) {}
+
+  StringRef name() const override {
+    const StringRef names[] = {"nir", "nir-lif", "nir-cubalif"};
+    return names[static_cast<size_t>(neuron)];
+  }
   StringRef summary() const override {
-    return "NIR graph of integrate-and-fire nodes, an HDF5 file";
+    const StringRef summaries[] = {
+        "NIR graph of integrate-and-fire nodes, an HDF5 file",
+        "NIR graph of LIF nodes, tau = 2e-4 s, for a step of 1e-4 s",
+        "NIR graph of CubaLIF nodes, for subtract reset and a step of 1 s"};
+    return summaries[static_cast<size_t>(neuron)];
   }
   ArrayRef<SpikeCode> codes() const override {
     static const SpikeCode ladder[] = {SpikeCode::Ladder};
-    return ladder;
+    static const SpikeCode gated[] = {SpikeCode::Gated};
+    return neuron == Neuron::CubaLIF ? gated : ladder;
   }
   void check(const ExportJob &job, Problems &problems) const override {
     checkMembranes(*job.spiking, exactBits, "f32", problems);
   }
   Error write(const ExportJob &job, raw_ostream &os) const override {
-    return NirGraph(*job.spiking).write(os);
+    return NirGraph(*job.spiking, neuron).write(os);
   }
+
+private:
+  Neuron neuron;
 };
 
 class NirDataTarget : public NirTarget {
@@ -182,7 +231,8 @@ public:
 
 namespace spikequant {
 void addNirTargets(TargetList &targets) {
-  targets.push_back(std::make_unique<NirTarget>());
+  for (Neuron neuron : {Neuron::IF, Neuron::LIF, Neuron::CubaLIF})
+    targets.push_back(std::make_unique<NirTarget>(neuron));
   targets.push_back(std::make_unique<NirDataTarget>());
 }
 } // namespace spikequant

@@ -5,19 +5,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ..errors import SpikeQuantError
 from ..progress import progress_bar
-from .arguments import add_json, add_output, add_shapes, add_weights, real, whole
+from ..targets import TARGETS
+from .arguments import add_json, add_output, add_shapes, add_weights, positive, real, whole
 
 NAME = "compile"
 HELP = "quantises and compiles a bundle or a graph to a folder that runs"
 DESCRIPTION = """\
 Chooses steps and bits from the calibration, rounds and packs the weights, and writes a
 relocatable folder: model.so (docs/CABI.md), weights.sqw, model.json, tokenizer.json.
+With --target json, nir or sanafe: the layers that --select names as a spiking network, with
+its stimulus, expected outputs and a report (docs/Neuromorphic.md).
 
 Examples:
   spikequant compile model.bundle --calibration model.calib.json --bits 4.25 -o model.sq
   spikequant compile model.bundle --float -o model.float
-  spikequant compile graph.mlir --weights graph.safetensors --float -o graph.float"""
+  spikequant compile graph.mlir --weights graph.safetensors --float -o graph.float
+  spikequant compile model.bundle --calibration model.calib.json --target nir \\
+    --select 'blk.0.ffn_down[0:64,0:64]' -o tile.nir"""
 
 
 def add_arguments(parser) -> None:
@@ -68,8 +74,8 @@ def add_arguments(parser) -> None:
         help="of weights; second-order has the least error of the outputs and needs "
         "'calibrate --gram' (default: second-order where that was given)",
     )
-    parser.add_argument("--target", choices=["cpu"], default="cpu", help="default: cpu")
     _add_code_arguments(parser)
+    _add_select_arguments(parser)
     add_json(parser)
 
 
@@ -92,11 +98,81 @@ def _add_code_arguments(parser) -> None:
     )
 
 
+def _add_select_arguments(parser) -> None:
+    group = parser.add_argument_group(
+        "neuromorphic targets",
+        "Layers of the quantised graph as a spiking network, driven by the calibration's inputs.",
+    )
+    group.add_argument("--target", choices=["cpu", *TARGETS], default="cpu", help="default: cpu")
+    group.add_argument(
+        "--select",
+        action="append",
+        metavar="SITE[rows,columns],..",
+        help="a layer by its weight's name, or a chain of layers with nothing but biases, scales "
+        "and ReLU between them; ranges as in blk.0.ffn_down[0:64,0:64]; repeated: several networks",
+    )
+    group.add_argument("--code", choices=["count", "ladder", "gated"], help="of the spikes")
+    group.add_argument(
+        "--rows", type=positive, metavar="N", help="real inputs of the network (default: 100)"
+    )
+    group.add_argument("--text", type=Path, metavar="FILE", help="instead of the calibration's")
+    group.add_argument("--inputs", type=Path, metavar="NPZ", help="instead of the calibration's")
+    group.add_argument(
+        "--output-bits", type=whole(2, 8), metavar="B", help="of the last layer (default: 4)"
+    )
+    group.add_argument(
+        "--output-step",
+        type=real(1e-30, 1e30),
+        metavar="S",
+        help="of the last layer (default: least error on its inputs)",
+    )
+    group.add_argument(
+        "--target-model", type=Path, metavar="JSON", help="refuse what does not fit this chip"
+    )
+
+
+_SELECT_ONLY = ("code", "rows", "text", "inputs", "output_bits", "output_step", "target_model")
+
+
 def run(options) -> dict:
-    from ..compiler import CompileOptions, compile_model
+    settings = _settings(options)
+    if options.target != "cpu":
+        return _run_select(options, settings)
+    given = [name for name in ("select", *_SELECT_ONLY) if getattr(options, name) is not None]
+    if given:
+        flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise SpikeQuantError(f"{flags}: for --target json, nir or sanafe")
+    from ..compiler import compile_model
+
+    with progress_bar("compile") as report:
+        result = compile_model(options.source, options.output, settings, report)
+    print(f"{options.output}: compiled in {result['seconds']:.1f} s", file=sys.stderr)
+    return result
+
+
+def _run_select(options, settings) -> dict:
+    from ..neuromorphic_compile import SelectOptions, compile_selection, summarise, title
+    from .figures import print_figures
+
+    if not options.select:
+        raise SpikeQuantError(
+            f"--target {options.target} needs --select SITE: 'spikequant check' lists the sites"
+        )
+    given = {name: getattr(options, name) for name in _SELECT_ONLY}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    select = SelectOptions(options.target, options.select, **chosen)
+    with progress_bar("compile") as report:
+        result = compile_selection(options.source, options.output, settings, select, report)
+    for network in result["networks"]:
+        print_figures(summarise(network), title(network))
+    return result
+
+
+def _settings(options):
+    from ..compiler import CompileOptions
     from ..stablehlo_shapes import parse_shapes
 
-    settings = CompileOptions(
+    return CompileOptions(
         method="float" if options.float else options.method,
         calibration=options.calibration,
         weights=options.weights,
@@ -112,7 +188,3 @@ def run(options) -> dict:
         graphs=options.graphs.split(",") if options.graphs else None,
         shapes=parse_shapes(options.shape),
     )
-    with progress_bar("compile") as report:
-        result = compile_model(options.source, options.output, settings, report)
-    print(f"{options.output}: compiled in {result['seconds']:.1f} s", file=sys.stderr)
-    return result

@@ -168,3 +168,24 @@ func.func @overflow_saturates(%x: tensor<4x32xf32>) -> tensor<4x16xf32> {
   %y = spikequant.decode %acc, @w {step = 0.125 : f32} : tensor<4x16xi64> -> tensor<4x16xf32>
   return %y : tensor<4x16xf32>
 }
+
+// -----
+
+spikequant.weights @stack : tensor<5x16x32xf32> format(#spikequant.codes<bits = 4, group = 32>) source("stack")
+
+// A stack: slices and rows become rows; the index goes along.
+// CHECK-LABEL: func @chosen
+// CHECK-SAME: (%[[X:.*]]: tensor<3x2x32xf32>, %[[IDS:.*]]: tensor<3xi32>, %[[I:.*]]: index)
+// CHECK: %[[ROWS:.*]] = tensor.collapse_shape %[[X]] {{\[\[}}0, 1], [2]]
+// CHECK: spikequant.encode_split {{.*}} ins(%[[ROWS]] : tensor<6x32xf32>)
+// CHECK: %[[Y:.*]] = spikequant.integrate_decode {{.*}} index(%[[IDS]] : tensor<3xi32>) outs(%{{.*}} : tensor<6x16xf32>)
+// CHECK: tensor.expand_shape %[[Y]] {{\[\[}}0, 1], [2]] output_shape [3, 2, 16]
+// CHECK: spikequant.integrate_decode {{.*}} index(%[[I]] : index)
+func.func @chosen(%x: tensor<3x2x32xf32>, %ids: tensor<3xi32>, %i: index) -> (tensor<3x2x16xf32>, tensor<3x2x16xf32>) {
+  %n = spikequant.encode %x {step = 0.5 : f32, site = "stack.in"} : tensor<3x2x32xf32> -> tensor<3x2x32xi16>
+  %a = spikequant.integrate %n, @stack[%ids : tensor<3xi32>] : tensor<3x2x32xi16> -> tensor<3x2x16xi64>
+  %y = spikequant.decode %a, @stack[%ids : tensor<3xi32>] {step = 0.5 : f32} : tensor<3x2x16xi64> -> tensor<3x2x16xf32>
+  %b = spikequant.integrate %n, @stack[%i : index] : tensor<3x2x32xi16> -> tensor<3x2x16xi64>
+  %z = spikequant.decode %b, @stack[%i : index] {step = 0.5 : f32} : tensor<3x2x16xi64> -> tensor<3x2x16xf32>
+  return %y, %z : tensor<3x2x16xf32>, tensor<3x2x16xf32>
+}

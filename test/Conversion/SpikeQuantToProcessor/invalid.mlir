@@ -28,3 +28,13 @@ func.func @scales_of_other_weights(%x: tensor<4x32xf32>) -> tensor<4x16xf32> {
   %y = spikequant.decode %acc, @other {step = 0.5 : f32} : tensor<4x16xi64> -> tensor<4x16xf32>
   return %y : tensor<4x16xf32>
 }
+
+// -----
+
+spikequant.weights @stack : tensor<5x16x32xf32> format(#spikequant.codes<bits = 4>) source("stack")
+func.func @two_indices(%n: tensor<2x32xi16>, %i: index, %j: index) -> tensor<2x16xf32> {
+  %a = spikequant.integrate %n, @stack[%i : index] : tensor<2x32xi16> -> tensor<2x16xi64>
+  // expected-error@+1 {{decodes with the scales of other matrices of @stack than were integrated over; both must have one index}}
+  %y = spikequant.decode %a, @stack[%j : index] {step = 0.5 : f32} : tensor<2x16xi64> -> tensor<2x16xf32>
+  return %y : tensor<2x16xf32>
+}

@@ -1,4 +1,8 @@
 // RUN: sq-opt %s --convert-spikequant-to-reference | FileCheck %s
+// RUN: sq-opt %s --convert-spikequant-to-reference=spike-planes | FileCheck %s --check-prefix=PLANES
+// PLANES-NOT: @sq_ref_integrate(
+// PLANES: call @sq_ref_integrate_planes(
+// PLANES-NOT: @sq_ref_integrate(
 
 spikequant.weights @w : tensor<4x16xf32> format(#spikequant.codes<bits = 4, group = 8>) source("w")
     {spikequant.layout = {codes = 128 : i64, multipliers = 256 : i64, offsets = 320 : i64,
@@ -52,4 +56,22 @@ func.func @contraction(%a: tensor<2x3xf32>, %b: tensor<3x4xf32>, %c: tensor<2x4x
 func.func @sum(%a: tensor<2x3xf32>, %c: tensor<2xf32>) -> tensor<2xf32> {
   %d = linalg.reduce { arith.addf } ins(%a : tensor<2x3xf32>) outs(%c : tensor<2xf32>) dimensions = [1]
   return %d : tensor<2xf32>
+}
+
+spikequant.weights @stack : tensor<3x4x16xf32> format(#spikequant.codes<bits = 4, group = 8>) source("stack")
+    {spikequant.layout = {codes = 1024 : i64, multipliers = 2048 : i64, offsets = 2176 : i64,
+                          scales = 2304 : i64, column_max = 2496 : i64, max_row_sum = 99 : i64}}
+
+// A scalar becomes an array of one number, a vector is passed as it is.
+// CHECK-LABEL: func.func @chosen
+// CHECK-SAME:    index, %[[IDS:.*]]: tensor<2xi32>
+// CHECK:         %[[ONE:.*]] = tensor.from_elements %{{.*}} : tensor<1xi32>
+// CHECK:         bufferization.to_buffer %[[ONE]] read_only
+// CHECK:         call @sq_ref_integrate_stack
+// CHECK:         bufferization.to_buffer %[[IDS]] read_only
+// CHECK:         call @sq_ref_decode_stack
+func.func @chosen(%n: tensor<2x16xi16>, %i: index, %ids: tensor<2xi32>) -> tensor<2x4xf32> {
+  %a = spikequant.integrate %n, @stack[%i : index] : tensor<2x16xi16> -> tensor<2x4xi64>
+  %y = spikequant.decode %a, @stack[%ids : tensor<2xi32>] {step = 0.5 : f32} : tensor<2x4xi64> -> tensor<2x4xf32>
+  return %y : tensor<2x4xf32>
 }

@@ -109,3 +109,39 @@ func.func @lookup(%ids: memref<3xi64>, %y: memref<3x12xf32>, %file: memref<?xi8>
   spikequant.lookup_rows {weights = @e} ins(%ids : memref<3xi64>) outs(%y : memref<3x12xf32>)
   return
 }
+
+// -----
+
+// A stack of 5 matrices of 2 tiles, chosen by a number per slice of 2 rows: the
+// blobs are five times as long; the number is clamped and shifts lines (2 tiles
+// of 8 lines of 64 bytes) and tiles.
+spikequant.weights @stack : tensor<5x32x64xf32> format(#spikequant.codes<bits = 4, group = 32>) source("stack")
+  {spikequant.layout = {codes = 128, multipliers = 8192, offsets = 16384, scales = 32768, column_max = 65536, max_row_sum = 1000}}
+
+// CHECK-LABEL: func @chosen
+// CHECK-SAME: %[[IDS:[a-z0-9]+]]: memref<3xi32>, %[[I:[a-z0-9]+]]: index
+// CHECK: memref.view {{.*}} to memref<5120xi8>
+// CHECK: memref.view {{.*}} to memref<10x2x16xi8>
+// CHECK: memref.view {{.*}} to memref<10x2x16xi16>
+// CHECK: memref.view {{.*}} to memref<160xf32>
+// CHECK: memref.view {{.*}} to memref<64xi32>
+// CHECK: call @sq_integrate_m2_n32_k64_g32_c4_l5_p3({{.*}}, %[[IDS]])
+// CHECK: call @sq_integrate_m6_n32_k64_g32_c4_l5_p1({{.*}}, %[[I]])
+// CHECK-LABEL: func private @sq_integrate_m2_n32_k64_g32_c4_l5_p3
+// CHECK: scf.parallel (%[[SLICE:.*]]) = (%c0) to (%c3) step (%c1)
+// CHECK: %[[ID:.*]] = memref.load %{{.*}}[%[[SLICE]]] : memref<3xi32>
+// CHECK: %[[NUMBER:.*]] = arith.index_cast %[[ID]] : i32 to index
+// CHECK: %[[LOW:.*]] = arith.maxsi %[[NUMBER]], %c0
+// CHECK: %[[MATRIX:.*]] = arith.minsi %[[LOW]], %c4
+// CHECK-DAG: arith.muli %[[MATRIX]], %c1024
+// CHECK-DAG: arith.muli %[[MATRIX]], %c2
+func.func @chosen(%d: memref<6x64xi8>, %s: memref<6x2xi32>, %o: memref<6x130xi32>, %y: memref<6x32xf32>,
+    %ids: memref<3xi32>, %i: index, %file: memref<?xi8> {spikequant.weights_file}) {
+  spikequant.integrate_decode {weights = @stack, step = 0.125 : f32}
+    ins(%d, %s, %o : memref<6x64xi8>, memref<6x2xi32>, memref<6x130xi32>) index(%ids : memref<3xi32>)
+    outs(%y : memref<6x32xf32>)
+  spikequant.integrate_decode {weights = @stack, step = 0.125 : f32}
+    ins(%d, %s, %o : memref<6x64xi8>, memref<6x2xi32>, memref<6x130xi32>) index(%i : index)
+    outs(%y : memref<6x32xf32>)
+  return
+}

@@ -7,34 +7,18 @@
 #ifndef SPIKEQUANT_TEST_UNIT_ALLOCATION_TESTSUPPORT_H
 #define SPIKEQUANT_TEST_UNIT_ALLOCATION_TESTSUPPORT_H
 
+#include "RandomStatistics.h"
+
 #include "spikequant/Allocation/Solvers.h"
 
 #include "gtest/gtest.h"
 
-#include <cmath>
-#include <random>
-
 namespace spikequant::test {
 
-/// Row-major values with a few loud channels and rare outliers.
+/// A few loud channels and rare outliers.
 inline std::vector<float> randomValues(size_t rows, size_t channels,
                                        float scale, unsigned seed) {
-  std::mt19937 engine(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> values(rows * channels);
-  for (size_t i = 0; i < values.size(); ++i)
-    values[i] =
-        normal(engine) * scale * std::ldexp(1.0f, int(i % channels % 7) - 3);
-  for (size_t i = 0; i < values.size(); i += 89)
-    values[i] *= 40.0f;
-  return values;
-}
-
-inline SiteStatistics observe(llvm::StringRef name, uint32_t channels,
-                              llvm::ArrayRef<float> values) {
-  SiteStatistics site(name.str(), channels);
-  llvm::cantFail(site.accumulate(values.data(), values.size() / channels));
-  return site;
+  return randomValues(rows, channels, Spread{scale, 7, -3, 89, 40.0f}, seed);
 }
 
 /// Three sites of different scale, width and fan-out.

@@ -33,7 +33,7 @@ protected:
     sq_calibration_observe(collector.get(), site, values.data(), SQ_F32, 2,
                            shape);
   }
-  TemporaryFolder folder;
+  TemporaryDirectory folder;
 };
 } // namespace
 
@@ -49,7 +49,7 @@ TEST_F(CollectorTest, CollectsAndSaves) {
   observer(collector.get(), 0, values.data(), SQ_F32, 1, row);
   EXPECT_EQ(sq_calibration_rows(collector.get(), 1), 12);
   EXPECT_EQ(sq_calibration_rows(collector.get(), 2), -1);
-  std::string path = folder.file("c");
+  std::string path = folder.path("c");
   ASSERT_EQ(sq_calibration_save(collector.get(), path.c_str()), 0);
   CalibrationData data = cantFail(loadCalibration(path));
   EXPECT_TRUE(*data.findSite("first") == observe("first", 3, values));
@@ -78,7 +78,7 @@ TEST_F(CollectorTest, ObservationErrorsAreKeptAndStopSave) {
   EXPECT_NE(error.find("site 'first': observed a value of rank 2 with 4 "
                        "channels, not 3"),
             std::string::npos);
-  std::string path = folder.file("c");
+  std::string path = folder.path("c");
   EXPECT_NE(sq_calibration_save(collector.get(), path.c_str()), 0);
   EXPECT_FALSE(sys::fs::exists(path));
   Collector other = create();
@@ -101,7 +101,7 @@ TEST_F(CollectorTest, BadSitesAreRejected) {
 
 TEST_F(CollectorTest, FilesMergeInAnyOrderToTheSameBytes) {
   auto values = randomValues(9, 3, 8);
-  std::string paths[] = {folder.file("a"), folder.file("b"), folder.file("c")};
+  std::string paths[] = {folder.path("a"), folder.path("b"), folder.path("c")};
   for (int part = 0; part < 3; ++part) {
     Collector collector = create();
     observeRows(collector, 1, ArrayRef(values).slice(size_t(part) * 9, 9), 3);
@@ -111,12 +111,12 @@ TEST_F(CollectorTest, FilesMergeInAnyOrderToTheSameBytes) {
                            paths[2].c_str()};
   const char *backward[] = {paths[2].c_str(), paths[0].c_str(),
                             paths[1].c_str()};
-  std::string one = folder.file("one"), two = folder.file("two");
+  std::string one = folder.path("one"), two = folder.path("two");
   ASSERT_EQ(sq_calibration_merge_files(3, forward, one.c_str()), 0);
   ASSERT_EQ(sq_calibration_merge_files(3, backward, two.c_str()), 0);
   Collector whole = create();
   observeRows(whole, 1, values, 3);
-  std::string three = folder.file("three");
+  std::string three = folder.path("three");
   ASSERT_EQ(sq_calibration_save(whole.get(), three.c_str()), 0);
   EXPECT_EQ(print(cantFail(loadCalibration(one))),
             print(cantFail(loadCalibration(two))));
@@ -127,7 +127,7 @@ TEST_F(CollectorTest, FilesMergeInAnyOrderToTheSameBytes) {
 TEST_F(CollectorTest, LoadAddsAFile) {
   Collector collector = create();
   observeRows(collector, 1, std::vector<float>(6, 2.0f), 3);
-  std::string path = folder.file("c");
+  std::string path = folder.path("c");
   ASSERT_EQ(sq_calibration_save(collector.get(), path.c_str()), 0);
   ASSERT_EQ(sq_calibration_load(collector.get(), path.c_str()), 0);
   EXPECT_EQ(sq_calibration_rows(collector.get(), 1), 4);

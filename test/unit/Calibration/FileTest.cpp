@@ -44,20 +44,20 @@ TEST(CalibrationFile, OneLinePerChannel) {
 }
 
 TEST(CalibrationFile, SaveAndLoad) {
-  TemporaryFolder folder;
-  std::string path = folder.file("model.calib");
+  TemporaryDirectory folder;
+  std::string path = folder.path("model.calib");
   cantFail(saveCalibration(sample(), path));
   EXPECT_EQ(print(cantFail(loadCalibration(path))), print(sample()));
 }
 
 TEST(CalibrationFile, PathsThatCannotBeUsed) {
-  TemporaryFolder folder;
-  std::string path = folder.file("missing/model.calib");
+  TemporaryDirectory folder;
+  std::string path = folder.path("missing/model.calib");
   EXPECT_NE(toString(loadCalibration(path).takeError())
                 .find("cannot read calibration file"),
             std::string::npos);
   EXPECT_NE(toString(saveCalibration(sample(), path))
-                .find("cannot write calibration file"),
+                .find("cannot write '" + path + "': No such file"),
             std::string::npos);
 }
 
@@ -95,8 +95,8 @@ TEST(CalibrationFile, MalformedFilesAreNamed) {
   };
   const char *zeros = R"("max":0,"sum":"0","squares":"0")";
   const Malformed cases[] = {
-      {"{", "file: not valid JSON"},
-      {"[]", "no JSON object"},
+      {"{", "file is not valid JSON"},
+      {"[]", "file is not a JSON object"},
       {"{}", "\"format\" is not"},
       {fileWith(good, "2", "\"version\":2"), "reads version 1"},
       {fileWith(good, "2", "\"version\":1,\"bins_per_octave\":4"),

@@ -4,13 +4,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Calibration/GramMatrix.h"
-#include "spikequant/Calibration/CAPI.h"
+#include "TemporaryDirectory.h"
 
-#include "llvm/ADT/SmallString.h"
+#include "spikequant/Calibration/CAPI.h"
+#include "spikequant/Calibration/GramMatrix.h"
+
 #include "llvm/Support/Endian.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/xxhash.h"
 
 #include "gtest/gtest.h"
@@ -130,16 +129,7 @@ TEST(GramMatrix, AtIsInRealUnits) {
 
 class GramFileTest : public testing::Test {
 protected:
-  void SetUp() override {
-    ASSERT_FALSE(sys::fs::createUniqueDirectory("grams", folder));
-  }
-  void TearDown() override { sys::fs::remove_directories(folder); }
-
-  std::string path(StringRef name) const {
-    SmallString<128> result(folder);
-    sys::path::append(result, name);
-    return std::string(result);
-  }
+  std::string path(StringRef name) const { return folder.path(name); }
   static std::string read(const std::string &file) {
     std::stringstream text;
     text << std::ifstream(file, std::ios::binary).rdbuf();
@@ -164,7 +154,7 @@ protected:
     return file;
   }
 
-  SmallString<128> folder;
+  test::TemporaryDirectory folder;
   GramMatrix first = collect(draw(50, 5, 1), 5);
   GramMatrix second = collect(draw(70, 9, 2), 9);
 };

@@ -182,6 +182,65 @@ TEST(Integrate, MatchesNaiveMatmul) {
   });
 }
 
+/// Counts as a layer sees them: many zeros, some of any size, both signs.
+std::vector<int16_t> sparseCounts(int64_t size, std::mt19937 &random) {
+  const int ranges[] = {0, 1, 7, 127, 32767};
+  std::vector<int16_t> counts(size);
+  for (int16_t &count : counts) {
+    int range = ranges[random() % 5];
+    count = static_cast<int16_t>(static_cast<int>(random() % (2 * range + 1)) -
+                                 range);
+  }
+  return counts;
+}
+
+TEST(IntegratePlanes, SameIntegersAsMultiplication) {
+  std::mt19937 random(11);
+  forEachMatrix([&](const RandomMatrix &matrix) {
+    int64_t n = matrix.layout.n, k = matrix.layout.k, rows = 4;
+    std::vector<int16_t> counts = sparseCounts(rows * k, random);
+    // The last row is all zeros: no plane at all.
+    std::fill(counts.end() - k, counts.end(), 0);
+    std::vector<int64_t> acc(rows * n, -1);
+    sq_ref_integrate_planes(counts.data(), rows, k, matrix.file.data(), 64,
+                            matrix.multipliersOffset, matrix.offsetsOffset,
+                            matrix.layout.container, matrix.layout.group, n,
+                            acc.data());
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t o = 0; o < n; ++o) {
+        int64_t expected = 0;
+        for (int64_t j = 0; j < k; ++j)
+          expected += int64_t{counts[row * k + j]} * matrix.weights[o * k + j];
+        ASSERT_EQ(acc[row * n + o], expected) << row << ", " << o;
+      }
+  });
+}
+
+/// Every count that exists, alone with a weight.
+TEST(IntegratePlanes, EveryCount) {
+  const int32_t weight = -13;
+  for (int count = -32767; count <= 32767; ++count) {
+    auto narrow = static_cast<int16_t>(count);
+    ASSERT_EQ(integrateRowPlanes(&narrow, &weight, 1), int64_t{count} * weight);
+  }
+}
+
+TEST(IntegratePlanes, RailsAndPowersOfTwo) {
+  const int16_t counts[] = {32767, -32767, 16384, -16384, 1, -1, 0};
+  const int32_t weights[] = {1, 2, 4, 8, -16, 32, 64};
+  EXPECT_EQ(integrateRowPlanes(counts, weights, 7),
+            32767 - 65534 + 65536 - 131072 - 16 - 32);
+  EXPECT_EQ(integrateRowPlanes(counts, weights, 0), 0);
+}
+
+TEST(IntegratePlanes, WorstCaseAtK11008IsExact) {
+  constexpr int64_t k = 11008, worst = 255 * 255 + 32767;
+  std::vector<int16_t> counts(k, -32767);
+  std::vector<int32_t> weights(k, worst);
+  EXPECT_EQ(integrateRowPlanes(counts.data(), weights.data(), k),
+            -k * 32767 * worst);
+}
+
 TEST(Integrate, NoRows) {
   RandomMatrix matrix({17, 9, 8}, 4, 1);
   sq_ref_integrate(nullptr, 0, 9, matrix.file.data(), 64,

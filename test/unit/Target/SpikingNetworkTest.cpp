@@ -59,12 +59,23 @@ TEST(Bounds, NirRefusesWhatF32CannotAdd) {
   EXPECT_TRUE(text.empty()) << "nothing is written";
 }
 
+/// A gated membrane stays below 2 B, B >= 2 a max |acc| + 2 th + 2 |o| + 2, so
+/// that 2^25 is about max |acc| = 2^23: 66050 is 2^23 / 127.
 TEST(Bounds, SanaFeRefusesWhatItsSomaTruncates) {
+  auto bound = [](int32_t weight) {
+    Problems problems;
+    return buildGated(wideNetwork(1, weight), problems).layers[0].membraneBound;
+  };
+  int32_t largest = 66000;
+  while (bound(largest + 1) < (1 << 25))
+    ++largest;
+  EXPECT_NEAR(largest, 66050, 5);
   std::string text;
-  EXPECT_TRUE(exportTo("sanafe", wideNetwork(1, 50000), text).empty());
+  EXPECT_TRUE(exportTo("sanafe", wideNetwork(1, largest), text).empty());
   text.clear();
-  Problems problems = exportTo("sanafe", wideNetwork(1, 70000), text);
+  Problems problems = exportTo("sanafe", wideNetwork(1, largest + 1), text);
   ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].layer, 0);
   EXPECT_NE(problems[0].message.find("2^25 = 33554432"), std::string::npos);
   EXPECT_TRUE(text.empty());
 }

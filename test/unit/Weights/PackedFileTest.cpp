@@ -368,3 +368,62 @@ TEST(PackedFile, SurvivesRandomIndexNumbers) {
 }
 
 } // namespace
+
+/// Matrices of one shape; number i is that of seed i.
+static std::string stackFile(const TemporaryDirectory &directory) {
+  std::string path = directory.path("stack.sqw");
+  PackedFileWriter writer = cantFail(PackedFileWriter::create(path));
+  cantFail(writer.addStack("w", 3, [](int64_t i) -> Expected<RoundedMatrix> {
+    return randomMatrix(17, 40, 16, 4, static_cast<uint32_t>(i));
+  }));
+  cantFail(writer.finish());
+  return path;
+}
+
+TEST(PackedFile, StackHoldsItsMatricesOneAfterTheOther) {
+  TemporaryDirectory directory;
+  PackedFile file =
+      cantFail(PackedFile::open(stackFile(directory), /*verifyChecksum=*/true));
+  const PackedEntry *entry = file.find("w");
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(entry->stack, 3);
+  int64_t largestSum = 0;
+  for (uint32_t i = 0; i < 3; ++i) {
+    RoundedMatrix matrix = randomMatrix(17, 40, 16, 4, i);
+    PackedCodes codes = file.codes(*entry, i);
+    for (int64_t o = 0; o < 17; ++o) {
+      int64_t sum = 0;
+      for (int64_t j = 0; j < 40; ++j) {
+        ASSERT_EQ(codes.weightAt(o, j), matrix.weightAt(o, j));
+        sum += std::abs(int64_t{matrix.weightAt(o, j)});
+        EXPECT_GE(file.columnMax(*entry)[j], std::abs(matrix.weightAt(o, j)));
+      }
+      largestSum = std::max(largestSum, sum);
+      EXPECT_EQ(file.scales(*entry)[i * 32 + o], matrix.scales[o]);
+    }
+  }
+  EXPECT_EQ(entry->maxRowSum, largestSum);
+}
+
+TEST(PackedFile, StackOfAnErrorIsAnError) {
+  TemporaryDirectory directory;
+  PackedFileWriter writer =
+      cantFail(PackedFileWriter::create(directory.path("stack.sqw")));
+  Error error =
+      writer.addStack("w", 2, [](int64_t i) -> Expected<RoundedMatrix> {
+        if (i == 1)
+          return createStringError("matrix 1 is bad");
+        return randomMatrix(3, 8, 8, 4, 1);
+      });
+  EXPECT_EQ(problemOf(std::move(error)), "matrix 1 is bad");
+}
+
+TEST(PackedFile, StackOfNoneIsRefused) {
+  TemporaryDirectory directory;
+  std::string bytes = readBytes(stackFile(directory));
+  size_t place = bytes.find("\"stack\":3");
+  ASSERT_NE(place, std::string::npos);
+  bytes.replace(place, 9, "\"stack\":0");
+  EXPECT_CONTAINS(openProblem(bytes, /*verifyChecksum=*/false),
+                  "invalid stack");
+}

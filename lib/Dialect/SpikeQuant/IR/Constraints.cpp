@@ -150,3 +150,25 @@ LogicalResult mlir::spikequant::verifyEncodeSymbols(
     return success();
   return verifyThresholds(op, step, channels, arrays[0], arrays[1]);
 }
+
+LogicalResult mlir::spikequant::verifyStackIndex(Operation *op,
+                                                 WeightsOp weights, Value index,
+                                                 ArrayRef<int64_t> rows,
+                                                 StringRef tag) {
+  bool isStack = weights.getArrayType().getRank() == 3;
+  if (isStack != static_cast<bool>(index)) {
+    InFlightDiagnostic diag = op->emitOpError() << tag;
+    if (isStack)
+      diag << ": a stack of weights needs an index";
+    else
+      diag << ": only a stack of weights [L, N, K] has an index";
+    diag.attachNote(weights.getLoc()) << "the weights are declared here";
+    return diag;
+  }
+  auto vector = index ? dyn_cast<ShapedType>(index.getType()) : ShapedType();
+  if (!vector || (!rows.empty() && vector.getShape().front() == rows.front()))
+    return success();
+  return op->emitOpError() << tag << ": index must have one number for each of "
+                           << (rows.empty() ? 0 : rows.front())
+                           << " leading slices, not be " << vector;
+}

@@ -34,6 +34,11 @@ LogicalResult verifyEncodeSymbols(Operation *op, SymbolTableCollection &tables,
                                   FlatSymbolRefAttr gains,
                                   FlatSymbolRefAttr centres);
 
+/// A stack of weights, and nothing else, has an index: a scalar or a vector
+/// with one number for each of the leading slices of `rows`.
+LogicalResult verifyStackIndex(Operation *op, WeightsOp weights, Value index,
+                               ArrayRef<int64_t> rows, StringRef tag);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_DIALECT_CONSTRAINTS_H

@@ -153,6 +153,21 @@ LogicalResult IntegrateDecodeOp::verify() {
   return verifyStep(*this, getStep(), "IDC-C5");
 }
 
+/// A vector of P numbers stands for P slices of equally many rows.
+static LogicalResult verifySlices(IntegrateDecodeOp op, WeightsOp weights,
+                                  int64_t rows) {
+  Value index = op.getIndex();
+  auto vector = index ? dyn_cast<ShapedType>(index.getType()) : ShapedType();
+  if (!vector)
+    return verifyStackIndex(op, weights, index, rows, "IDC-C6");
+  int64_t slices = vector.getShape().front();
+  if (slices < 1 || rows % slices)
+    return op.emitOpError()
+           << "IDC-C6: " << rows << " rows cannot be shared by " << slices
+           << " numbers of the index";
+  return verifyStackIndex(op, weights, index, slices, "IDC-C6");
+}
+
 LogicalResult
 IntegrateDecodeOp::verifySymbolUses(SymbolTableCollection &tables) {
   FailureOr<WeightsOp> weights =
@@ -162,8 +177,9 @@ IntegrateDecodeOp::verifySymbolUses(SymbolTableCollection &tables) {
   Builder b(getContext());
   auto result = cast<ShapedType>(getOutputs()[0].getType());
   int64_t rows = result.getDimSize(0);
-  int64_t outputs = weights->getArrayType().getDimSize(0);
-  int64_t channels = weights->getArrayType().getDimSize(1);
+  ArrayRef<int64_t> matrix = weights->getArrayType().getShape().take_back(2);
+  int64_t outputs = matrix[0];
+  int64_t channels = matrix[1];
   int64_t group = cast<CodesAttr>(weights->getFormat()).getGroup();
   int64_t groups = group == 0 ? 1 : llvm::divideCeil(channels, group);
   if (result.getDimSize(1) != outputs)
@@ -175,8 +191,10 @@ IntegrateDecodeOp::verifySymbolUses(SymbolTableCollection &tables) {
       failed(verifyArray(*this, getInputs()[1], {rows, groups}, b.getI32Type(),
                          "IDC-C2", "sums")))
     return failure();
-  return verifyArray(*this, getInputs()[2], {rows, 2 + 2 * channels},
-                     b.getI32Type(), "IDC-C2", "overflow");
+  if (failed(verifyArray(*this, getInputs()[2], {rows, 2 + 2 * channels},
+                         b.getI32Type(), "IDC-C2", "overflow")))
+    return failure();
+  return verifySlices(*this, *weights, rows);
 }
 
 void IntegrateDecodeOp::getEffects(
@@ -207,6 +225,10 @@ LogicalResult LookupRowsOp::verifySymbolUses(SymbolTableCollection &tables) {
       findCodes(*this, tables, getWeightsAttr(), "LKR-C3");
   if (failed(weights))
     return failure();
+  if (weights->getArrayType().getRank() != 2)
+    return emitOpError() << "LKR-C3: " << getWeightsAttr()
+                         << " is a stack of weights; rows are read from one "
+                            "matrix";
   auto ids = cast<ShapedType>(getInputs()[0].getType());
   return verifyArray(*this, getOutputs()[0],
                      {ids.getDimSize(0), weights->getArrayType().getDimSize(1)},

@@ -43,6 +43,22 @@ static LogicalResult verifyPermutation(WeightsOp op) {
                           << " dimensions of the source";
 }
 
+static LogicalResult verifyView(WeightsOp op) {
+  ViewAttr view = op.getViewAttr();
+  if (!view)
+    return success();
+  if (!op.getSource() || op.getPermutation())
+    return op.emitOpError() << "WGT-C12: a view needs a source and takes the "
+                               "place of a permutation";
+  if (ShapedType::getNumElements(view.getSizes()) ==
+      op.getArrayType().getNumElements())
+    return success();
+  return op.emitOpError() << "WGT-C12: the view has "
+                          << ShapedType::getNumElements(view.getSizes())
+                          << " elements, the type "
+                          << op.getArrayType().getNumElements();
+}
+
 LogicalResult WeightsOp::verify() {
   RankedTensorType type = getArrayType();
   if (!type.hasStaticShape() || type.getNumElements() == 0)
@@ -56,15 +72,16 @@ LogicalResult WeightsOp::verify() {
   bool isPacked = (*this)->hasAttr("spikequant.layout");
   if (!isPacked && getSource().has_value() == getValue().has_value())
     return emitOpError() << "WGT-C7: needs either a source or a literal value";
-  if (failed(verifyPermutation(*this)))
+  if (failed(verifyPermutation(*this)) || failed(verifyView(*this)))
     return failure();
   if (getValue() && getValue()->getShapedType() != type)
     return emitOpError() << "WGT-C9: value has type "
                          << getValue()->getShapedType() << ", not " << type;
   if (isa<CodesAttr>(getFormat()) &&
-      (type.getRank() != 2 || !type.getElementType().isF32()))
-    return emitOpError() << "WGT-C10: codes stand for a [N, K] array of f32, "
-                            "not "
+      ((type.getRank() != 2 && type.getRank() != 3) ||
+       !type.getElementType().isF32()))
+    return emitOpError() << "WGT-C10: codes stand for a [N, K] array of f32 or "
+                            "a stack [L, N, K], not "
                          << type;
   return success();
 }
@@ -103,6 +120,10 @@ LogicalResult LookupOp::verifySymbolUses(SymbolTableCollection &tables) {
       findCodes(*this, tables, getWeightsAttr(), "LKP-C1");
   if (failed(weights))
     return failure();
+  if (weights->getArrayType().getRank() != 2)
+    return emitOpError() << "LKP-C1: " << getWeightsAttr()
+                         << " is a stack of weights; rows are read from one "
+                            "matrix";
   int64_t channels = weights->getArrayType().getDimSize(1);
   if (getType().getShape().back() != channels)
     return emitOpError() << "LKP-C3: rows of " << getWeightsAttr() << " have "
@@ -176,14 +197,16 @@ LogicalResult IntegrateOp::verifySymbolUses(SymbolTableCollection &tables) {
       findCodes(*this, tables, getWeightsAttr(), "INT-C2");
   if (failed(weights))
     return failure();
-  ArrayRef<int64_t> shape = weights->getArrayType().getShape();
-  if (getCounts().getType().getShape().back() == shape[1] &&
-      getType().getShape().back() == shape[0])
-    return success();
-  return emitOpError() << "INT-C2: " << getWeightsAttr() << " has " << shape[0]
-                       << " outputs and " << shape[1]
-                       << " channels; counts are " << getCounts().getType()
-                       << ", the membrane is " << getType();
+  ArrayRef<int64_t> shape =
+      weights->getArrayType().getShape().take_back(2); // [N, K]
+  if (getCounts().getType().getShape().back() != shape[1] ||
+      getType().getShape().back() != shape[0])
+    return emitOpError() << "INT-C2: " << getWeightsAttr() << " has "
+                         << shape[0] << " outputs and " << shape[1]
+                         << " channels; counts are " << getCounts().getType()
+                         << ", the membrane is " << getType();
+  return verifyStackIndex(*this, *weights, getIndex(),
+                          getRows(getCounts().getType()), "INT-C5");
 }
 
 LogicalResult DecodeOp::verify() {
@@ -198,12 +221,13 @@ LogicalResult DecodeOp::verifySymbolUses(SymbolTableCollection &tables) {
       findCodes(*this, tables, getWeightsAttr(), "DEC-C2");
   if (failed(weights))
     return failure();
-  int64_t outputs = weights->getArrayType().getDimSize(0);
-  if (getType().getShape().back() == outputs)
-    return success();
-  return emitOpError() << "DEC-C2: " << getWeightsAttr() << " has " << outputs
-                       << " outputs, the membrane is "
-                       << getMembrane().getType();
+  int64_t outputs = weights->getArrayType().getShape().drop_back().back();
+  if (getType().getShape().back() != outputs)
+    return emitOpError() << "DEC-C2: " << getWeightsAttr() << " has " << outputs
+                         << " outputs, the membrane is "
+                         << getMembrane().getType();
+  return verifyStackIndex(*this, *weights, getIndex(), getRows(getType()),
+                          "DEC-C4");
 }
 
 //===----------------------------------------------------------------------===//

@@ -14,40 +14,21 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RemarkLocation.h"
 #include "RowShape.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/Remarks.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightOperand.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
 using namespace mlir;
 using namespace mlir::spikequant;
-
-/// Strips conversions and the clamp to [0, rows - 1] from a row number; null if
-/// it is clamped to anything else.
-static Value stripClamp(Value row, int64_t rows) {
-  while (Operation *op = row.getDefiningOp()) {
-    if (isa<arith::IndexCastOp, arith::ExtSIOp>(op)) {
-      row = op->getOperand(0);
-      continue;
-    }
-    if (!isa<arith::MaxSIOp, arith::MinSIOp>(op))
-      return row;
-    APInt bound;
-    if (!matchPattern(op->getOperand(1), m_ConstantInt(&bound)) ||
-        bound.getSExtValue() != (isa<arith::MaxSIOp>(op) ? 0 : rows - 1))
-      return {};
-    row = op->getOperand(0);
-  }
-  return row;
-}
 
 /// Whether `indices` enumerate a tensor of `shape` in row-major order while the
 /// leading dimensions `rows` of the loop run in theirs.
@@ -153,16 +134,16 @@ LogicalResult mlir::spikequant::convertGathers(
     StringRef name = weights.getSymName();
     uint64_t bytes = weights.getArrayType().getNumElements() * sizeof(float);
     if (!siteWeights.contains(name) && bytes < minBytes) {
-      remark::missed(op.getLoc(), opts) << remark::add(
+      remark::missed(getRemarkLocation(op.getLoc()), opts) << remark::add(
           "gather from '{0}' stays real: the table has only {1} bytes", name,
           bytes);
       continue;
     }
     FailureOr<WeightsOp> codes =
-        getOrCreateCodes(module, weights, /*channelsFirst=*/false, formats);
+        getOrCreateCodes(module, weights, WeightView::of(weights), formats);
     if (failed(codes))
       return failure();
-    remark::passed(op.getLoc(), opts)
+    remark::passed(getRemarkLocation(op.getLoc()), opts)
         << remark::add("gather from '{0}' becomes a lookup of its codes", name);
     replaceByLookup(op, gather, *codes);
   }

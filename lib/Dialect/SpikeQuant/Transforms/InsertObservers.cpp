@@ -17,7 +17,6 @@
 
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
-#include "llvm/ADT/DenseSet.h"
 
 namespace mlir::spikequant {
 #define GEN_PASS_DEF_INSERTOBSERVERS
@@ -26,15 +25,17 @@ namespace mlir::spikequant {
 namespace {
 
 void observe(func::FuncOp function) {
-  llvm::SmallDenseSet<Value> seen;
+  RowForms seen;
   SmallVector<Attribute> names;
   OpBuilder builder(function.getContext());
   for (Site site : getNamedSites(function)) {
     if (!seen.insert(site.activation).second)
       continue;
+    Location loc = site.op.getLoc();
     auto name = builder.getStringAttr(getEncodeSiteName(site.op));
     builder.setInsertionPoint(getEncodePoint(site));
-    ObserveOp::create(builder, site.op.getLoc(), site.activation, name);
+    ObserveOp::create(builder, loc, buildRows(builder, loc, site.activation),
+                      name);
     names.push_back(name);
   }
   function->setAttr(kSitesAttr, builder.getArrayAttr(names));

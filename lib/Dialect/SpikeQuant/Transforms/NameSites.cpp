@@ -11,6 +11,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RemarkLocation.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 
 #include "mlir/IR/Remarks.h"
@@ -67,43 +68,59 @@ struct NameSitesPass : impl::NameSitesBase<NameSitesPass> {
   void nameSites(func::FuncOp function);
   void nameProducts(func::FuncOp function,
                     ArrayRef<std::pair<linalg::LinalgOp, bool>> order);
-  std::string getWeightKey(Site site);
-  std::optional<std::string> getReasonToLeave(Site site, StringRef key);
+  std::string getWeightKey(const Site &site);
+  std::optional<std::string> getReasonToLeave(const Site &site, StringRef key);
 
   /// Shared, because passes are copied.
   std::shared_ptr<std::vector<llvm::Regex>> patterns;
 };
 
+/// How the weight of `site` lies in its array.
+std::string describeStorage(const Site &site) {
+  if (site.isStack())
+    return site.weight.choice ? "chosen at run time" : "one for each slice";
+  auto getStride = [&](int64_t d) {
+    const WeightView::Dimension &steps = site.codes.getDimension(d);
+    return steps.empty() ? 0 : steps.back().stride;
+  };
+  return getStride(0) < getStride(1) ? "stored [K, N]" : "stored [N, K]";
+}
+
 void remarkTaken(func::FuncOp function, Site site, StringRef name) {
-  remark::passed(site.op.getLoc(), remark::RemarkOpts::name("site-taken")
-                                       .category("spikequant-name-sites")
-                                       .function(function.getSymName()))
-      << remark::add("site '{0}': weight of {1} outputs and {2} channels, "
-                     "stored {3}",
-                     name, site.outputs, site.channels,
-                     site.channelsFirst ? "[K, N]" : "[N, K]");
+  std::string weights = "weight";
+  if (site.isStack())
+    weights = std::to_string(site.codes.getSize(0)) + " weights";
+  remark::passed(getRemarkLocation(site.op.getLoc()),
+                 remark::RemarkOpts::name("site-taken")
+                     .category("spikequant-name-sites")
+                     .function(function.getSymName()))
+      << remark::add("site '{0}': {1} of {2} outputs and {3} channels, {4}",
+                     name, weights, site.outputs, site.channels,
+                     describeStorage(site));
 }
 
 void remarkLeft(func::FuncOp function, linalg::LinalgOp op, StringRef what,
                 StringRef reason) {
-  remark::missed(op.getLoc(), remark::RemarkOpts::name("site-left")
-                                  .category("spikequant-name-sites")
-                                  .function(function.getSymName()))
+  remark::missed(getRemarkLocation(op.getLoc()),
+                 remark::RemarkOpts::name("site-left")
+                     .category("spikequant-name-sites")
+                     .function(function.getSymName()))
       << remark::add("{0} left: {1}", what, reason);
 }
 
 } // namespace
 
-/// The weight's name in the safetensors file, or its symbol.
-std::string NameSitesPass::getWeightKey(Site site) {
-  StringRef symbol = site.weights.getWeights();
-  WeightsOp weights = lookupWeights(getOperation(), symbol);
+/// The weight's name in the safetensors file, or its symbol, and the part of it
+/// that is used.
+std::string NameSitesPass::getWeightKey(const Site &site) {
+  StringRef key = site.getSymbol();
+  WeightsOp weights = lookupWeights(getOperation(), key);
   if (weights && weights.getSource())
-    return weights.getSource()->str();
-  return symbol.str();
+    key = *weights.getSource();
+  return key.str() + site.codes.getBoxName();
 }
 
-std::optional<std::string> NameSitesPass::getReasonToLeave(Site site,
+std::optional<std::string> NameSitesPass::getReasonToLeave(const Site &site,
                                                            StringRef key) {
   for (const auto &[text, pattern] : llvm::zip_equal(leave, *patterns))
     if (pattern.match(key))

@@ -48,7 +48,7 @@ llvm::StringSet<> getSiteWeights(ModuleOp module) {
   llvm::StringSet<> weights;
   for (auto function : module.getOps<func::FuncOp>())
     for (const Site &site : getNamedSites(function))
-      weights.insert(LoadWeightsOp(site.weights).getWeights());
+      weights.insert(site.getSymbol());
   return weights;
 }
 

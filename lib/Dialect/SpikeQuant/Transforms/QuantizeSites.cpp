@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "RemarkLocation.h"
 #include "RowShape.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
 
@@ -13,10 +14,10 @@
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/IR/Remarks.h"
+#include "mlir/Transforms/RegionUtils.h"
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
-#include "llvm/ADT/DenseMap.h"
 
 using namespace mlir;
 using namespace mlir::spikequant;
@@ -27,15 +28,14 @@ using namespace mlir::spikequant;
 
 FailureOr<WeightsOp>
 mlir::spikequant::getOrCreateCodes(ModuleOp module, WeightsOp weights,
-                                   bool channelsFirst,
+                                   const WeightView &view,
                                    const WeightFormats &formats) {
-  WeightsContent content = WeightsContent::of(weights);
-  if (channelsFirst) {
-    FailureOr<WeightsContent> view = transposeContent(content, {1, 0});
-    if (failed(view))
-      return weights.emitError() << "its literal value cannot be transposed";
-    content = *view;
-  }
+  auto type = RankedTensorType::get(view.getShape(),
+                                    Float32Type::get(module.getContext()));
+  FailureOr<WeightsContent> viewed = viewContent(weights, view, type);
+  if (failed(viewed))
+    return weights.emitError() << "its literal value cannot be read";
+  WeightsContent content = *viewed;
   bool isHead = formats.heads.contains(weights.getSymName());
   content.format =
       CodesAttr::get(module.getContext(),
@@ -43,7 +43,7 @@ mlir::spikequant::getOrCreateCodes(ModuleOp module, WeightsOp weights,
                      /*symmetric=*/false);
   std::string base =
       (content.source ? content.source.getValue() : weights.getSymName()).str();
-  base += ".codes";
+  base += view.getBoxName() + ".codes";
   // Two views of one source need two symbols.
   std::string name = base;
   for (unsigned i = 2;; ++i, name = base + "." + std::to_string(i)) {
@@ -70,7 +70,7 @@ llvm::StringSet<> mlir::spikequant::findHeads(ModuleOp module) {
   for (auto function : module.getOps<func::FuncOp>()) {
     for (Site site : getNamedSites(function))
       if (isReturned(site.op))
-        heads.insert(site.weights.getWeights());
+        heads.insert(site.getSymbol());
     function.walk([&](linalg::GenericOp op) {
       if (std::optional<RowGather> gather = matchRowGather(op))
         heads.insert(gather->table.getWeights());
@@ -88,10 +88,10 @@ namespace {
 /// An encoded activation.
 struct Encoded {
   std::string name;
-  /// [M, K] i16.
+  /// [M, K] i16; [P, R, K] or [P, K] for slices.
   Value counts;
   float step;
-  /// [M] f32, multiplies the decoded rows; null if there is none.
+  /// f32 per row, multiplies the decoded rows; null if there is none.
   Value rowFactor;
 };
 
@@ -107,6 +107,7 @@ public:
 
 private:
   LogicalResult quantize(Site site);
+  FailureOr<Value> integrate(Site site, const Encoded &input);
   FailureOr<Encoded> encode(Site site);
   FailureOr<Encoded> encodeStatic(Site site, Value rows);
   Encoded encodeRows(Site site, Value rows);
@@ -120,7 +121,9 @@ private:
   QuantizeMethod method;
   const WeightFormats &formats;
   IRRewriter rewriter;
-  llvm::DenseMap<Value, Encoded> encoded;
+  RowForms forms;
+  /// By the number of the row form.
+  SmallVector<Encoded> encoded;
   SmallVector<Attribute> names;
 };
 
@@ -153,18 +156,20 @@ Value createConstant(OpBuilder &builder, Location loc, float value) {
                                    builder.getF32FloatAttr(value));
 }
 
-/// max_j |x[i][j]| per row.
+/// max_j |x[..][j]| per row.
 Value createRowMaximum(OpBuilder &builder, Location loc, Value rows) {
   auto type = cast<RankedTensorType>(rows.getType());
+  int64_t rank = type.getRank();
   Value empty = tensor::EmptyOp::create(
-      builder, loc, type.getShape().take_front(), type.getElementType());
+      builder, loc, type.getShape().drop_back(), type.getElementType());
   Value zero = createConstant(builder, loc, 0.0f);
   Value init = linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
-  auto identity = AffineMap::getMultiDimIdentityMap(2, builder.getContext());
+  auto identity = AffineMap::getMultiDimIdentityMap(rank, builder.getContext());
+  SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
+  loops.back() = utils::IteratorType::reduction;
   auto op = linalg::GenericOp::create(
       builder, loc, init.getType(), rows, init,
-      ArrayRef<AffineMap>{identity, identity.getMajorSubMap(1)},
-      {utils::IteratorType::parallel, utils::IteratorType::reduction},
+      ArrayRef<AffineMap>{identity, identity.getMajorSubMap(rank - 1)}, loops,
       [](OpBuilder &b, Location l, ValueRange arguments) {
         Value magnitude = math::AbsFOp::create(b, l, arguments[0]);
         linalg::YieldOp::create(
@@ -177,9 +182,10 @@ Value createRowMaximum(OpBuilder &builder, Location loc, Value rows) {
 } // namespace
 
 void SiteQuantizer::remarkEncoded(Site site, StringRef name, StringRef why) {
-  remark::passed(site.op.getLoc(), remark::RemarkOpts::name("encode-site")
-                                       .category("spikequant-quantize")
-                                       .function(function.getSymName()))
+  remark::passed(getRemarkLocation(site.op.getLoc()),
+                 remark::RemarkOpts::name("encode-site")
+                     .category("spikequant-quantize")
+                     .function(function.getSymName()))
       << remark::add("site '{0}': {1}", name, why);
 }
 
@@ -191,7 +197,7 @@ SiteQuantizer::getBits(Location loc, StringRef name, ArrayRef<int8_t> bits) {
                                     rewriter.getI8Type());
   FailureOr<WeightsOp> symbol = getOrCreateWeights(
       module, loc, (name + ".bits").str(),
-      {type, RealAttr::get(rewriter.getContext()), nullptr, nullptr,
+      {type, RealAttr::get(rewriter.getContext()), nullptr, nullptr, nullptr,
        cast<ElementsAttr>(DenseElementsAttr::get(type, bits))});
   if (failed(symbol))
     return failure();
@@ -251,17 +257,21 @@ Encoded SiteQuantizer::encodeRows(Site site, Value rows) {
 }
 
 FailureOr<Encoded> SiteQuantizer::encode(Site site) {
-  auto it = encoded.find(site.activation);
-  if (it != encoded.end())
-    return it->second;
-  Value rows = flattenRows(rewriter, site.op.getLoc(), site.activation);
+  auto [number, isNew] = forms.insert(site.activation);
+  if (!isNew)
+    return encoded[number];
+  rewriter.setInsertionPoint(getEncodePoint(site));
+  Location loc = site.op.getLoc();
+  Value rows = buildRows(rewriter, loc, site.activation);
+  if (site.activation.slices == 0)
+    rows = flattenRows(rewriter, loc, rows);
   FailureOr<Encoded> result = method == QuantizeMethod::Spike
                                   ? encodeStatic(site, rows)
                                   : FailureOr<Encoded>(encodeRows(site, rows));
   if (failed(result))
     return failure();
   names.push_back(rewriter.getStringAttr(result->name));
-  encoded[site.activation] = *result;
+  encoded.push_back(*result);
   return result;
 }
 
@@ -272,32 +282,57 @@ static bool startsFromZero(Value init) {
   return matchPattern(init, m_AnyZeroFloat());
 }
 
-LogicalResult SiteQuantizer::quantize(Site site) {
+/// Erases the operation behind `value`, and those before it, as far as nobody
+/// uses them: the real weights.
+static void eraseDead(RewriterBase &rewriter, Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op || !op->use_empty() || !isMemoryEffectFree(op))
+    return;
+  SetVector<Value> operands(op->operand_begin(), op->operand_end());
+  getUsedValuesDefinedAbove(op->getRegions(), operands);
+  rewriter.eraseOp(op);
+  for (Value operand : operands)
+    eraseDead(rewriter, operand);
+}
+
+/// Counts to the real results of their rows.
+FailureOr<Value> SiteQuantizer::integrate(Site site, const Encoded &input) {
   Location loc = site.op.getLoc();
-  rewriter.setInsertionPoint(getEncodePoint(site));
-  FailureOr<Encoded> input = encode(site);
-  rewriter.setInsertionPoint(site.op);
-  FailureOr<WeightsOp> codes =
-      getOrCreateCodes(module, lookupWeights(module, site.weights.getWeights()),
-                       site.channelsFirst, formats);
-  if (failed(input) || failed(codes))
+  FailureOr<WeightsOp> codes = getOrCreateCodes(
+      module, lookupWeights(module, site.getSymbol()), site.codes, formats);
+  if (failed(codes))
     return failure();
-  int64_t rows = cast<RankedTensorType>(input->counts.getType()).getDimSize(0);
-  auto realType =
-      RankedTensorType::get({rows, site.outputs}, rewriter.getF32Type());
+  SmallVector<int64_t> shape(
+      cast<RankedTensorType>(input.counts.getType()).getShape());
+  shape.back() = site.outputs;
+  auto realType = RankedTensorType::get(shape, rewriter.getF32Type());
+  Value index = buildStackIndex(rewriter, loc, site);
   Value membrane =
       IntegrateOp::create(rewriter, loc, realType.clone(rewriter.getI64Type()),
-                          input->counts, codes->getSymName(), nullptr);
-  Value result = DecodeOp::create(rewriter, loc, realType, membrane,
-                                  codes->getSymName(), APFloat(input->step));
-  if (input->rowFactor)
-    result =
-        createElementwise(rewriter, loc, {result, input->rowFactor}, realType,
-                          [](OpBuilder &b, Location l, ValueRange in) -> Value {
-                            return arith::MulFOp::create(b, l, in[0], in[1]);
-                          });
+                          input.counts, codes->getSymName(), index, nullptr);
+  Value result =
+      DecodeOp::create(rewriter, loc, realType, membrane, codes->getSymName(),
+                       index, APFloat(input.step));
+  if (!input.rowFactor)
+    return result;
+  return createElementwise(
+      rewriter, loc, {result, input.rowFactor}, realType,
+      [](OpBuilder &b, Location l, ValueRange in) -> Value {
+        return arith::MulFOp::create(b, l, in[0], in[1]);
+      });
+}
+
+LogicalResult SiteQuantizer::quantize(Site site) {
+  Location loc = site.op.getLoc();
+  FailureOr<Encoded> input = encode(site);
+  if (failed(input))
+    return failure();
+  rewriter.setInsertionPoint(site.op);
+  FailureOr<Value> results = integrate(site, *input);
+  if (failed(results))
+    return failure();
+  Value result = buildResult(rewriter, loc, site, *results);
   auto type = cast<RankedTensorType>(site.op->getResult(0).getType());
-  result = restoreRows(rewriter, loc, result, type);
   Value init = site.op.getDpsInits()[0];
   if (!startsFromZero(init))
     result =
@@ -305,14 +340,22 @@ LogicalResult SiteQuantizer::quantize(Site site) {
                           [](OpBuilder &b, Location l, ValueRange in) -> Value {
                             return arith::AddFOp::create(b, l, in[0], in[1]);
                           });
+  SmallVector<Value> inputs = site.op.getDpsInputs();
   rewriter.replaceOp(site.op, result);
+  for (Value value : inputs)
+    if (value != site.activation.value)
+      eraseDead(rewriter, value);
   return success();
 }
 
 LogicalResult SiteQuantizer::run() {
-  for (Site site : getNamedSites(function))
-    if (failed(quantize(site)))
+  // A site's input may be the result of one before: looks at one after another.
+  for (linalg::LinalgOp op : getNamedOperations(function)) {
+    std::optional<Contraction> contraction = classifyContraction(op);
+    if (contraction && contraction->kind == Contraction::Kind::Site &&
+        failed(quantize(contraction->site)))
       return failure();
+  }
   function->setAttr(kSitesAttr, rewriter.getArrayAttr(names));
   return success();
 }

@@ -16,14 +16,16 @@ using namespace mlir::spikequant;
 
 /// The encode sites of one function.
 static SmallVector<EncodeSite> collectFromFunction(func::FuncOp function) {
-  llvm::MapVector<Value, EncodeSite> sites;
+  RowForms forms;
+  SmallVector<EncodeSite> sites;
   for (Site site : getNamedSites(function)) {
-    auto [it, isNew] = sites.insert(
-        {site.activation, EncodeSite{getEncodeSiteName(site.op),
-                                     site.op.getLoc(), site.channels, 0}});
-    it->second.fanOut += site.outputs;
+    auto [number, isNew] = forms.insert(site.activation);
+    if (isNew)
+      sites.push_back(
+          {getEncodeSiteName(site.op), site.op.getLoc(), site.channels, 0});
+    sites[number].fanOut += site.outputs;
   }
-  return llvm::map_to_vector(sites, [](auto &entry) { return entry.second; });
+  return sites;
 }
 
 FailureOr<SmallVector<EncodeSite>>

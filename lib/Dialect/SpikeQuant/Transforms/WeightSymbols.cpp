@@ -18,14 +18,14 @@ using namespace mlir;
 using namespace mlir::spikequant;
 
 WeightsContent WeightsContent::of(WeightsOp op) {
-  return {op.getArrayType(), op.getFormat(), op.getSourceAttr(),
-          op.getPermutationAttr(), op.getValueAttr()};
+  return {op.getArrayType(),       op.getFormat(),   op.getSourceAttr(),
+          op.getPermutationAttr(), op.getViewAttr(), op.getValueAttr()};
 }
 
 bool WeightsContent::operator==(const WeightsContent &other) const {
   return type == other.type && format == other.format &&
          source == other.source && permutation == other.permutation &&
-         value == other.value;
+         view == other.view && value == other.value;
 }
 
 WeightsOp mlir::spikequant::lookupWeights(ModuleOp module, StringRef name) {
@@ -61,94 +61,90 @@ mlir::spikequant::getOrCreateWeights(ModuleOp module, Location loc,
   OpBuilder builder(module.getContext());
   setInsertionPointForWeights(builder, module);
   return WeightsOp::create(builder, loc, name, content.type, content.format,
-                           content.source, content.permutation, content.value);
+                           content.source, content.permutation, content.view,
+                           content.value);
 }
 
 //===----------------------------------------------------------------------===//
-// Transposed views
+// Views
 //===----------------------------------------------------------------------===//
 
-/// Bytes of a literal with whole bytes per element; empty if there is no such
-/// view of it (splats, strings, i1).
-static ArrayRef<char> getLiteralBytes(ElementsAttr value) {
-  if (auto dense = dyn_cast<DenseIntOrFPElementsAttr>(value))
+ArrayRef<char> mlir::spikequant::getLiteralBytes(Attribute value) {
+  if (auto dense = dyn_cast_or_null<DenseIntOrFPElementsAttr>(value))
     return dense.isSplat() ? ArrayRef<char>() : dense.getRawData();
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(value))
+  if (auto resource = dyn_cast_or_null<DenseResourceElementsAttr>(value))
     if (AsmResourceBlob *blob = resource.getRawHandle().getBlob())
       return blob->getData();
   return {};
 }
 
-/// Copies row-major `from` of `shape` so that dimension i of the result is
-/// dimension permutation[i] of the source.
-static void transposeBytes(ArrayRef<char> from, char *to, size_t elementBytes,
-                           ArrayRef<int64_t> shape,
-                           ArrayRef<int64_t> permutation) {
-  SmallVector<int64_t> resultShape = applyPermutation(shape, permutation);
-  SmallVector<int64_t> strides =
-      applyPermutation(computeSuffixProduct(shape), permutation);
-  SmallVector<int64_t> index(shape.size(), 0);
-  int64_t offset = 0;
-  for (int64_t i = 0, e = ShapedType::getNumElements(shape); i < e; ++i) {
-    std::memcpy(to + i * elementBytes, from.data() + offset * elementBytes,
-                elementBytes);
-    // Counts up `index`, the place in the result, and keeps `offset` with it.
-    for (int64_t d = index.size() - 1; d >= 0; --d) {
-      offset += strides[d];
-      if (++index[d] < resultShape[d])
-        break;
-      offset -= strides[d] * resultShape[d];
-      index[d] = 0;
-    }
+/// Narrow floating-point numbers as f32, exactly.
+static AsmResourceBlob extendToF32(ArrayRef<char> narrow, FloatType type) {
+  size_t bytes = type.getWidth() / 8, count = narrow.size() / bytes;
+  AsmResourceBlob blob =
+      HeapAsmResourceBlob::allocate(count * sizeof(float), 64);
+  auto *out = reinterpret_cast<float *>(blob.getMutableData().data());
+  for (size_t i = 0; i < count; ++i) {
+    uint64_t bits = 0;
+    std::memcpy(&bits, narrow.data() + i * bytes, bytes);
+    APFloat value(type.getFloatSemantics(), APInt(type.getWidth(), bits));
+    bool losesInfo;
+    value.convert(APFloat::IEEEsingle(), APFloat::rmNearestTiesToEven,
+                  &losesInfo);
+    out[i] = value.convertToFloat();
   }
+  return blob;
 }
 
-static FailureOr<ElementsAttr> transposeLiteral(ElementsAttr value,
-                                                ArrayRef<int64_t> permutation) {
-  auto type = cast<RankedTensorType>(value.getShapedType());
-  auto resultType = RankedTensorType::get(
-      applyPermutation(type.getShape(), permutation), type.getElementType());
-  if (auto splat = dyn_cast<SplatElementsAttr>(value))
-    return cast<ElementsAttr>(splat.resizeSplat(resultType));
+static FailureOr<ElementsAttr>
+viewLiteral(ElementsAttr value, const WeightView &view, RankedTensorType type) {
+  Type element = value.getElementType();
+  if (auto splat = dyn_cast<SplatElementsAttr>(value);
+      splat && element == type.getElementType())
+    return cast<ElementsAttr>(splat.resizeSplat(type));
   ArrayRef<char> bytes = getLiteralBytes(value);
-  int64_t count = type.getNumElements();
-  if (bytes.empty() || bytes.size() % count != 0 ||
-      type.getElementTypeBitWidth() % 8 != 0)
+  if (bytes.empty() || bytes.size() % value.getNumElements() != 0 ||
+      element.getIntOrFloatBitWidth() % 8 != 0)
     return failure();
-  AsmResourceBlob blob = HeapAsmResourceBlob::allocate(bytes.size(), 64);
-  transposeBytes(bytes, blob.getMutableData().data(), bytes.size() / count,
-                 type.getShape(), permutation);
+  size_t elementBytes = bytes.size() / value.getNumElements();
+  AsmResourceBlob blob =
+      HeapAsmResourceBlob::allocate(type.getNumElements() * elementBytes, 64);
+  view.gather(bytes, elementBytes, blob.getMutableData().data());
+  if (element != type.getElementType()) {
+    auto narrow = dyn_cast<FloatType>(element);
+    if (!narrow || !type.getElementType().isF32())
+      return failure();
+    blob = extendToF32(blob.getData(), narrow);
+  }
   if (auto resource = dyn_cast<DenseResourceElementsAttr>(value))
     return cast<ElementsAttr>(DenseResourceElementsAttr::get(
-        resultType, resource.getRawHandle().getKey(), std::move(blob)));
+        type, resource.getRawHandle().getKey(), std::move(blob)));
   return cast<ElementsAttr>(
-      DenseElementsAttr::getFromRawBuffer(resultType, blob.getData()));
+      DenseElementsAttr::getFromRawBuffer(type, blob.getData()));
 }
 
-FailureOr<WeightsContent>
-mlir::spikequant::transposeContent(const WeightsContent &content,
-                                   ArrayRef<int64_t> permutation) {
-  WeightsContent view = content;
-  view.type = RankedTensorType::get(
-      applyPermutation(content.type.getShape(), permutation),
-      content.type.getElementType());
+FailureOr<WeightsContent> mlir::spikequant::viewContent(WeightsOp weights,
+                                                        const WeightView &view,
+                                                        RankedTensorType type) {
+  WeightsContent content = WeightsContent::of(weights);
+  content.type = type;
+  content.permutation = nullptr;
+  content.view = nullptr;
   if (content.value) {
-    FailureOr<ElementsAttr> value =
-        transposeLiteral(content.value, permutation);
+    FailureOr<ElementsAttr> value = viewLiteral(content.value, view, type);
     if (failed(value))
       return failure();
-    view.value = *value;
+    content.value = *value;
   }
   if (!content.source)
-    return view;
-  SmallVector<int64_t> composed(permutation);
-  if (content.permutation)
-    composed = applyPermutation(content.permutation.asArrayRef(), permutation);
-  view.permutation =
-      isIdentityPermutation(composed)
-          ? DenseI64ArrayAttr()
-          : DenseI64ArrayAttr::get(content.type.getContext(), composed);
-  return view;
+    return content;
+  std::optional<SmallVector<int64_t>> permutation = view.getPermutation();
+  if (!permutation)
+    content.view = view.getAttr(type.getContext());
+  else if (!isIdentityPermutation(*permutation))
+    content.permutation =
+        DenseI64ArrayAttr::get(type.getContext(), *permutation);
+  return content;
 }
 
 /// `base` for the identity, else `base.t` and the digits of the permutation.
@@ -172,8 +168,11 @@ static std::string getBaseName(WeightsOp weights, StringRef source) {
 FailureOr<WeightsOp>
 mlir::spikequant::getOrCreateTransposed(ModuleOp module, WeightsOp weights,
                                         ArrayRef<int64_t> permutation) {
-  FailureOr<WeightsContent> view =
-      transposeContent(WeightsContent::of(weights), permutation);
+  RankedTensorType type = weights.getArrayType();
+  FailureOr<WeightsContent> view = viewContent(
+      weights, WeightView::of(weights).permute(permutation),
+      RankedTensorType::get(applyPermutation(type.getShape(), permutation),
+                            type.getElementType()));
   if (failed(view))
     return failure();
   std::string name;

@@ -16,7 +16,9 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/DialectResourceBlobManager.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Linalg/IR/LinalgInterfaces.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "llvm/Support/Format.h"
@@ -62,7 +64,7 @@ LogicalResult convertArguments(func::FuncOp function, ModuleOp module) {
     auto type = cast<RankedTensorType>(argument.getType());
     FailureOr<WeightsOp> weights =
         getOrCreateWeights(module, argument.getLoc(), key->getValue(),
-                           {type, format, *key, nullptr, nullptr});
+                           {type, format, *key, nullptr, nullptr, nullptr});
     if (failed(weights))
       return failure();
     auto load = LoadWeightsOp::create(builder, argument.getLoc(), type,
@@ -84,12 +86,27 @@ ArrayRef<char> getConstantBytes(Attribute attribute) {
   Type type = elements.getElementType();
   if (!type.isIntOrFloat() || type.getIntOrFloatBitWidth() % 8 != 0)
     return {};
-  if (auto dense = dyn_cast<DenseIntOrFPElementsAttr>(attribute))
-    return dense.isSplat() ? ArrayRef<char>() : dense.getRawData();
-  if (auto resource = dyn_cast<DenseResourceElementsAttr>(attribute))
-    if (AsmResourceBlob *blob = resource.getRawHandle().getBlob())
-      return blob->getData();
-  return {};
+  return getLiteralBytes(attribute);
+}
+
+/// Whether `value` is an input of a contraction, moved or converted at most.
+bool reachesContraction(Value value) {
+  return llvm::any_of(value.getUses(), [](OpOperand &use) {
+    Operation *user = use.getOwner();
+    if (isa<tensor::CastOp, tensor::CollapseShapeOp, tensor::ExpandShapeOp,
+            tensor::ExtractSliceOp>(user))
+      return reachesContraction(user->getResult(0));
+    bool isGather = isa<tensor::ExtractOp>(user);
+    auto op = dyn_cast<linalg::LinalgOp>(isGather ? user->getParentOp() : user);
+    if (!op || !op.hasPureTensorSemantics() ||
+        (!isGather && !op.isDpsInput(&use)))
+      return false;
+    if (!isGather && (linalg::isaContractionOpInterface(op) ||
+                      linalg::isaConvolutionOpInterface(op)))
+      return true;
+    return op.getNumDpsInputs() <= 1 && op.getNumReductionLoops() == 0 &&
+           op->getNumResults() == 1 && reachesContraction(op->getResult(0));
+  });
 }
 
 /// The name depends on the data only, so that graphs share their constants.
@@ -105,16 +122,25 @@ std::string getConstantName(Type type, ArrayRef<char> bytes) {
   return name;
 }
 
+/// Whether a constant is the weight of a contraction.
+bool isWeight(arith::ConstantOp op, uint64_t minElements) {
+  auto type = cast<RankedTensorType>(op.getType());
+  return type.getRank() >= 2 && isa<FloatType>(type.getElementType()) &&
+         type.getNumElements() >= static_cast<int64_t>(minElements) &&
+         reachesContraction(op);
+}
+
 LogicalResult convertConstant(arith::ConstantOp op, ModuleOp module,
-                              uint64_t maxBytes) {
+                              uint64_t maxBytes, uint64_t minElements) {
   ArrayRef<char> bytes = getConstantBytes(op.getValue());
-  if (bytes.size() <= maxBytes)
+  if (bytes.empty() || (bytes.size() <= maxBytes && !isWeight(op, minElements)))
     return success();
   auto type = cast<RankedTensorType>(op.getType());
   auto value = cast<ElementsAttr>(op.getValue());
-  FailureOr<WeightsOp> weights = getOrCreateWeights(
-      module, op.getLoc(), getConstantName(type, bytes),
-      {type, RealAttr::get(module.getContext()), nullptr, nullptr, value});
+  FailureOr<WeightsOp> weights =
+      getOrCreateWeights(module, op.getLoc(), getConstantName(type, bytes),
+                         {type, RealAttr::get(module.getContext()), nullptr,
+                          nullptr, nullptr, value});
   if (failed(weights))
     return failure();
   OpBuilder builder(op);
@@ -135,7 +161,8 @@ struct WeightsToSymbolsPass : impl::WeightsToSymbolsBase<WeightsToSymbolsPass> {
           failed(convertArguments(function, module)))
         return signalPassFailure();
     WalkResult walked = module.walk([&](arith::ConstantOp op) {
-      return WalkResult(convertConstant(op, module, maxConstantBytes));
+      return WalkResult(
+          convertConstant(op, module, maxConstantBytes, minWeightElements));
     });
     if (walked.wasInterrupted())
       return signalPassFailure();

@@ -483,3 +483,72 @@ func.func @f(%x: tensor<f32>) {
   spikequant.observe %x {site = "s"} : tensor<f32>
   return
 }
+
+// -----
+
+// INT-C5: a stack without an index.
+
+// expected-note@+1 {{the weights are declared here}}
+spikequant.weights @w : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%n: tensor<2x40xi16>) {
+  // expected-error@+1 {{INT-C5: a stack of weights needs an index}}
+  %0 = spikequant.integrate %n, @w : tensor<2x40xi16> -> tensor<2x16xi64>
+  return
+}
+
+// -----
+
+// INT-C5: an index without a stack.
+
+// expected-note@+1 {{the weights are declared here}}
+spikequant.weights @w : tensor<16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%n: tensor<2x40xi16>, %i: index) {
+  // expected-error@+1 {{INT-C5: only a stack of weights [L, N, K] has an index}}
+  %0 = spikequant.integrate %n, @w[%i : index] : tensor<2x40xi16> -> tensor<2x16xi64>
+  return
+}
+
+// -----
+
+// INT-C5: too few numbers.
+
+spikequant.weights @w : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%n: tensor<3x2x40xi16>, %i: tensor<2xi32>) {
+  // expected-error@+1 {{INT-C5: index must have one number for each of 3 leading slices, not be 'tensor<2xi32>'}}
+  %0 = spikequant.integrate %n, @w[%i : tensor<2xi32>] : tensor<3x2x40xi16> -> tensor<3x2x16xi64>
+  return
+}
+
+// -----
+
+// INT-C5: a vector of channels has no slices.
+
+spikequant.weights @w : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%n: tensor<40xi16>, %i: tensor<1xi32>) {
+  // expected-error@+1 {{INT-C5: index must have one number for each of 0 leading slices, not be 'tensor<1xi32>'}}
+  %0 = spikequant.integrate %n, @w[%i : tensor<1xi32>] : tensor<40xi16> -> tensor<16xi64>
+  return
+}
+
+// -----
+
+// DEC-C4: a stack without an index.
+
+// expected-note@+1 {{the weights are declared here}}
+spikequant.weights @w : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%a: tensor<2x16xi64>) {
+  // expected-error@+1 {{DEC-C4: a stack of weights needs an index}}
+  %0 = spikequant.decode %a, @w {step = 1.0 : f32} : tensor<2x16xi64> -> tensor<2x16xf32>
+  return
+}
+
+// -----
+
+// LKP-C1: a stack.
+
+spikequant.weights @w : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%ids: tensor<2xi32>) {
+  // expected-error@+1 {{LKP-C1: @w is a stack of weights; rows are read from one matrix}}
+  %0 = spikequant.lookup @w[%ids] : tensor<2xi32> -> tensor<2x40xf32>
+  return
+}

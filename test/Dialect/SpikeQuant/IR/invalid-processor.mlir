@@ -339,3 +339,41 @@ func.func @f(%o: tensor<3x1xi32>) {
   spikequant.tally %o {site = "s"} : tensor<3x1xi32>
   return
 }
+
+// -----
+
+// IDC-C6: numbers that do not share the rows.
+
+spikequant.weights @w : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%i0: memref<3x40xi8>, %i1: memref<3x2xi32>, %i2: memref<3x82xi32>, %ids: memref<2xi32>, %o0: memref<3x16xf32>) {
+  // expected-error@+1 {{IDC-C6: 3 rows cannot be shared by 2 numbers of the index}}
+  spikequant.integrate_decode {weights = @w, step = 1.0 : f32}
+      ins(%i0, %i1, %i2 : memref<3x40xi8>, memref<3x2xi32>, memref<3x82xi32>) index(%ids : memref<2xi32>)
+      outs(%o0 : memref<3x16xf32>)
+  return
+}
+
+// -----
+
+// IDC-C6: a stack without an index.
+
+// expected-note@+1 {{the weights are declared here}}
+spikequant.weights @w : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%i0: memref<3x40xi8>, %i1: memref<3x2xi32>, %i2: memref<3x82xi32>, %o0: memref<3x16xf32>) {
+  // expected-error@+1 {{IDC-C6: a stack of weights needs an index}}
+  spikequant.integrate_decode {weights = @w, step = 1.0 : f32}
+      ins(%i0, %i1, %i2 : memref<3x40xi8>, memref<3x2xi32>, memref<3x82xi32>)
+      outs(%o0 : memref<3x16xf32>)
+  return
+}
+
+// -----
+
+// LKR-C3: a stack.
+
+spikequant.weights @w : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4>) source("w")
+func.func @f(%ids: memref<2xi32>, %y: memref<2x40xf32>) {
+  // expected-error@+1 {{LKR-C3: @w is a stack of weights; rows are read from one matrix}}
+  spikequant.lookup_rows {weights = @w} ins(%ids : memref<2xi32>) outs(%y : memref<2x40xf32>)
+  return
+}

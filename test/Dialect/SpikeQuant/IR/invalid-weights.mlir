@@ -87,17 +87,57 @@ spikequant.weights @w : tensor<4xf32> format(#spikequant.real) value(dense<0.0> 
 
 // -----
 
-// WGT-C10: codes of rank 3.
+// WGT-C10: codes of rank 4.
 
-// expected-error@+1 {{WGT-C10: codes stand for a [N, K] array of f32, not 'tensor<2x4x8xf32>'}}
-spikequant.weights @w : tensor<2x4x8xf32> format(#spikequant.codes<bits = 4>) source("w")
+// expected-error@+1 {{WGT-C10: codes stand for a [N, K] array of f32 or a stack [L, N, K], not 'tensor<1x2x4x8xf32>'}}
+spikequant.weights @w : tensor<1x2x4x8xf32> format(#spikequant.codes<bits = 4>) source("w")
 
 // -----
 
 // WGT-C10: codes of f16.
 
-// expected-error@+1 {{WGT-C10: codes stand for a [N, K] array of f32, not 'tensor<4x8xf16>'}}
+// expected-error@+1 {{WGT-C10: codes stand for a [N, K] array of f32 or a stack [L, N, K], not 'tensor<4x8xf16>'}}
 spikequant.weights @w : tensor<4x8xf16> format(#spikequant.codes<bits = 4>) source("w")
+
+// -----
+
+// WGT-C11: a view of elements that do not exist.
+
+// expected-error@+2 {{WGT-C11: elements 3 to 8 are not all in an array of 8}}
+spikequant.weights @w : tensor<6xf32> format(#spikequant.real) source("w")
+    view(<shape = [2, 4], offset = 3, sizes = [6], strides = [1]>)
+
+// -----
+
+// WGT-C11: a size without a stride.
+
+// expected-error@+2 {{WGT-C11: needs one stride per size}}
+spikequant.weights @w : tensor<6xf32> format(#spikequant.real) source("w")
+    view(<shape = [2, 4], offset = 0, sizes = [2, 3], strides = [1]>)
+
+// -----
+
+// WGT-C11: an empty dimension.
+
+// expected-error@+2 {{WGT-C11: sizes must be at least 1 and fit the array, not 0}}
+spikequant.weights @w : tensor<6xf32> format(#spikequant.real) source("w")
+    view(<shape = [2, 4], offset = 0, sizes = [0], strides = [1]>)
+
+// -----
+
+// WGT-C12: more elements than the type.
+
+// expected-error@+1 {{WGT-C12: the view has 8 elements, the type 6}}
+spikequant.weights @w : tensor<6xf32> format(#spikequant.real) source("w")
+    view(<shape = [2, 4], offset = 0, sizes = [8], strides = [1]>)
+
+// -----
+
+// WGT-C12: a view and a permutation.
+
+// expected-error@+1 {{WGT-C12: a view needs a source and takes the place of a permutation}}
+spikequant.weights @w : tensor<4x2xf32> format(#spikequant.real) source("w", [1, 0])
+    view(<shape = [2, 4], offset = 0, sizes = [8], strides = [1]>)
 
 // -----
 

@@ -107,3 +107,37 @@ func.func @dot4(%acc: vector<16xi32>, %u: vector<64xi8>, %n: vector<64xi8>) -> v
   %0 = spikequant.dot4 %acc, %u, %n : vector<16xi32>, vector<64xi8>
   return %0 : vector<16xi32>
 }
+
+// CHECK: spikequant.weights @part : tensor<2x3xf32> format(#spikequant.codes<bits = 4>) source("whole") view(<shape = [4, 6], offset = 3, sizes = [2, 3], strides = [12, 1]>)
+spikequant.weights @part : tensor<2x3xf32> format(#spikequant.codes<bits = 4>) source("whole")
+    view(<shape = [4, 6], offset = 3, sizes = [2, 3], strides = [12, 1]>)
+// CHECK: spikequant.weights @stack : tensor<5x16x40xf32>
+spikequant.weights @stack : tensor<5x16x40xf32> format(#spikequant.codes<bits = 4, group = 32>) source("stack")
+
+// CHECK-LABEL: func.func @stacks
+func.func @stacks(%n: tensor<3x40xi16>, %m: tensor<3x2x40xi16>, %i: index, %ids: tensor<3xi32>) {
+  // CHECK: spikequant.integrate %{{.*}}, @stack[%{{.*}} : index] : tensor<3x40xi16> -> tensor<3x16xi64>
+  %0 = spikequant.integrate %n, @stack[%i : index] : tensor<3x40xi16> -> tensor<3x16xi64>
+  // CHECK: spikequant.decode %{{.*}}, @stack[%{{.*}} : index] {step = 5.000000e-01 : f32} : tensor<3x16xi64> -> tensor<3x16xf32>
+  %1 = spikequant.decode %0, @stack[%i : index] {step = 0.5 : f32} : tensor<3x16xi64> -> tensor<3x16xf32>
+  // CHECK: spikequant.integrate %{{.*}}, @stack[%{{.*}} : tensor<3xi32>] : tensor<3x2x40xi16> -> tensor<3x2x16xi64>
+  %2 = spikequant.integrate %m, @stack[%ids : tensor<3xi32>] : tensor<3x2x40xi16> -> tensor<3x2x16xi64>
+  // CHECK: spikequant.decode %{{.*}}, @stack[%{{.*}} : tensor<3xi32>]
+  %3 = spikequant.decode %2, @stack[%ids : tensor<3xi32>] {step = 0.5 : f32} : tensor<3x2x16xi64> -> tensor<3x2x16xf32>
+  return
+}
+
+// CHECK-LABEL: func.func @stacked_processor
+func.func @stacked_processor(%d: memref<6x40xi8>, %s: memref<6x2xi32>, %o: memref<6x82xi32>,
+                             %y: memref<6x16xf32>, %i: index, %ids: memref<3xi32>) {
+  // CHECK: spikequant.integrate_decode {step = 1.250000e-01 : f32, weights = @stack}
+  // CHECK-SAME: ins(%{{.*}}) index(%{{.*}} : index) outs(
+  spikequant.integrate_decode {weights = @stack, step = 0.125 : f32}
+      ins(%d, %s, %o : memref<6x40xi8>, memref<6x2xi32>, memref<6x82xi32>) index(%i : index)
+      outs(%y : memref<6x16xf32>)
+  // CHECK: index(%{{.*}} : memref<3xi32>) outs(
+  spikequant.integrate_decode {weights = @stack, step = 0.125 : f32}
+      ins(%d, %s, %o : memref<6x40xi8>, memref<6x2xi32>, memref<6x82xi32>) index(%ids : memref<3xi32>)
+      outs(%y : memref<6x16xf32>)
+  return
+}

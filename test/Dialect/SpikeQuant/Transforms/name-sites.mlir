@@ -48,7 +48,7 @@ func.func @forms(%x: tensor<2x64xf32>, %x3: tensor<2x3x64xf32>, %v: tensor<64xf3
   // A transposition in the graph makes a view; the key stays the source's.
   // CHECK: spikequant.load_weights @wt.t10 : tensor<64x16xf32>
   // CHECK: linalg.matmul {spikequant.site = "wt.4"} ins
-  // REMARK: [Passed] site-taken {{.*}} Remark="site 'wt.4': weight of 16 outputs and 64 channels, stored [K, N]"
+  // REMARK: [Passed] site-taken {{.*}} Remark="site 'wt.4': weight of 16 outputs and 64 channels, stored [N, K]"
   %e = tensor.empty() : tensor<64x16xf32>
   %t = linalg.transpose ins(%wt : tensor<16x64xf32>) outs(%e : tensor<64x16xf32>) permutation = [1, 0]
   %5 = linalg.matmul ins(%x, %t : tensor<2x64xf32>, tensor<64x16xf32>)
@@ -94,17 +94,19 @@ func.func @attention(%x: tensor<2x64xf32>, %y: tensor<2x64xf32>, %s: tensor<2x2x
 // Everything that stays real, and why.
 
 // CHECK-LABEL: func.func @left
-func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %xt: tensor<64x2xf32>, %y: tensor<2x16xf32>, %yt: tensor<16x2xf32>,
+func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %y: tensor<2x16xf32>,
                 %xh: tensor<2x64xf16>, %yh: tensor<2x16xf16>,
-                %x3: tensor<3x2x64xf32>, %y3: tensor<3x2x16xf32>, %few: tensor<2x4xf32>,
+                %few: tensor<2x4xf32>, %i: index, %y2: tensor<2xf32>,
+                %none: tensor<0x64xf32>, %empty: tensor<0x16xf32>,
                 %skip: tensor<64x16xf32> {spikequant.weight = "skip.me"},
                 %gate: tensor<64x16xf32> {spikequant.weight = "l0.gate"},
                 %k4: tensor<4x16xf32> {spikequant.weight = "k4"},
                 %w: tensor<64x16xf32> {spikequant.weight = "w"},
                 %wh: tensor<64x16xf16> {spikequant.weight = "half"},
-                %w3: tensor<3x64x16xf32> {spikequant.weight = "w3"},
-                %w1: tensor<1024xf32> {spikequant.weight = "w1"}) {
-  // CHECK-NOT: spikequant.site
+                %w2: tensor<2x64xf32> {spikequant.weight = "w2"},
+                %wd: tensor<64x16xf64> {spikequant.weight = "double"},
+                %w4: tensor<3x4x64x16xf32> {spikequant.weight = "w4"}) {
+  // CHECK-NOT: spikequant.site =
   // REMARK: Function=left | Remark="contraction of 'skip.me' left: option 'leave' has '^skip'"
   %0 = linalg.matmul ins(%x, %skip : tensor<2x64xf32>, tensor<64x16xf32>)
       outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
@@ -117,35 +119,77 @@ func.func @left(%x: tensor<2x64xf32>, %u: tensor<16x16xf32>, %xt: tensor<64x2xf3
   // REMARK: Remark="contraction left: its element type is not f32"
   %3 = linalg.matmul ins(%xh, %wh : tensor<2x64xf16>, tensor<64x16xf16>)
       outs(%yh : tensor<2x16xf16>) -> tensor<2x16xf16>
-  // REMARK: Remark="contraction left: its weight has rank 3, not 2"
-  %4 = linalg.batch_matmul ins(%x3, %w3 : tensor<3x2x64xf32>, tensor<3x64x16xf32>)
-      outs(%y3 : tensor<3x2x16xf32>) -> tensor<3x2x16xf32>
-  // REMARK: Remark="contraction left: its weight passes through 'tensor.expand_shape'"
-  %e = tensor.expand_shape %w1 [[0, 1]] output_shape [64, 16] : tensor<1024xf32> into tensor<64x16xf32>
-  %5 = linalg.matmul ins(%x, %e : tensor<2x64xf32>, tensor<64x16xf32>)
-      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
-  // REMARK: Remark="contraction left: the contracted dimension is not its activation's last"
-  %6 = linalg.matmul
-      indexing_maps = [affine_map<(m, n, k) -> (k, m)>, affine_map<(m, n, k) -> (k, n)>,
-                       affine_map<(m, n, k) -> (m, n)>]
-      ins(%xt, %w : tensor<64x2xf32>, tensor<64x16xf32>)
-      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
   // REMARK: Remark="contraction left: both operands are weights"
-  %7 = linalg.matmul
+  %4 = linalg.matmul
       indexing_maps = [affine_map<(m, n, k) -> (k, m)>, affine_map<(m, n, k) -> (k, n)>,
                        affine_map<(m, n, k) -> (m, n)>]
       ins(%w, %skip : tensor<64x16xf32>, tensor<64x16xf32>)
       outs(%u : tensor<16x16xf32>) -> tensor<16x16xf32>
-  // REMARK: Remark="contraction left: the weight's output channel is not its result's last dimension"
-  %8 = linalg.generic {
-      indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>,
-                       affine_map<(m, n, k) -> (n, m)>],
-      iterator_types = ["parallel", "parallel", "reduction"]}
-      ins(%x, %w : tensor<2x64xf32>, tensor<64x16xf32>) outs(%yt : tensor<16x2xf32>) {
+  // REMARK: Remark="contraction left: its weight is computed at run time, by 'math.exp'"
+  %e = math.exp %w : tensor<64x16xf32>
+  %5 = linalg.matmul ins(%x, %e : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: its weight has no dimension of outputs"
+  %6 = linalg.generic {
+      indexing_maps = [affine_map<(m, k) -> (m, k)>, affine_map<(m, k) -> (m, k)>,
+                       affine_map<(m, k) -> (m)>],
+      iterator_types = ["parallel", "reduction"]}
+      ins(%x, %w2 : tensor<2x64xf32>, tensor<2x64xf32>) outs(%y2 : tensor<2xf32>) {
   ^bb0(%a: f32, %b: f32, %c: f32):
     %p = arith.mulf %a, %b : f32
-    %s = arith.addf %c, %p : f32
-    linalg.yield %s : f32
-  } -> tensor<16x2xf32>
+    %q = arith.addf %c, %p : f32
+    linalg.yield %q : f32
+  } -> tensor<2xf32>
+  // REMARK: Remark="contraction left: its weight is computed at run time, by 'arith.mulf'"
+  %narrow = tensor.empty() : tensor<64x16xf32>
+  %h = linalg.generic {
+      indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%w : tensor<64x16xf32>) outs(%narrow : tensor<64x16xf32>) {
+  ^bb0(%a: f32, %b: f32):
+    %t = arith.mulf %a, %a : f32
+    linalg.yield %t : f32
+  } -> tensor<64x16xf32>
+  %7 = linalg.matmul ins(%x, %h : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: its weight is stored as f64"
+  %single = linalg.generic {
+      indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%wd : tensor<64x16xf64>) outs(%narrow : tensor<64x16xf32>) {
+  ^bb0(%a: f64, %b: f32):
+    %t = arith.truncf %a : f64 to f32
+    linalg.yield %t : f32
+  } -> tensor<64x16xf32>
+  %13 = linalg.matmul ins(%x, %single : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: its weight is a slice of 64 that starts at a place known at run time"
+  %wide = tensor.collapse_shape %w4 [[0, 1, 2], [3]] : tensor<3x4x64x16xf32> into tensor<768x16xf32>
+  %part = tensor.extract_slice %wide[%i, 0] [64, 16] [1, 1] : tensor<768x16xf32> to tensor<64x16xf32>
+  %8 = linalg.matmul ins(%x, %part : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: its weight is a constant of only 4 elements"
+  %tiny = arith.constant dense<[[1.0, 2.0], [3.0, 4.0]]> : tensor<2x2xf32>
+  %9 = linalg.matmul ins(%tiny, %x : tensor<2x2xf32>, tensor<2x64xf32>)
+      outs(%x : tensor<2x64xf32>) -> tensor<2x64xf32>
+  // REMARK: Remark="contraction left: its weight is a constant of equal elements"
+  %splat = arith.constant dense<0.5> : tensor<64x16xf32>
+  %10 = linalg.matmul ins(%x, %splat : tensor<2x64xf32>, tensor<64x16xf32>)
+      outs(%y : tensor<2x16xf32>) -> tensor<2x16xf32>
+  // REMARK: Remark="contraction left: it is empty"
+  %11 = linalg.matmul ins(%none, %gate : tensor<0x64xf32>, tensor<64x16xf32>)
+      outs(%empty : tensor<0x16xf32>) -> tensor<0x16xf32>
   return
+}
+
+// -----
+
+// A depthwise convolution has no outputs beside its channels.
+
+// CHECK-LABEL: func.func @depthwise
+// REMARK: Function=depthwise | Remark="contraction left: it is a convolution; its weight has no dimension of outputs"
+func.func @depthwise(%x: tensor<1x9x8xf32>, %y: tensor<1x7x8xf32>,
+                     %w: tensor<3x8xf32> {spikequant.weight = "kernel"}) -> tensor<1x7x8xf32> {
+  // CHECK-NOT: spikequant.site =
+  %0 = linalg.depthwise_conv_1d_nwc_wc ins(%x, %w : tensor<1x9x8xf32>, tensor<3x8xf32>)
+      outs(%y : tensor<1x7x8xf32>) -> tensor<1x7x8xf32>
+  return %0 : tensor<1x7x8xf32>
 }

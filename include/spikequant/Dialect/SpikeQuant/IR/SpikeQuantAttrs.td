@@ -41,6 +41,30 @@ def SpikeQuant_RealAttr : SpikeQuant_Attr<"Real", "real"> {
   }];
 }
 
+def SpikeQuant_ViewAttr : SpikeQuant_Attr<"View", "view"> {
+  let summary = "elements of an array, in the order of a logical array";
+  let description = [{
+    Element (i_0, i_1, ..) of the index space `sizes`, in row-major order, is
+    element `offset + sum_d i_d strides_d` of an array of shape `shape`, which is
+    row-major and dense. So the elements of a logical array are found whatever
+    transpositions, reshapes, slices and broadcasts (stride 0) led to it.
+    Neighbouring dimensions that one stride describes are merged.
+
+    ```mlir
+    // Columns 64 to 127 of a [64, 192] array, transposed.
+    #spikequant.view<shape = [64, 192], offset = 64, sizes = [64, 64], strides = [1, 192]>
+    ```
+  }];
+  let parameters = (ins ArrayRefParameter<"int64_t">:$shape, "int64_t":$offset,
+                        ArrayRefParameter<"int64_t">:$sizes,
+                        ArrayRefParameter<"int64_t">:$strides);
+  let assemblyFormat = [{
+    `<` `shape` `=` `[` $shape `]` `,` `offset` `=` $offset `,`
+        `sizes` `=` `[` $sizes `]` `,` `strides` `=` `[` $strides `]` `>`
+  }];
+  let genVerifyDecl = 1;
+}
+
 def SpikeQuant_SpikeCode : I32EnumAttr<"SpikeCode", "how a count travels as spikes", [
     I32EnumAttrCase<"Count", 0, "count">,
     I32EnumAttrCase<"Ladder", 1, "ladder">,

@@ -16,6 +16,10 @@ include "mlir/Interfaces/SideEffectInterfaces.td"
 class SpikeQuant_Op<string opMnemonic, list<Trait> traits = []>
     : Op<SpikeQuant_Dialect, opMnemonic, traits>;
 
+/// Chooses matrices of a stack: one number, or one for each leading slice.
+def SpikeQuant_StackIndex : AnyTypeOf<[Index, 1DTensorOf<[I32]>, MemRefRankOf<[I32], [1]>],
+                                      "index or a vector of i32">;
+
 //===----------------------------------------------------------------------===//
 // Weights
 //===----------------------------------------------------------------------===//
@@ -25,25 +29,33 @@ def SpikeQuant_WeightsOp : SpikeQuant_Op<"weights", [Symbol]> {
   let description = [{
     A symbol for constant data. `type` is the logical shape as its users see it;
     for `codes` it is [output channels N, input channels K] of element type f32
-    (the real weight that the codes stand for). `source` names the array in the
-    safetensors file and `permutation` maps it to the logical shape as
-    `linalg.transpose` does; the packer applies it once, at compile time. A
-    literal `value` serves tests and small data that passes produce.
+    (the real weight that the codes stand for), or a stack [L, N, K] of such
+    matrices, of which `integrate` chooses at run time. `source` names the array
+    in the safetensors file. Either `permutation` maps it to the logical shape as
+    `linalg.transpose` does, or `view` says which of its elements the logical
+    array has; the packer applies them once, at compile time. A literal `value`
+    serves tests and small data that passes produce.
 
     ```mlir
     spikequant.weights @up : tensor<1536x576xf32>
         format(#spikequant.codes<bits = 4, group = 32>) source("blk.0.ffn_up", [1, 0])
     spikequant.weights @up.in.bits : tensor<4xi8> format(#spikequant.real)
         value(dense<[4, 4, 8, 0]> : tensor<4xi8>)
+    // The keys of a fused projection.
+    spikequant.weights @key : tensor<64x64xf32>
+        format(#spikequant.codes<bits = 4, group = 32>) source("qkv")
+        view(<shape = [64, 192], offset = 64, sizes = [64, 64], strides = [1, 192]>)
     ```
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<AnyRankedTensor>:$type,
                        AnyAttr:$format, OptionalAttr<StrAttr>:$source,
                        OptionalAttr<DenseI64ArrayAttr>:$permutation,
+                       OptionalAttr<SpikeQuant_ViewAttr>:$view,
                        OptionalAttr<ElementsAttr>:$value);
   let assemblyFormat = [{
     $sym_name `:` $type `format` `(` $format `)`
-    (`source` `(` $source^ (`,` $permutation^)? `)`)? (`value` `(` $value^ `)`)? attr-dict
+    (`source` `(` $source^ (`,` $permutation^)? `)`)? (`view` `(` $view^ `)`)?
+    (`value` `(` $value^ `)`)? attr-dict
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
@@ -145,14 +157,28 @@ def SpikeQuant_IntegrateOp : SpikeQuant_Op<"integrate", [
     `acc[..][o] = sum_j W[o][j] n[..][j]`, exact. The accumulator is i64 until
     a proof narrows it to i32; `bound` then states the proved limit of |acc|.
 
+    A stack of weights [L, N, K] needs an `index`: a scalar chooses the matrix of
+    all rows; a vector of P chooses one for each of the P leading slices of the
+    counts. A number outside [0, L-1] is clamped.
+
     ```mlir
     %acc = spikequant.integrate %n, @up : tensor<128x576xi16> -> tensor<128x1536xi64>
+    // The matrix of layer %i, in a loop over layers.
+    %a = spikequant.integrate %n, @layers[%i : index]
+        : tensor<128x576xi16> -> tensor<128x1536xi64>
+    // Two experts for each of 128 tokens.
+    %e = spikequant.integrate %m, @experts[%chosen : tensor<256xi32>]
+        : tensor<256x576xi16> -> tensor<256x1536xi64>
     ```
   }];
   let arguments = (ins RankedTensorOf<[I16]>:$counts, FlatSymbolRefAttr:$weights,
+                       Optional<SpikeQuant_StackIndex>:$index,
                        OptionalAttr<I64Attr>:$bound);
   let results = (outs RankedTensorOf<[I32, I64]>:$membrane);
-  let assemblyFormat = "$counts `,` $weights attr-dict `:` type($counts) `->` type($membrane)";
+  let assemblyFormat = [{
+    $counts `,` $weights (`[` $index^ `:` type($index) `]`)? attr-dict
+    `:` type($counts) `->` type($membrane)
+  }];
   let hasVerifier = 1;
 }
 
@@ -186,7 +212,8 @@ def SpikeQuant_DecodeOp : SpikeQuant_Op<"decode", [
   let summary = "membranes to real numbers: the border of the integer program";
   let description = [{
     `y = f32(acc) * d_o`, `d_o = f32(step * s_w[o])`: conversion to nearest even,
-    one rounding per multiplication. Every decode is an island boundary.
+    one rounding per multiplication. Every decode is an island boundary. What was
+    integrated over a stack of weights is decoded with the same `index`.
 
     ```mlir
     %y = spikequant.decode %acc, @up {step = 0.125 : f32}
@@ -194,9 +221,12 @@ def SpikeQuant_DecodeOp : SpikeQuant_Op<"decode", [
     ```
   }];
   let arguments = (ins RankedTensorOf<[I32, I64]>:$membrane, FlatSymbolRefAttr:$weights,
-                       F32Attr:$step);
+                       Optional<SpikeQuant_StackIndex>:$index, F32Attr:$step);
   let results = (outs RankedTensorOf<[F32]>:$result);
-  let assemblyFormat = "$membrane `,` $weights attr-dict `:` type($membrane) `->` type($result)";
+  let assemblyFormat = [{
+    $membrane `,` $weights (`[` $index^ `:` type($index) `]`)? attr-dict
+    `:` type($membrane) `->` type($result)
+  }];
   let hasVerifier = 1;
 }
 
@@ -271,15 +301,26 @@ def SpikeQuant_IntegrateDecodeOp : SpikeQuant_DestinationOp<"integrate_decode"> 
   let description = [{
     Inputs: dense, sums, overflow as `encode_split` gives them. Outputs: y [M, N]
     f32 = f32(acc) * f32(step * s_w[o]), and optionally acc [M, N] i64 for taps.
+    `index` chooses matrices of a stack of weights [L, N, K]: a scalar one for all
+    rows, a vector of P one for each M / P successive rows; numbers are clamped.
 
     ```mlir
     %y = spikequant.integrate_decode {weights = @up, step = 0.125 : f32}
         ins(%d, %s, %o : tensor<128x576xi8>, tensor<128x18xi32>, tensor<128x1154xi32>)
         outs(%0 : tensor<128x1536xf32>) -> tensor<128x1536xf32>
+    %z = spikequant.integrate_decode {weights = @layers, step = 0.125 : f32}
+        ins(%d, %s, %o : tensor<128x576xi8>, tensor<128x18xi32>, tensor<128x1154xi32>)
+        index(%i : index) outs(%1 : tensor<128x1536xf32>) -> tensor<128x1536xf32>
     ```
   }];
-  let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs,
-                       FlatSymbolRefAttr:$weights, F32Attr:$step);
+  let arguments = (ins Variadic<AnyShaped>:$inputs, Optional<SpikeQuant_StackIndex>:$index,
+                       Variadic<AnyShaped>:$outputs, FlatSymbolRefAttr:$weights,
+                       F32Attr:$step);
+  let assemblyFormat = [{
+    attr-dict `ins` `(` $inputs `:` type($inputs) `)`
+    (`index` `(` $index^ `:` type($index) `)`)?
+    `outs` `(` $outputs `:` type($outputs) `)` (`->` type($results)^)?
+  }];
 }
 
 def SpikeQuant_LookupRowsOp : SpikeQuant_DestinationOp<"lookup_rows"> {

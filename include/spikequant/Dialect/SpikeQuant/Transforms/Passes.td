@@ -15,8 +15,9 @@ def WeightsToSymbols : Pass<"spikequant-weights-to-symbols", "::mlir::ModuleOp">
     Each argument of a public function that carries `spikequant.weight = "key"`
     becomes a `spikequant.load_weights` of the symbol `@key`; functions of one
     module share the symbols. Other arguments keep their attributes. A constant
-    tensor larger than `max-constant-bytes` becomes a symbol with a literal
-    value, named after its contents. A transposition of a loaded weight becomes
+    tensor that reaches a contraction and has at least `min-weight-elements`, or
+    is larger than `max-constant-bytes`, becomes a symbol with a literal
+    value, named after its contents; splats stay. A transposition of a loaded weight becomes
     a symbol of its own, a view of the same source. Unused symbols are erased.
 
     ```mlir
@@ -29,7 +30,9 @@ def WeightsToSymbols : Pass<"spikequant-weights-to-symbols", "::mlir::ModuleOp">
   }];
   let options = [
     Option<"maxConstantBytes", "max-constant-bytes", "uint64_t", "65536",
-           "constants of up to so many bytes stay in the program">
+           "other constants of up to so many bytes stay in the program">,
+    Option<"minWeightElements", "min-weight-elements", "uint64_t", "64",
+           "weights of contractions that are constants of fewer elements stay in the program">
   ];
   let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
 }
@@ -37,10 +40,18 @@ def WeightsToSymbols : Pass<"spikequant-weights-to-symbols", "::mlir::ModuleOp">
 def NameSites : Pass<"spikequant-name-sites", "::mlir::ModuleOp"> {
   let summary = "finds the contractions with constant weights and names them";
   let description = [{
-    A *site* is a contraction of an f32 activation with a weight of rank 2 that
-    `spikequant.load_weights` provides, in any named or generic form of linalg.
-    It gets `spikequant.site = "<key of its weight>"`; a second use of the same
-    weight in a function is `<key>.2`. Products of two activations stay real;
+    A *site* is a contraction of an f32 activation with a weight that
+    `spikequant.load_weights` provides, in any named or generic form of linalg:
+    whatever the order and number of contracted dimensions, rows and outputs. A
+    convolution contracts the windows of its activation.
+    The weight may be transposed, reshaped, sliced, repeated and converted between
+    f32, f16 and bf16 on the way (a rounding is left to the codes). Of a weight with batch dimensions, and of one from which slices
+    are chosen at run time (one number in a loop over layers, one per token for
+    experts), each slice is a matrix of a stack.
+
+    A site gets `spikequant.site = "<key of its weight>"`, of a slice
+    `<key>@begin:end,..`; a second use of the same weight in a function is
+    `<key>.2`. Products of two activations stay real;
     they get `spikequant.product = "<nearest site before>.qk"`, the next one
     `.pv`. A remark of category `spikequant-name-sites` says for each
     contraction whether it was taken or left, and why. Run

@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/IR/WeightView.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/SitePlan.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -63,10 +64,10 @@ LogicalResult convertGathers(func::FuncOp function,
                              const WeightFormats &formats, uint64_t minBytes,
                              const llvm::StringSet<> &siteWeights);
 
-/// The symbol of the codes [N, K] of `weights`, which is stored [K, N] if
-/// `channelsFirst`.
+/// The symbol of the codes of `weights` seen through `view`, which is [N, K] or
+/// a stack [L, N, K] and composed with the symbol's own view.
 FailureOr<WeightsOp> getOrCreateCodes(ModuleOp module, WeightsOp weights,
-                                      bool channelsFirst,
+                                      const WeightView &view,
                                       const WeightFormats &formats);
 
 } // namespace mlir::spikequant

@@ -9,6 +9,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/IR/WeightView.h"
 
 namespace mlir {
 class RewritePatternSet;
@@ -24,6 +25,8 @@ struct WeightsContent {
   StringAttr source;
   /// Null for the identity.
   DenseI64ArrayAttr permutation;
+  /// What no permutation says; null otherwise.
+  ViewAttr view;
   ElementsAttr value;
 
   static WeightsContent of(WeightsOp op);
@@ -40,16 +43,19 @@ FailureOr<WeightsOp> getOrCreateWeights(ModuleOp module, Location loc,
                                         StringRef name,
                                         const WeightsContent &content);
 
-/// The content of `weights` seen through `linalg.transpose` with `permutation`
-/// (dimension i of the result is dimension permutation[i] of the symbol's
-/// type). A source key composes permutations; a literal is transposed. Fails
-/// for a literal that is neither dense nor a resource of whole bytes per
-/// element.
-FailureOr<WeightsContent> transposeContent(const WeightsContent &content,
-                                           ArrayRef<int64_t> permutation);
+/// The content of `weights` seen as `type` through `view`, which is composed
+/// with the symbol's own view and has the shape of `type`. A source key keeps
+/// the view; a literal is copied, and converted to the element type. Fails for
+/// a literal that is neither dense nor a resource of whole bytes per element.
+FailureOr<WeightsContent> viewContent(WeightsOp weights, const WeightView &view,
+                                      RankedTensorType type);
 
-/// Symbol for that view, named after the source: `key` if the permutation is
-/// the identity, else `key.t10` and the like.
+/// Bytes of a literal with whole bytes per element, row-major; empty if there
+/// is no such view of it (splats, strings, i1).
+ArrayRef<char> getLiteralBytes(Attribute value);
+
+/// Symbol of `weights` seen through `linalg.transpose`, named after the source:
+/// `key` if the permutation is the identity, else `key.t10` and the like.
 FailureOr<WeightsOp> getOrCreateTransposed(ModuleOp module, WeightsOp weights,
                                            ArrayRef<int64_t> permutation);
 

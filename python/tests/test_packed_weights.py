@@ -1,0 +1,65 @@
+"""The NumPy reader of packed weights, on a file laid out by hand."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from packed_weights import PackedWeights
+from quantised_sites import Encoding
+
+
+@pytest.mark.parametrize(
+    ("n", "k", "bits", "group"), [(1, 1, 4, 1), (35, 24, 4, 8), (70, 12, 8, 5)]
+)
+def test_codes(n, k, bits, group, tmp_path):
+    """Every code at the place that docs/PackedWeights.md names, one by one."""
+    random = np.random.default_rng(n)
+    groups, tiles = -(-k // group), -(-n // 16)
+    codes = random.integers(0, 2**bits, (n, k))
+    m = random.integers(1, 64, (n, groups))
+    c = random.integers(-999, 999, (n, groups))
+    s = random.random(n).astype(np.float32)
+    width = 8 if bits <= 4 else 4
+    lines = -(-k // 8) * 8 // width
+    blobs = {"codes": np.zeros(tiles * lines * 64, np.uint8), "scales": np.ones(tiles * 16, "<f4")}
+    blobs["multipliers"] = np.ones((tiles, groups, 16), np.uint8)
+    blobs["offsets"] = np.zeros((tiles, groups, 16), "<i2")
+    blobs["scales"][:n] = s
+    for row in range(n):
+        tile, channel = divmod(row, 16)
+        panel = tile - tile % 4
+        for j in range(k):
+            line, place = divmod(j, width)
+            at = (panel * lines + line * min(4, tiles - panel) + tile % 4) * 64 + 4 * channel
+            blobs["codes"][at + place % 4] |= codes[row, j] << (4 if place >= 4 else 0)
+        blobs["multipliers"][tile, :, channel] = m[row]
+        blobs["offsets"][tile, :, channel] = c[row]
+    file = tmp_path / "w.sqw"
+    write(file, {"n": n, "k": k, "group": group, "container": 4 if bits <= 4 else 8}, blobs)
+    integers, scales = PackedWeights(file).integers("w")
+    expected = [
+        [m[i, j // group] * codes[i, j] + c[i, j // group] for j in range(k)] for i in range(n)
+    ]
+    np.testing.assert_array_equal(integers, expected)
+    np.testing.assert_array_equal(scales, s)
+
+
+def write(file, entry: dict, blobs: dict) -> None:
+    data, places = b"", {}
+    for name, array in blobs.items():
+        places[name] = {"offset": 1024 + len(data), "bytes": array.nbytes}
+        data += array.tobytes()
+    index = json.dumps({"entries": {"w": {"kind": "codes", **entry, "blobs": places}}}).encode()
+    header = struct.pack("<8sIIQ", b"SQWEIGHT", 1, 0, len(index))
+    file.write_bytes((header.ljust(64, b"\0") + index).ljust(1024, b"\0") + data)
+
+
+def test_counts():
+    """Ties go up; window 3 (3 bits) with tolerance 1; silent channels; events."""
+    encoding = Encoding("s", np.float32(0.5), np.array([3, 0, 8]), 1)
+    x = np.array([[1.75, 0.4, 63.4], [2.1, 0.6, 64.1], [-1.75, -1.0, np.nan], [-2.3, 9e9, -9e9]])
+    expected = [[3, 0, 127], [3, 0, 127], [-3, -2, 0], [-5, 32767, -32767]]
+    np.testing.assert_array_equal(encoding.counts(x), expected)
