@@ -7,7 +7,7 @@ VENV := .venv
 BUILD := build
 PYTHON_SOURCES := python/pyproject.toml python/requirements.txt
 
-.PHONY: demo test test-all hub bench build setup lint format docs clean
+.PHONY: demo test test-all hub bench accuracy build setup lint format docs clean
 
 demo: build
 	$(VENV)/bin/python tools/dev/demo.py
@@ -32,6 +32,12 @@ hub:
 bench: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/python benchmarks/run.py
+
+# SpikeQuant against other ways of quantising activations; `make demo` first. Hours; an interrupted
+# run goes on where it stopped. ARGS="--windows 4 --methods spike*,quarot-4 --grid on" takes less.
+accuracy: build
+	$(VENV)/bin/pip install -q --no-deps -r python/requirements-accuracy.txt
+	$(VENV)/bin/python -m benchmarks.accuracy $(ARGS)
 
 build: setup
 	@test -f $(BUILD)/build.ninja || cmake --preset release
