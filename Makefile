@@ -7,7 +7,7 @@ VENV := .venv
 BUILD := build
 PYTHON_SOURCES := python/pyproject.toml python/requirements.txt
 
-.PHONY: demo test test-all bench build setup lint format docs clean
+.PHONY: demo test test-all hub bench accuracy build setup lint format docs clean
 
 demo: build
 	$(VENV)/bin/python tools/dev/demo.py
@@ -17,15 +17,27 @@ test: build
 
 # Slow tiers as well: llama-cpp-python, whole-model equality, long perplexity runs, and the
 # simulators norse, sinabs and spikingjelly, each in an environment of its own that the tests make
-# in build/simulators and keep (python/requirements-{torch,norse,sinabs,spikingjelly}.txt, 6 GB).
+# in build/simulators and keep (python/requirements-{torch,norse,sinabs,spikingjelly}.txt, 6 GB). Hugging Face
+# models are skipped unless `make hub` was run.
 test-all: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/python tools/dev/run_tests.py --slow
+
+# PyTorch, torch-mlir and transformers (5 GB) in .venv-hub, for the tests that export with them.
+hub:
+	test -x .venv-hub/bin/pip || /usr/bin/python3 -m venv .venv-hub
+	.venv-hub/bin/pip install -q --no-deps -r python/requirements-hub.txt
 
 # SpikeQuant against llama.cpp on this machine; `make demo` first.
 bench: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/python benchmarks/run.py
+
+# SpikeQuant against other ways of quantising activations; `make demo` first. Hours; an interrupted
+# run goes on where it stopped. ARGS="--windows 4 --methods spike*,quarot-4 --grid on" takes less.
+accuracy: build
+	$(VENV)/bin/pip install -q --no-deps -r python/requirements-accuracy.txt
+	$(VENV)/bin/python -m benchmarks.accuracy $(ARGS)
 
 build: setup
 	@test -f $(BUILD)/build.ninja || cmake --preset release

@@ -249,14 +249,35 @@ std::string Compiler::getMethod() const {
   llvm_unreachable("all modes are listed");
 }
 
-/// The program that sq-run and the compiled code must agree on.
-Error Compiler::writeProgram(const OutputFolder &folder) {
+/// Prints the program with literal weights as entries of the packed file: the
+/// text of a model with all its weights in it takes gigabytes.
+static std::string printWithoutLiterals(ModuleOp module,
+                                        const OpPrintingFlags &flags) {
+  SmallVector<std::pair<WeightsOp, ElementsAttr>> literals;
+  for (auto op : module.getOps<WeightsOp>())
+    if (std::optional<ElementsAttr> value = op.getValue())
+      literals.emplace_back(op, *value);
+  for (auto [op, value] : literals) {
+    op.removeValueAttr();
+    op.setSourceAttr(op.getSymNameAttr());
+  }
   std::string text;
   raw_string_ostream out(text);
+  module->print(out, flags);
+  for (auto [op, value] : literals) {
+    op.removeSourceAttr();
+    op.setValueAttr(value);
+  }
+  return text;
+}
+
+/// The program that sq-run and the compiled code must agree on.
+Error Compiler::writeProgram(const OutputFolder &folder) {
   // What reads the program alone has to tell where in the graph it failed.
-  module->print(out, OpPrintingFlags().enableDebugInfo(options.stage ==
-                                                       CompileStage::Program));
-  return folder.write("quantized.mlir", text);
+  auto flags = OpPrintingFlags().enableDebugInfo(options.stage ==
+                                                 CompileStage::Program);
+  return folder.write("quantized.mlir",
+                      printWithoutLiterals(*module, flags));
 }
 
 Error Compiler::lower(const OutputFolder &folder) {

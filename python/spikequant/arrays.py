@@ -92,6 +92,7 @@ def named_arguments(
         if key in arrays:
             # State is changed in place: not the caller's array.
             array = _as_bits(np.array(arrays[key], order="C"), spec.dtype)
+            array = _as_integers(array, spec.dtype)
             try:
                 named[name] = spec.check(array, graph.name)
             except SpikeQuantError as error:
@@ -105,6 +106,14 @@ def _as_bits(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """bf16 (which .npz files hold as raw bytes) is handed over as bits."""
     is_bfloat = array.dtype.name in ("bfloat16", "void16") and dtype == np.uint16
     return array.view(dtype) if is_bfloat else array
+
+
+def _as_integers(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Whole numbers and flags in another width, if all fit: NumPy makes int64, JAX int32."""
+    if array.dtype == dtype or array.dtype.kind not in "biu" or dtype.kind not in "biu":
+        return array
+    converted = array.astype(dtype)
+    return converted if np.array_equal(converted, array) else array
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ def save_inputs(calibration: Path, arrays: dict[str, np.ndarray]) -> None:
     items = len(next(iter(arrays.values())))
     size = sum(array.nbytes for array in arrays.values()) // items
     kept = max(1, min(items, _MOST_BYTES // max(size, 1)))
-    save_arrays(inputs_path(calibration), {name: a[:kept] for name, a in arrays.items()})
+    save_arrays({inputs_path(calibration): {name: a[:kept] for name, a in arrays.items()}})
 
 
 def save_tokens(calibration: Path, windows: np.ndarray) -> None:

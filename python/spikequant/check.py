@@ -13,7 +13,6 @@ from .errors import SpikeQuantError
 from .importer import UnsupportedOperationsError, import_bundle_graph, import_graph
 from .stablehlo_shapes import Shapes
 from .toolchain import run_tool
-from .weight_keys import argument_attributes
 
 _PASSES = ("--spikequant-weights-to-symbols", "--spikequant-name-sites")
 _CATEGORY = "spikequant-name-sites"
@@ -79,8 +78,7 @@ def _import(
     if source.is_dir():
         import_bundle_graph(source, name, file)
     else:
-        attributes = argument_attributes(weights)
-        import_graph(source, file, "main", attributes, None, True, shapes)
+        import_graph(source, file, "main", number_arguments=True, shapes=shapes, weights=weights)
 
 
 def _find_sites(file: Path) -> list[Finding]:

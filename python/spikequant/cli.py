@@ -20,6 +20,11 @@ A first session:
   spikequant run model.sq --chat --prompt "What is a spiking neuron?"
   spikequant eval model.sq --text test.txt
 
+Any StableHLO graph, as JAX and PyTorch export it (docs/Graphs.md):
+  spikequant check graph.mlir --weights graph.safetensors
+  spikequant compile graph.mlir --weights graph.safetensors --float -o graph.float
+  spikequant run graph.float --inputs in.npz --outputs out.npz
+
 Every command explains itself: spikequant COMMAND --help.
 """
 _TRACE = "SPIKEQUANT_TRACE"

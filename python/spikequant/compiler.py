@@ -17,13 +17,14 @@ from .native import COMPILE, is_compiled
 from .outputs import replacing_folder
 from .stablehlo_shapes import Shapes
 from .toolchain import run_tool
-from .weight_keys import argument_attributes
 
 # (what is being done, steps done, steps in all)
 Progress = Callable[[str, int, int], None]
 
 FLOAT, OBSERVE, SPIKE, RTN = "float", "observe", "spike", "rtn"
 GRAPH_FORMAT = "spikequant-graph"
+# Of the mean window of a site's channels.
+MOST_BITS = 8
 
 
 @dataclass
@@ -52,6 +53,8 @@ class CompileOptions:
                 "quantisation needs --calibration FILE (made by 'spikequant calibrate'); "
                 "--float compiles without quantisation"
             )
+        if self.method == SPIKE and self.bits > MOST_BITS:
+            raise SpikeQuantError(f"--bits {self.bits:g}: a count has at most {MOST_BITS}")
         for file in (self.calibration, self.weights):
             if file is not None and not Path(file).is_file():
                 raise SpikeQuantError(f"{file}: no such file")
@@ -140,7 +143,13 @@ def _import_single(source: Path, work: Path, options: CompileOptions, report: Pr
     report(f"import {source.name}", 0, 2)
     if options.graphs:
         raise SpikeQuantError("--graphs is for bundles: this is a single graph")
-    attributes = argument_attributes(options.weights)
-    file = import_graph(source, work / "main.mlir", "main", attributes, None, True, options.shapes)
+    file = import_graph(
+        source,
+        work / "main.mlir",
+        "main",
+        number_arguments=True,
+        shapes=options.shapes,
+        weights=options.weights,
+    )
     description = {"format": GRAPH_FORMAT, "version": 1, "source": source.name}
     return description, [file], options.weights

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jaxlib.mlir import ir, passmanager
 from jaxlib.mlir._mlir_libs import _jax_mlir_ext
-from jaxlib.mlir.dialects import chlo, stablehlo
+from jaxlib.mlir.dialects import chlo, sdy, stablehlo
 
 from . import bundle
 from .artifacts import MAGIC, check_source
@@ -22,6 +22,7 @@ from .function_attributes import (
     set_attributes,
     strip_foreign_attributes,
 )
+from .jax_export import unwrap
 from .linalg_scalars import inline_scalars
 from .outputs import replacing_file
 from .stablehlo_contractions import rewrite_narrow_contractions
@@ -29,6 +30,7 @@ from .stablehlo_control import rewrite_control_flow
 from .stablehlo_custom_calls import rewrite_custom_calls
 from .stablehlo_empty import rewrite_empty
 from .stablehlo_norms import rewrite_norms
+from .stablehlo_resources import rewrite_unsigned_resources
 from .stablehlo_rewrites import (
     RecursiveCallError,
     inline_calls,
@@ -39,6 +41,7 @@ from .stablehlo_rewrites import (
 from .stablehlo_scatter import rewrite_scatter
 from .stablehlo_select_scatter import rewrite_select_and_scatter
 from .stablehlo_shapes import Shapes, resolve_sizes, specialise
+from .stablehlo_sharding import remove_shardings
 from .stablehlo_sort import rewrite_sort
 from .stablehlo_support import (
     UnsupportedOperation,
@@ -48,6 +51,7 @@ from .stablehlo_support import (
 )
 from .stablehlo_unsigned import rewrite_signature, unsigned_marks
 from .stablehlo_wrappers import rewrite_composites, rewrite_wrappers
+from .weight_keys import WeightFile
 
 __all__ = [
     "UnsupportedOperation",
@@ -64,6 +68,7 @@ _LEGALISE = "builtin.module(stablehlo-legalize-to-linalg,canonicalize,cse)"
 _CLEAN = "builtin.module(canonicalize,cse)"
 # What the legalisation leaves alone or does badly, in this order.
 _REWRITES = (
+    rewrite_unsigned_resources,
     rewrite_norms,
     rewrite_empty,
     rewrite_trivial_reductions,
@@ -85,6 +90,7 @@ def import_graph(
     result_attributes: Sequence[Attributes] | None = None,
     number_arguments: bool = False,
     shapes: Shapes | None = None,
+    weights: str | Path | None = None,
 ) -> Path:
     """Reads the StableHLO file `src`, writes linalg text (with locations) to `out`.
 
@@ -92,7 +98,8 @@ def import_graph(
     holds one mapping per argument (trailing ones may be left out), `result_attributes` one per
     result; a string becomes a string attribute, an int an i64 one. JAX's donated arguments are
     state. `number_arguments` names the arguments that are no weights arg0, arg1, ..
-    `shapes` are those of arguments of unknown size, by number.
+    `shapes` are those of arguments of unknown size, by number. Keys argN of the safetensors file
+    `weights` make arguments weights.
     Raises SpikeQuantError; then `out` is not touched.
     """
     src, out = Path(src), Path(out)
@@ -102,7 +109,14 @@ def import_graph(
         raise SpikeQuantError(f"{src}: cannot be read: {error.strerror}") from error
     try:
         text = import_text(
-            data, str(src), name, argument_attributes, result_attributes, number_arguments, shapes
+            data,
+            str(src),
+            name,
+            argument_attributes,
+            result_attributes,
+            number_arguments,
+            shapes,
+            weights,
         )
     except RuntimeError as error:  # jaxlib's, for names that are no text
         raise SpikeQuantError(f"{src}: damaged: export it again ({error})") from error
@@ -131,20 +145,25 @@ def import_text(
     result_attributes: Sequence[Attributes] | None = None,
     number_arguments: bool = False,
     shapes: Shapes | None = None,
+    weights: str | Path | None = None,
 ) -> str:
     """As `import_graph`, on the file's contents; `source` is what messages call it."""
+    weight_file = WeightFile(weights) if weights is not None else None
     context = make_context()
     with context, ir.Location.unknown(context):
-        module = parse(data, source, context)
+        module = parse(unwrap(data, source), source, context)
         function = _entry(module, source)
         attributes = merge(donated_arguments(function), argument_attributes or [])
-        if number_arguments:
-            arguments = function.regions[0].blocks[0].arguments
-            attributes = name_by_number(attributes, len(arguments))
         specialise(module, function, shapes or {}, source)
+        types = [argument.type for argument in function.regions[0].blocks[0].arguments]
+        if weight_file:
+            attributes = merge(attributes, weight_file.argument_attributes(types, source))
+        if number_arguments:
+            attributes = name_by_number(attributes, len(types))
         rewrite_composites(module)
         rewrite_custom_calls(module)
         _inline(module, function, source)
+        remove_shardings(module)
         rewrite_wrappers(module)
         _run(_PREPARE, module, source)
         resolve_sizes(module, function)
@@ -178,6 +197,7 @@ def make_context() -> ir.Context:
     context.load_all_available_dialects()
     stablehlo.register_dialect(context)
     chlo.register_dialect(context)
+    sdy.register_dialect(context)
     stablehlo.register_stablehlo_passes()
     context.allow_unregistered_dialects = True
     return context
@@ -243,8 +263,10 @@ def _entry(module: ir.Module, source: str) -> ir.Operation:
     named_main = [op for op in public if _text(op.attributes["sym_name"]) == "main"]
     entries = named_main or public
     if len(entries) != 1:
+        names = ", ".join(_text(op.attributes["sym_name"]) for op in public) or "it is empty"
         raise SpikeQuantError(
-            f"{source}: has {len(public)} public functions and none is called 'main'"
+            f"{source}: has {len(public)} public functions ({names}) and none is called 'main': "
+            "name the one to compile so, or make the others private"
         )
     for operation in public:
         if operation != entries[0]:

@@ -193,10 +193,10 @@ class LlamaGraph:
         query = _rotate(query, *rope).reshape(tokens, kv_heads, group, head_width)
         query = lax.transpose(query, (1, 2, 0, 3)).reshape(kv_heads, group * tokens, head_width)
         with jax.named_scope("attn_qk"):
-            scores = _batch_dot(query, k_cache) * np.float32(1 / math.sqrt(head_width))
+            scores = self._product("qk", query, k_cache) * np.float32(1 / math.sqrt(head_width))
             scores = lax.select(visible, scores, lax.full_like(scores, MASKED))
         with jax.named_scope("attn_pv"):
-            mixed = _batch_dot(_softmax(scores), v_cache)
+            mixed = self._product("pv", _softmax(scores), v_cache)
         mixed = mixed.reshape(kv_heads, group, tokens, head_width)
         mixed = lax.transpose(mixed, (2, 0, 1, 3)).reshape(tokens, config.heads * head_width)
         return self._linear(mixed, w, "attn_output"), k_cache, v_cache
@@ -214,6 +214,11 @@ class LlamaGraph:
             if self.config.tied_head:
                 return lax.dot_general(x, weights["token_embd"], (((1,), (1,)), ((), ())))
             return lax.dot(x, weights["output"])
+
+    @staticmethod
+    def _product(kind, a, b):
+        """Of activations: "qk" or "pv" (the kind is for those who trace the graph otherwise)."""
+        return _batch_dot(a, b)
 
     @staticmethod
     def _linear(x, w, name):

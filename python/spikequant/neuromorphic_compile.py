@@ -160,12 +160,12 @@ class _Job:
             size = 1 if not done else -(-(rows - found) * done // max(found, 1))
             size = min(size, batches - done)
             batch = {name: array[done : done + size] for name, array in inputs.items()}
-            save_arrays(given, batch)
+            save_arrays({given: batch})
             run_tool("sq-run", [*command, "--batch", "--inputs", given, "--record", taps])
             (name, found_rows), *_ = load_arrays(taps).items()
             parts.append(found_rows)
             done, found = done + size, found + len(parts[-1])
-        save_arrays(taps, {name: np.concatenate(parts)[:rows]})
+        save_arrays({taps: {name: np.concatenate(parts)[:rows]}})
         return taps
 
     @property

@@ -141,7 +141,7 @@ def make_bad_files(folder):
     np.savez(folder / "objects.npz", arg0=np.array([{}], dtype=object))
     np.savez(folder / "good.npz", arg0=np.array([3], np.int32), arg1=np.array(0, np.int32))
     np.savez(folder / "unknown.npz", arg0=np.array([3], np.int32), arg99=np.zeros(2))
-    np.savez(folder / "wide.npz", arg0=np.array([3]), arg1=np.array(0))
+    np.savez(folder / "wide.npz", arg0=np.array([2**31]), arg1=np.array(0))
     np.savez(folder / "scalar.npz", arg0=np.float32(1))
     data = bytearray((folder / "good.npz").read_bytes())
     (folder / "cut.npz").write_bytes(data[:-30])

@@ -7,10 +7,11 @@ from pathlib import Path
 from .arguments import add_output, add_shapes
 
 NAME = "import"
-HELP = "a StableHLO graph (text or portable artifact) to linalg text"
+HELP = "a StableHLO graph to linalg text"
 DESCRIPTION = """\
-Lowers a StableHLO module to linalg on tensors, with locations. Operations that have no
-such form are listed with their locations.
+Lowers a StableHLO module (text, bytecode, a portable artifact or what jax.export
+serialises) to linalg on tensors, with locations. Operations that have no such form are
+listed with their locations.
 
 Example:
   spikequant import model.stablehlo.mlir -o model.linalg.mlir"""

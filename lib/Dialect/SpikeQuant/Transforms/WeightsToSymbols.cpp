@@ -20,6 +20,7 @@
 #include "mlir/Dialect/Linalg/IR/LinalgInterfaces.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Transforms/WalkPatternRewriteDriver.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/InlineResources.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/xxhash.h"
@@ -156,6 +157,8 @@ struct WeightsToSymbolsPass : impl::WeightsToSymbolsBase<WeightsToSymbolsPass> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (failed(inlineResources(module)))
+      return signalPassFailure();
     for (auto function : module.getOps<func::FuncOp>())
       if (!function.isExternal() && function.isPublic() &&
           failed(convertArguments(function, module)))

@@ -48,3 +48,23 @@ func.func @caller(%w: tensor<4xf32>) -> tensor<4xf32> {
   %0 = call @callee(%w) : (tensor<4xf32>) -> tensor<4xf32>
   return %0 : tensor<4xf32>
 }
+
+// -----
+
+func.func @lost_resource() -> tensor<2xf32> {
+  // expected-error@+1 {{the file does not hold the data of resource 'lost', 2 elements of 'f32'}}
+  %a = arith.constant dense_resource<lost> : tensor<2xf32>
+  return %a : tensor<2xf32>
+}
+
+// -----
+
+func.func @short_resource() -> tensor<2xf32> {
+  // expected-error@+1 {{the file does not hold the data of resource 'short', 2 elements of 'f32'}}
+  %a = arith.constant dense_resource<short> : tensor<2xf32>
+  return %a : tensor<2xf32>
+}
+
+{-#
+  dialect_resources: { builtin: { short: "0x040000000000803f" } }
+#-}

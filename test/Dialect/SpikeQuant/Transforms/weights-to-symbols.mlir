@@ -103,17 +103,26 @@ func.func @constants() -> (tensor<2x3xf32>, tensor<2x3xf32>, tensor<3x2xf32>, te
 
 // -----
 
-// CHECK: spikequant.weights @constant.tensor2x3xf32.{{[0-9a-f]+}} : tensor<2x3xf32> format(#spikequant.real) value(dense_resource<blob> : tensor<2x3xf32>)
+// Exporters keep weights in resources; flags there have a byte each.
+
+// CHECK: spikequant.weights @constant.tensor2x3xf32.{{[0-9a-f]+}} : tensor<2x3xf32> format(#spikequant.real)
+// CHECK-SAME: value(dense<{{\[\[}}1.000000e+00, 2.000000e+00, 3.000000e+00], [4.000000e+00, 5.000000e+00, 6.000000e+00]]> : tensor<2x3xf32>)
 // CHECK-LABEL: func.func @resource()
-// CHECK-NEXT: spikequant.load_weights @constant.tensor2x3xf32
-func.func @resource() -> tensor<2x3xf32> {
+// CHECK-DAG: spikequant.load_weights @constant.tensor2x3xf32
+// CHECK-DAG: arith.constant dense<[true, false, true, true, false, false, false, false, true]> : tensor<9xi1>
+// CHECK-DAG: arith.constant dense<7> : tensor<1xi64>
+func.func @resource() -> (tensor<2x3xf32>, tensor<9xi1>, tensor<1xi64>) {
   %a = arith.constant dense_resource<blob> : tensor<2x3xf32>
-  return %a : tensor<2x3xf32>
+  %b = arith.constant dense_resource<flags> : tensor<9xi1>
+  %c = arith.constant dense_resource<one> : tensor<1xi64>
+  return %a, %b, %c : tensor<2x3xf32>, tensor<9xi1>, tensor<1xi64>
 }
 
 {-#
   dialect_resources: { builtin: {
-      blob: "0x040000000000803f000000400000404000008040000a0040000c0040" } }
+      blob: "0x040000000000803f0000004000004040000080400000a0400000c040",
+      flags: "0x01000000010001010000000001",
+      one: "0x080000000700000000000000" } }
 #-}
 
 // -----

@@ -1,0 +1,1 @@
+"""Accuracy of SpikeQuant beside other ways of quantising activations (docs/Accuracy.md)."""

@@ -1,0 +1,114 @@
+"""Reads back what the compiler decided: real weights, steps and bits of a compiled folder.
+
+An own reading of docs/PackedWeights.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+
+_DTYPES = {"f64": "<f8", "f32": "<f4", "f16": "<f2", "i8": "i1", "u8": "u1", "i16": "<i2"}
+_DTYPES |= {"i32": "<i4", "i64": "<i8"}
+_TILE, _HEADER = 16, 64
+
+
+class PackedFile:
+    """weights.sqw. Arrays are read when asked for."""
+
+    def __init__(self, path: Path):
+        self.data = np.memmap(path, np.uint8, "r")
+        size = struct.unpack("<Q", self.data[16:24].tobytes())[0]
+        self.entries = json.loads(self.data[_HEADER : _HEADER + size].tobytes())["entries"]
+
+    def array(self, key: str) -> np.ndarray:
+        entry = self.entries[key]
+        return self._blob(entry, _DTYPES[entry["kind"]]).reshape(entry["shape"])
+
+    def integers(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """W = m u + c [n, k] (i32) and the scales [n] of packed codes."""
+        entry = self.entries[key]
+        n, k, group = entry["n"], entry["k"], entry["group"]
+        groups = -(-k // group)
+        blobs = entry["blobs"]
+        codes = self._codes(entry)[:n, :k].astype(np.int32)
+        m, c = (
+            self._blob(blobs[name], dtype).reshape(-1, groups, _TILE).transpose(0, 2, 1)
+            for name, dtype in (("multipliers", "u1"), ("offsets", "<i2"))
+        )
+        of_channel = np.minimum(np.arange(k) // group, groups - 1)
+        m, c = (a.reshape(-1, groups)[:n, of_channel].astype(np.int32) for a in (m, c))
+        return m * codes + c, self._blob(blobs["scales"], "<f4")[:n]
+
+    def real(self, key: str) -> np.ndarray:
+        """s W [n, k] in f32."""
+        integers, scales = self.integers(key)
+        return integers.astype(np.float32) * scales[:, None]
+
+    def _blob(self, place: dict, dtype: str) -> np.ndarray:
+        return self.data[place["offset"] : place["offset"] + place["bytes"]].view(dtype)
+
+    def _codes(self, entry: dict) -> np.ndarray:
+        """u [Npad, Kpad]. Panels of up to four tiles; lines along k, then by tile of the panel."""
+        raw = self._blob(entry["blobs"]["codes"], "u1")
+        tiles = -(-entry["n"] // _TILE)
+        lines = raw.size // (64 * tiles)
+        panels, start = [], 0
+        for first in range(0, tiles, 4):
+            count = min(4, tiles - first)
+            stop = start + 64 * lines * count
+            panel = raw[start:stop].reshape(lines, count, _TILE, 4).transpose(1, 2, 0, 3)
+            panels.append(panel.reshape(count * _TILE, lines, 4))
+            start = stop
+        u = np.concatenate(panels)
+        if entry["container"] == 4:
+            u = np.stack([u & 15, u >> 4], axis=2)
+        return u.reshape(len(u), -1)
+
+
+class CompiledModel:
+    """Weights as the graph takes them, and the encode sites' steps and bits."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.file = PackedFile(folder / "weights.sqw")
+        self.report = json.loads((folder / "compile.json").read_text(encoding="utf-8"))
+        text = (folder / "quantized.mlir").read_text(encoding="utf-8")
+        found = re.search(r"spikequant\.encode .*tolerance = (\d+)", text)
+        self.tolerance = int(found[1]) if found else 0
+
+    def weights(self, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+        """By the graph's keys; packed [n, k] is the transpose of a linear weight."""
+        result = {}
+        for key, shape in shapes.items():
+            if key in self.file.entries:
+                result[key] = np.array(self.file.array(key))
+            else:
+                real = self.file.real(f"{key}.codes")
+                # Rows of the embedding are its output channels; others are stored [K, N].
+                result[key] = real if key == "token_embd" else np.ascontiguousarray(real.T)
+            if result[key].shape != tuple(shape):
+                raise ValueError(f"{key}: {result[key].shape}, but the graph has {shape}")
+        return result
+
+    def weight_bits(self) -> float:
+        """Mean over the weights of the layers; multipliers, offsets and scales included."""
+        bits = weights = 0.0
+        for key, entry in self.file.entries.items():
+            if key.startswith("blk.") and entry["kind"] == "codes":
+                n, k = entry["n"], entry["k"]
+                groups = -(-k // entry["group"])
+                bits += n * (k * entry["bits"] + groups * (8 + 16) + 32)
+                weights += n * k
+        return bits / weights
+
+    def sites(self) -> dict[str, tuple[float, np.ndarray]]:
+        """Encode site -> step and bits of its channels."""
+        return {
+            site["site"]: (site["step"], self.file.array(site["site"] + ".bits"))
+            for site in self.report["encode_sites"]
+        }
