@@ -249,13 +249,20 @@ std::string Compiler::getMethod() const {
   llvm_unreachable("all modes are listed");
 }
 
-/// Prints the program with literal weights as entries of the packed file: the
+/// Weights, not per-channel data as `bits`, which readers of the text need.
+static bool isLargeLiteral(ElementsAttr value) {
+  constexpr int64_t most = 1 << 14;
+  return value.getNumElements() > most;
+}
+
+/// Prints the program with large literals as entries of the packed file: the
 /// text of a model with all its weights in it takes gigabytes.
 static std::string printWithoutLiterals(ModuleOp module,
                                         const OpPrintingFlags &flags) {
   SmallVector<std::pair<WeightsOp, ElementsAttr>> literals;
   for (auto op : module.getOps<WeightsOp>())
-    if (std::optional<ElementsAttr> value = op.getValue())
+    if (std::optional<ElementsAttr> value = op.getValue();
+        value && isLargeLiteral(*value))
       literals.emplace_back(op, *value);
   for (auto [op, value] : literals) {
     op.removeValueAttr();
