@@ -48,6 +48,7 @@ from .stablehlo_support import (
     UnsupportedOperationsError,
     check_admitted,
     check_legalised,
+    check_one_device,
 )
 from .stablehlo_unsigned import rewrite_signature, unsigned_marks
 from .stablehlo_wrappers import rewrite_composites, rewrite_wrappers
@@ -164,6 +165,7 @@ def import_text(
         rewrite_custom_calls(module)
         _inline(module, function, source)
         remove_shardings(module)
+        check_one_device(module, source)
         rewrite_wrappers(module)
         _run(_PREPARE, module, source)
         resolve_sizes(module, function)

@@ -87,6 +87,16 @@ def check_admitted(module: ir.Module, source: str) -> None:
         raise UnsupportedOperationsError(source, left)
 
 
+def check_one_device(module: ir.Module, source: str) -> None:
+    """Raises UnsupportedOperationsError for parts that several devices share out. Before any pass:
+    passes remove the meshes that these refer to.
+    """
+    parts = [op for op in _operations(module) if op.name == "sdy.manual_computation"]
+    if parts:
+        hint = "export the model for one device"
+        raise UnsupportedOperationsError(source, [_describe(op, source, hint) for op in parts])
+
+
 def check_legalised(module: ir.Module, source: str) -> None:
     """Raises UnsupportedOperationsError if an operation did not become linalg."""
     left = []
