@@ -281,10 +281,9 @@ static std::string printWithoutLiterals(ModuleOp module,
 /// The program that sq-run and the compiled code must agree on.
 Error Compiler::writeProgram(const OutputFolder &folder) {
   // What reads the program alone has to tell where in the graph it failed.
-  auto flags = OpPrintingFlags().enableDebugInfo(options.stage ==
-                                                 CompileStage::Program);
-  return folder.write("quantized.mlir",
-                      printWithoutLiterals(*module, flags));
+  auto flags =
+      OpPrintingFlags().enableDebugInfo(options.stage == CompileStage::Program);
+  return folder.write("quantized.mlir", printWithoutLiterals(*module, flags));
 }
 
 Error Compiler::lower(const OutputFolder &folder) {

@@ -13,6 +13,9 @@
 #include "llvm/Support/raw_ostream.h"
 
 #include <cstring>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 using namespace llvm;
@@ -29,9 +32,31 @@ static bool isEmptyFolder(StringRef path) {
 /// What a signal handler may read.
 static char interruptedPath[4096];
 
-/// Called by LLVM's signal handler, after it has removed the files.
+/// Removes the files of an open folder. Only system calls: a signal handler may
+/// not allocate, as opendir does.
+static void unlinkFiles(int folder) {
+  alignas(dirent64) char entries[4096];
+  long size = 0;
+  while ((size = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0)
+    for (long at = 0; at < size;) {
+      auto *entry = reinterpret_cast<dirent64 *>(entries + at);
+      unlinkat(folder, entry->d_name, 0);
+      at += entry->d_reclen;
+    }
+}
+
+/// Called by LLVM's signal handler. Other threads still write for a moment, so
+/// one pass over the files may not be enough.
 static void removeInterruptedFolder() {
-  rmdir(interruptedPath);
+  constexpr int mostTries = 100;
+  for (int i = 0; i < mostTries && rmdir(interruptedPath) != 0; ++i) {
+    int folder = open(interruptedPath, O_RDONLY | O_DIRECTORY);
+    if (folder < 0)
+      break;
+    unlinkFiles(folder);
+    close(folder);
+    usleep(1000);
+  }
   _exit(130);
 }
 

@@ -33,7 +33,9 @@ _TRACE = "SPIKEQUANT_TRACE"
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 only if the whole job was done; 2 for a wrong command line."""
     options = _parser().parse_args(arguments)
+    _stops.clear()
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, _terminate)
     try:
         result = options.run(options)
         if getattr(options, "json", None) and result is not None:
@@ -55,14 +57,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+# Signals that asked for an end. C++ code that calls Python turns the exception into an error of its
+# own, so the exception alone would not tell.
+_stops: list[int] = []
+
+
 def _fail(options: argparse.Namespace, message: str, code: int) -> int:
+    if _stops:
+        message, code = "interrupted", 128 + _stops[0]
     print(f"spikequant {options.command}: error: {message}", file=sys.stderr)
     return code
 
 
-def _terminate(_signal, _frame) -> None:
+def _terminate(number: int, _frame) -> None:
     """An orderly end: temporary files go."""
-    raise SystemExit(128 + signal.SIGTERM)
+    _stops.append(number)
+    raise KeyboardInterrupt
 
 
 def _write_json(path: Path, result: dict) -> None:
