@@ -201,6 +201,58 @@ def scattering(dtype: str) -> dict[str, Callable]:
     }
 
 
+def empty_shaping(dtype: str) -> dict[str, Callable]:
+    """Of arrays without elements and of rank 0."""
+    zero = np.zeros((), jnp.dtype(dtype))
+    return {
+        "transpose": lambda x: x.T,
+        "reshape": lambda x: x.reshape((*x.shape, 1)),
+        "slice": lambda x: lax.slice(x, (0,) * x.ndim, x.shape),
+        "reverse": lambda x: lax.rev(x, tuple(range(x.ndim))),
+        "broadcast": lambda x: jnp.broadcast_to(x, (2, *x.shape)),
+        "pad": lambda x: lax.pad(x, zero, [(1, 2, 0)] * x.ndim),
+        "concatenate": lambda x: jnp.concatenate([x[None], x[None]]),
+        # Of rank 0 StableHLO's own printer writes what its parser does not read.
+        "dynamic_slice": lambda x: lax.dynamic_slice_in_dim(x[None], 3, 1),
+        "dynamic_update": lambda x: lax.dynamic_update_index_in_dim(x[None], x, -1, 0),
+        "gather": lambda x: x[None][jnp.array([0, 0, -1])],
+        "gather_nothing": lambda x: x[None][jnp.zeros((0,), jnp.int32)],
+        "set": lambda x: x[None].at[jnp.array([0, 7])].set(x, mode="drop"),
+        "set_all": lambda x: x.at[...].set(zero),
+        "sort": lambda x: lax.sort(x[None], dimension=0),
+        "while": lambda x: lax.fori_loop(0, 3, lambda _, y: lax.rev(y, tuple(range(y.ndim))), x),
+        "cond": lambda x: lax.cond(x.size > 0, lambda y: y, lambda y: y[...], x),
+    }
+
+
+def empty_sums(dtype: str) -> dict[str, Callable]:
+    """Of arrays without elements and of rank 0."""
+    if dtype == "bool":
+        return {"any": lambda x: x.any(), "all": lambda x: x.all()}
+    zero = np.zeros((), jnp.dtype(dtype))
+    return {
+        "sum": lambda x: x.sum(),
+        "sum_rows": lambda x: x[None].sum(0),
+        "prod": lambda x: x.prod(),
+        "max": lambda x: x[None].max(0),
+        "cumsum": lambda x: jnp.cumsum(x[None], 0),
+        "pool": lambda x: lax.reduce_window(
+            x[None], zero, lax.add, (1,) * (x.ndim + 1), (1,) * (x.ndim + 1), "VALID"
+        ),
+        "add": lambda x: x[None].at[jnp.array([0, 0])].add(x),
+        "dot": lambda x: jnp.tensordot(x, x, x.ndim),
+        "outer": lambda x: jnp.tensordot(x, x, 0),
+        "dot_batch": lambda x: lax.dot_general(x[None], x[None], (((), ()), ((0,), (0,)))),
+        "conv": lambda x: lax.conv_general_dilated(
+            x.reshape((*x.shape, 1) if x.ndim else (1, 1, 1)),
+            jnp.ones((2, 1, 3), dtype),
+            (1,),
+            [(1, 0)],
+            dimension_numbers=("NWC", "WIO", "NWC"),
+        ),
+    }
+
+
 GROUPS = {
     "unary": (unary, ALL, SHAPES),
     "binary": (binary, ALL, SHAPES),
@@ -208,6 +260,8 @@ GROUPS = {
     "shaping": (shaping, ALL, SHAPES[:1]),
     "reductions": (reductions, ALL, SHAPES[:1]),
     "scattering": (scattering, ALL, SHAPES[:1]),
+    "empty_shaping": (empty_shaping, ALL, SHAPES[1:]),
+    "empty_sums": (empty_sums, ALL, SHAPES[1:]),
 }
 
 
