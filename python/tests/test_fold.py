@@ -108,7 +108,7 @@ SLOW_FAMILIES = {
     # Rows are sliced between the last norm and the head.
     "encoder": (6, 5, 3, 3, 0, {"activation function", "row statistics", "mask"}),
     "qwen": (14, 9, 5, 0, 0, {"activation function", "residual", "rotary embedding"}),
-    # Norms are transposed before the layers that mix tokens, and split into groups before the others.
+    # Norms are transposed before the layers that mix tokens, split into groups before the others.
     "mixer": (8, 8, 0, 0, 0, {"activation function", "residual", "normalised values"}),
 }
 
