@@ -9,9 +9,6 @@
 #include "spikequant/Energy/Passes.h"
 #include "spikequant/Pipelines/PackWeights.h"
 
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
-
 using namespace llvm;
 namespace sq = ::spikequant;
 
@@ -78,16 +75,8 @@ private:
   Expected<sq::PackedFile> openWeights() {
     if (!weights.empty())
       return sq::PackedFile::open(weights, /*verifyChecksum=*/false);
-    SmallString<128> path;
-    if (std::error_code code =
-            sys::fs::createTemporaryFile("counts", "sqw", path))
-      return createStringError(code, "cannot make a temporary file");
-    FileRemover remover(path);
     OwningOpRef<ModuleOp> copy = getOperation().clone();
-    Expected<PackedFileInfo> info = packWeights(*copy, "", path);
-    if (!info)
-      return info.takeError();
-    return sq::PackedFile::open(path, /*verifyChecksum=*/false);
+    return packTemporarily(*copy, "");
   }
 
   Error readSources(CountSources &sources) {

@@ -5,20 +5,21 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/PackWeights.h"
+#include "PackThresholds.h"
+
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
-#include "spikequant/Kernel/Thresholds.h"
 #include "spikequant/Weights/ErrorFeedback.h"
 #include "spikequant/Weights/PackedFileWriter.h"
 #include "spikequant/Weights/Rounding.h"
 #include "spikequant/Weights/Safetensors.h"
 #include "spikequant/Weights/SpecialValues.h"
 
-#include "mlir/IR/Remarks.h"
-#include "mlir/IR/SymbolTable.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
 
 #include <cmath>
 #include <optional>
@@ -116,58 +117,10 @@ private:
   std::optional<sq::ErrorFeedback> feedback;
   int64_t used = 0;
 };
-ArrayRef<uint8_t> getBytes(ArrayRef<float> values) {
+
+template <typename T> ArrayRef<uint8_t> getBytes(ArrayRef<T> values) {
   return {reinterpret_cast<const uint8_t *>(values.data()),
-          values.size() * sizeof(float)};
-}
-
-/// Element o of a literal f32 array, `absent` without one.
-double getElement(WeightsOp user, FlatSymbolRefAttr symbol, int64_t o,
-                  double absent) {
-  auto array = symbol ? SymbolTable::lookupNearestSymbolFrom<WeightsOp>(
-                            user->getParentOp(), symbol)
-                      : WeightsOp();
-  auto values = array ? dyn_cast_or_null<DenseElementsAttr>(
-                            array.getValue().value_or(ElementsAttr()))
-                      : DenseElementsAttr();
-  return values ? values.getValues<float>()[o] : absent;
-}
-
-std::vector<sq::RealThreshold> getRealThresholds(WeightsOp op,
-                                                 ThresholdsAttr format,
-                                                 ArrayRef<double> scales) {
-  double step = format.getStep().getValueAsDouble();
-  double output = format.getOutput().getValueAsDouble();
-  std::vector<sq::RealThreshold> thresholds;
-  for (auto [o, scale] : enumerate(scales)) {
-    double gain = getElement(op, format.getGains(), o, 1.0);
-    double bias = getElement(op, format.getBiases(), o, 0.0);
-    thresholds.push_back({step * scale * gain / output, bias / output + 0.5});
-  }
-  return thresholds;
-}
-
-/// Rows T(lo + 1) - 1, T(hi), M, B, S.
-std::vector<uint8_t> getThresholdBytes(const sq::FireTable &table,
-                                       ThresholdsAttr format) {
-  size_t n = table.channels.size();
-  std::vector<int64_t> rows(5 * n);
-  for (auto [o, threshold] : enumerate(table.channels)) {
-    rows[o] = sq::fireLadder(format.getLo() + 1, threshold) - 1;
-    rows[n + o] = sq::fireLadder(format.getHi(), threshold);
-    rows[2 * n + o] = threshold.multiplier;
-    rows[3 * n + o] = threshold.bias;
-    rows[4 * n + o] = threshold.shift;
-  }
-  auto *bytes = reinterpret_cast<const uint8_t *>(rows.data());
-  return {bytes, bytes + rows.size() * sizeof(int64_t)};
-}
-
-void remarkThresholds(WeightsOp op, const sq::FireTable &table) {
-  remark::analysis(op.getLoc(), remark::RemarkOpts::name("thresholds-rounded")
-                                    .category("spikequant-pack-weights"))
-      << remark::add("'{0}': largest relative error of a threshold {1:E2}",
-                     op.getSymName(), table.error);
+          values.size() * sizeof(T)};
 }
 
 class Packer {
@@ -226,7 +179,7 @@ private:
     Expected<sq::F32Tensor> tensor = read(op);
     if (!tensor)
       return tensor.takeError();
-    return packBytes(op, "f32", getBytes(tensor->values()));
+    return packBytes(op, "f32", getBytes(ArrayRef<float>(tensor->values())));
   }
 
   /// Other types are not converted: the file must hold the graph's type.
@@ -350,14 +303,12 @@ private:
     if (rates == scales.end() || int64_t(rates->second.size()) != n)
       return weightError(op, "needs the scales of '" +
                                  format.getWeights().getValue() + "'");
-    std::optional<sq::FireTable> table =
-        sq::roundThresholds(getRealThresholds(op, format, rates->second),
-                            format.getLo(), format.getHi());
+    std::optional<std::vector<int64_t>> table =
+        makeThresholds(op, format, rates->second);
     if (!table)
       return weightError(op, "has thresholds that no shift can hold");
-    remarkThresholds(op, *table);
     return writer.addRaw(op.getSymName(), "i64", {5, n},
-                         getThresholdBytes(*table, format));
+                         getBytes(ArrayRef<int64_t>(*table)));
   }
 
   /// A matrix [N, K] in `values`; copied where strides do not describe it.
@@ -489,6 +440,19 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
   if (info)
     info->secondOrder = packer.getSecondOrder();
   return info;
+}
+
+Expected<sq::PackedFile> packTemporarily(ModuleOp module,
+                                         StringRef safetensorsPath) {
+  SmallString<128> path;
+  if (std::error_code code =
+          sys::fs::createTemporaryFile("weights", "sqw", path))
+    return createStringError(code, "cannot make a temporary file");
+  FileRemover remover(path);
+  Expected<PackedFileInfo> packed = packWeights(module, safetensorsPath, path);
+  if (!packed)
+    return packed.takeError();
+  return sq::PackedFile::open(path, /*verifyChecksum=*/false);
 }
 
 } // namespace mlir::spikequant

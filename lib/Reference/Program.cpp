@@ -16,7 +16,6 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/Path.h"
 
 using namespace llvm;
@@ -65,20 +64,6 @@ static bool hasWeightArguments(func::FuncOp graph) {
     if (graph.getArgAttr(i, "spikequant.weight"))
       return true;
   return false;
-}
-
-/// Packs the weights into a file that is removed again once it is mapped.
-static Expected<::spikequant::PackedFile> packTemporarily(ModuleOp module,
-                                                          StringRef source) {
-  SmallString<128> path;
-  if (std::error_code code =
-          sys::fs::createTemporaryFile("sq-run", "sqw", path))
-    return createStringError(code, "cannot make a temporary file");
-  FileRemover remover(path);
-  Expected<PackedFileInfo> packed = packWeights(module, source, path);
-  if (!packed)
-    return packed.takeError();
-  return ::spikequant::PackedFile::open(path, /*verifyChecksum=*/false);
 }
 
 static Expected<::spikequant::PackedFile> openPacked(ModuleOp module,

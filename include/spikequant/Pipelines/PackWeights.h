@@ -8,6 +8,7 @@
 #define SPIKEQUANT_PIPELINES_PACKWEIGHTS_H
 
 #include "spikequant/Calibration/GramMatrix.h"
+#include "spikequant/Weights/PackedFile.h"
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
@@ -48,6 +49,10 @@ struct SecondOrderOptions {
 llvm::Expected<PackedFileInfo>
 packWeights(ModuleOp module, llvm::StringRef safetensorsPath,
             llvm::StringRef path, const SecondOrderOptions &secondOrder = {});
+
+/// As `packWeights`, nearest rounding, into a file that is mapped and then gone.
+llvm::Expected<::spikequant::PackedFile>
+packTemporarily(ModuleOp module, llvm::StringRef safetensorsPath);
 
 /// Puts the places of a packed file that exists on the operations
 /// (`spikequant.layout`). Errors: a weight is missing or has another shape.

@@ -1,0 +1,26 @@
+//===- PackThresholds.h - thresholds of fires, once scales are known ----===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef SPIKEQUANT_LIB_PIPELINES_PACKTHRESHOLDS_H
+#define SPIKEQUANT_LIB_PIPELINES_PACKTHRESHOLDS_H
+
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+
+#include <optional>
+#include <vector>
+
+namespace mlir::spikequant {
+
+/// The array [5, N] of `format` (rows T(lo + 1) - 1, T(hi), M, B, S), row-major.
+/// `scales` holds s_w per output channel, 0 where all weights are. A remark
+/// tells the largest relative error. Nothing if no shift holds a threshold.
+std::optional<std::vector<int64_t>>
+makeThresholds(WeightsOp op, ThresholdsAttr format,
+               llvm::ArrayRef<double> scales);
+
+} // namespace mlir::spikequant
+
+#endif // SPIKEQUANT_LIB_PIPELINES_PACKTHRESHOLDS_H
