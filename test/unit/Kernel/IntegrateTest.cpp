@@ -160,6 +160,20 @@ TEST(PackedLayout, Validity) {
 // Integrate
 //===----------------------------------------------------------------------===//
 
+/// Membranes [rows, n] of counts [rows, k], by plain products.
+void expectProducts(const RandomMatrix &matrix,
+                    const std::vector<int16_t> &counts,
+                    const std::vector<int64_t> &acc) {
+  int64_t n = matrix.layout.n, k = matrix.layout.k;
+  for (int64_t row = 0, rows = acc.size() / n; row < rows; ++row)
+    for (int64_t o = 0; o < n; ++o) {
+      int64_t expected = 0;
+      for (int64_t j = 0; j < k; ++j)
+        expected += int64_t{counts[row * k + j]} * matrix.weights[o * k + j];
+      ASSERT_EQ(acc[row * n + o], expected) << row << ", " << o;
+    }
+}
+
 TEST(Integrate, MatchesNaiveMatmul) {
   std::mt19937 random(7);
   forEachMatrix([&](const RandomMatrix &matrix) {
@@ -172,13 +186,7 @@ TEST(Integrate, MatchesNaiveMatmul) {
                      matrix.multipliersOffset, matrix.offsetsOffset,
                      matrix.layout.container, matrix.layout.group, n,
                      acc.data());
-    for (int64_t row = 0; row < rows; ++row)
-      for (int64_t o = 0; o < n; ++o) {
-        int64_t expected = 0;
-        for (int64_t j = 0; j < k; ++j)
-          expected += int64_t{counts[row * k + j]} * matrix.weights[o * k + j];
-        ASSERT_EQ(acc[row * n + o], expected) << row << ", " << o;
-      }
+    expectProducts(matrix, counts, acc);
   });
 }
 
@@ -206,13 +214,7 @@ TEST(IntegratePlanes, SameIntegersAsMultiplication) {
                             matrix.multipliersOffset, matrix.offsetsOffset,
                             matrix.layout.container, matrix.layout.group, n,
                             acc.data());
-    for (int64_t row = 0; row < rows; ++row)
-      for (int64_t o = 0; o < n; ++o) {
-        int64_t expected = 0;
-        for (int64_t j = 0; j < k; ++j)
-          expected += int64_t{counts[row * k + j]} * matrix.weights[o * k + j];
-        ASSERT_EQ(acc[row * n + o], expected) << row << ", " << o;
-      }
+    expectProducts(matrix, counts, acc);
   });
 }
 
