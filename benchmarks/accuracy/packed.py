@@ -22,7 +22,9 @@ class PackedFile:
 
     def __init__(self, path: Path):
         self.data = np.memmap(path, np.uint8, "r")
-        size = struct.unpack("<Q", self.data[16:24].tobytes())[0]
+        magic, version, _, size = struct.unpack("<8sIIQ", self.data[:24].tobytes())
+        if (magic, version) != (b"SQWEIGHT", 1):
+            raise ValueError(f"{path}: not a file of packed weights of version 1")
         self.entries = json.loads(self.data[_HEADER : _HEADER + size].tobytes())["entries"]
 
     def array(self, key: str) -> np.ndarray:
@@ -42,7 +44,12 @@ class PackedFile:
         )
         of_channel = np.minimum(np.arange(k) // group, groups - 1)
         m, c = (a.reshape(-1, groups)[:n, of_channel].astype(np.int32) for a in (m, c))
-        return m * codes + c, self._blob(blobs["scales"], "<f4")[:n]
+        return m * codes + c, self.scales(key)
+
+    def scales(self, key: str) -> np.ndarray:
+        """s_w [n]"""
+        entry = self.entries[key]
+        return self._blob(entry["blobs"]["scales"], "<f4")[: entry["n"]]
 
     def real(self, key: str) -> np.ndarray:
         """s W [n, k] in f32."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from spikequant.calibrate import calibrate_text
 from spikequant.compiler import FLOAT, CompileOptions, compile_model
 from spikequant.export import export_gguf
 
-TEXT = Path(__file__).resolve().parents[2] / "data" / "wikitext-2"
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = ROOT / "data" / "wikitext-2"
+sys.path.append(str(ROOT))  # for benchmarks
 
 
 @pytest.fixture(scope="session", autouse=True)

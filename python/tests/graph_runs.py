@@ -11,6 +11,7 @@ from graph_zoo import ZooGraph
 from safetensors.numpy import save_file
 
 from spikequant.arrays import named_arguments
+from spikequant.calibrate import calibrate_inputs
 from spikequant.compiler import FLOAT, CompileOptions, compile_model
 from spikequant.native import NativeModel
 
@@ -22,6 +23,16 @@ def write_zoo_graph(graph: ZooGraph, folder: Path) -> tuple[Path, Path | None]:
     if not graph.weights:
         return source, None
     save_file(graph.keyed_weights(), weights)
+    return source, weights
+
+
+def calibrate_zoo_graph(graph: ZooGraph, folder: Path, batches: int) -> tuple[Path, Path | None]:
+    """As `write_zoo_graph`; the calibration of that many random inputs becomes `calib`."""
+    source, weights = write_zoo_graph(graph, folder)
+    inputs = [graph.arrays(seed) for seed in range(1, batches + 1)]
+    stacked = {f"arg{i}": np.stack(arrays) for i, arrays in enumerate(zip(*inputs, strict=True))}
+    np.savez(folder / "batch.npz", **stacked)
+    calibrate_inputs(source, weights, folder / "batch.npz", folder / "calib")
     return source, weights
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from packed_weights import PackedWeights
+
+from benchmarks.accuracy.packed import PackedFile
 
 _WEIGHTS = re.compile(r'spikequant\.weights @(\S+) : \S+ .*source\("([^"]+)"(?:, \[([\d, ]+)\])?')
 _ENCODE = re.compile(r"(%\w+) = spikequant\.encode [^{]*\{([^}]*)\}")
@@ -43,7 +44,7 @@ class QuantisedSites:
     """
 
     def __init__(self, program: Path):
-        self.packed = PackedWeights(program / "weights.sqw")
+        self.packed = PackedFile(program / "weights.sqw")
         text = (program / "quantized.mlir").read_text()
         self.source: dict[str, str] = {}
         self.transposed: dict[str, bool] = {}
@@ -66,11 +67,12 @@ class QuantisedSites:
         def find(pattern: str) -> str:
             return re.search(pattern, attributes)[1]
 
-        bits = self.packed.raw(find(r"bits = @([^ ,}]+)"))
+        bits = self.packed.array(find(r"bits = @([^ ,}]+)"))
         step = np.float32(find(r"step = (\S+) : f32"))
         return Encoding(find(r'site = "([^"]+)"'), step, bits, int(find(r"tolerance = (\d+)")))
 
     def weight(self, symbol: str) -> np.ndarray:
         """s_w W as the file of weights holds it."""
-        reals = self.packed.reals(symbol)
+        integers, scales = self.packed.integers(symbol)
+        reals = integers * scales[:, None].astype(np.float64)
         return reals.T if self.transposed[symbol] else reals

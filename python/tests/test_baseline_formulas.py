@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT))
-
-from benchmarks.accuracy import hadamard, histograms, metrics, transforms  # noqa: E402
-from benchmarks.accuracy.methods import round_nearest  # noqa: E402
-from benchmarks.accuracy.quantisers import (  # noqa: E402
+from benchmarks.accuracy import hadamard, histograms, metrics, transforms
+from benchmarks.accuracy.methods import round_nearest
+from benchmarks.accuracy.quantisers import (
     Attention,
     Dynamic,
     Encode,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +12,15 @@ import pytest
 from conftest import TEXT
 from tiny_chat import CONTEXTS
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.append(str(ROOT))
-
-from benchmarks.accuracy import __main__ as command  # noqa: E402
-from benchmarks.accuracy import evaluate, observed, plots, results, transforms  # noqa: E402
-from benchmarks.accuracy.graph import Evaluator, Model  # noqa: E402
-from benchmarks.accuracy.quantisers import Rotated  # noqa: E402
-from benchmarks.accuracy.texts import make_questions  # noqa: E402
-from benchmarks.accuracy.tie import compare, compiled_model  # noqa: E402
-from benchmarks.accuracy.workshop import FOLDED, ONLINE, Settings, Variant, Workshop  # noqa: E402
-from spikequant.session import Session  # noqa: E402
-from spikequant.text import load_tokenizer  # noqa: E402
+from benchmarks.accuracy import __main__ as command
+from benchmarks.accuracy import evaluate, observed, plots, results, transforms
+from benchmarks.accuracy.graph import Evaluator, Model
+from benchmarks.accuracy.quantisers import Rotated
+from benchmarks.accuracy.texts import make_questions
+from benchmarks.accuracy.tie import compare, compiled_model
+from benchmarks.accuracy.workshop import FOLDED, ONLINE, Settings, Variant, Workshop
+from spikequant.session import Session
+from spikequant.text import load_tokenizer
 
 CONTEXT = CONTEXTS[1]
 TOKENS = np.random.default_rng(1).integers(3, 250, CONTEXT).astype(np.int32)

@@ -8,9 +8,9 @@ import re
 import numpy as np
 import pytest
 from conftest import TEXT
-from packed_arrays import packed_array
 from tiny_chat import CONTEXTS, TINY
 
+from benchmarks.accuracy.packed import PackedFile
 from spikequant.arrays import Recorder
 from spikequant.compiler import CompileOptions, compile_model
 from spikequant.session import Session
@@ -56,7 +56,8 @@ def raw_counts(session, site: dict, arrays: dict) -> np.ndarray:
     program = session.model.folder
     text = (program / "quantized.mlir").read_text()
     gains = re.search(rf'gains = @(\S+), site = "{re.escape(name)}"', text)
-    a = packed_array(program, gains[1]) if gains else np.float32(1)
+    packed = PackedFile(program / "weights.sqw")
+    a = packed.array(gains[1]) if gains else np.float32(1)
     return np.floor(x * (a / step) + np.float32(0.5)).astype(int)
 
 

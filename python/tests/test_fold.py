@@ -8,23 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graph_runs import write_zoo_graph
-from packed_arrays import packed_array
+from graph_runs import calibrate_zoo_graph
 from test_equality import assert_equal_runs
 from test_zoo import GRAPHS
 
-from spikequant.calibrate import calibrate_inputs
+from benchmarks.accuracy.packed import PackedFile
 from spikequant.compiler import CompileOptions, compile_model
 
 
 def compile_zoo(name: str, folder: Path, **options) -> tuple[Path, dict]:
     """The zoo graph `name`, calibrated and compiled; compile.json."""
     graph = GRAPHS[name]
-    source, weights = write_zoo_graph(graph, folder)
-    batches = [graph.arrays(seed) for seed in range(1, 5)]
-    stacked = {f"arg{i}": np.stack([b[i] for b in batches]) for i in range(len(graph.inputs))}
-    np.savez(folder / "batch.npz", **stacked)
-    calibrate_inputs(source, weights, folder / "batch.npz", folder / "calib")
+    source, weights = calibrate_zoo_graph(graph, folder, batches=4)
     settings = CompileOptions(
         calibration=folder / "calib", weights=weights, bits=4.5, taps=True, **options
     )
@@ -58,20 +53,21 @@ def test_relu_fires(tmp_path, isa):
     assert assert_equal_runs(program, "main", inputs, tmp_path) > 0
     text = (program / "quantized.mlir").read_text()
     site = text.split("spikequant.fire", 1)[1].split('site = "', 1)[1].split('"', 1)[0]
-    table = packed_array(program, f"{site}.fire")
+    packed = PackedFile(program / "weights.sqw")
+    table = packed.array(f"{site}.fire")
     source = text.split(f"@{site}.fire :", 1)[1].split("weights = @", 1)[1].split(",", 1)[0]
-    scales = packed_array(program, source, "scales")
+    scales = packed.scales(source)
     declared = text.split(f"@{site}.fire :", 1)[1].split("\n", 1)[0]
     step, output = (
         Fraction(float(np.float32(declared.split(f"{key} = ", 1)[1].split(" :", 1)[0])))
         for key in ("step", "output")
     )
-    biases = packed_array(program, f"{site}.biases")
+    biases = packed.array(f"{site}.biases")
     rate = [step * Fraction(float(s)) / output for s in scales[: len(biases)]]
     offset = [Fraction(float(b)) / output + Fraction(1, 2) for b in biases]
     with np.load(tmp_path / "taps.npz") as taps:
         acc, counts = taps[f"{source}.acc"], taps[f"{site}.counts"]
-    exact = windowed(real_counts(acc, rate, offset), packed_array(program, f"{site}.bits"))
+    exact = windowed(real_counts(acc, rate, offset), packed.array(f"{site}.bits"))
     # Thresholds are rounded to 31 bits, membranes are below 2^24: a handful of ties at most.
     assert np.count_nonzero(exact != counts) <= 2e-6 * counts.size + 1
     assert np.count_nonzero(counts) > 0

@@ -7,8 +7,9 @@ import struct
 
 import numpy as np
 import pytest
-from packed_weights import PackedWeights
 from quantised_sites import Encoding
+
+from benchmarks.accuracy.packed import PackedFile
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_codes(n, k, bits, group, tmp_path):
         blobs["offsets"][tile, :, channel] = c[row]
     file = tmp_path / "w.sqw"
     write(file, {"n": n, "k": k, "group": group, "container": 4 if bits <= 4 else 8}, blobs)
-    integers, scales = PackedWeights(file).integers("w")
+    integers, scales = PackedFile(file).integers("w")
     expected = [
         [m[i, j // group] * codes[i, j] + c[i, j // group] for j in range(k)] for i in range(n)
     ]

@@ -90,10 +90,11 @@ def test_chosen_matrices(name, scalar, tmp_path):
             assert (acc == membranes).all()
             assert y.tobytes() == reals.tobytes()
     files = ["--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "reference.npz"]
-    sq_run(tmp_path / "auto", "--function", "main", *files)
-    with np.load(tmp_path / "reference.npz") as reference:
-        assert reference["out0"].tobytes() == membranes.tobytes()
-        assert reference["out1"].tobytes() == reals.tobytes()
+    for option in ([], ["--integrate=planes"]):
+        sq_run(tmp_path / "auto", "--function", "main", *option, *files)
+        with np.load(tmp_path / "reference.npz") as reference:
+            assert reference["out0"].tobytes() == membranes.tobytes()
+            assert reference["out1"].tobytes() == reals.tobytes()
 
 
 @pytest.mark.parametrize("name", ["layered_experts", "split_projection"])

@@ -7,14 +7,13 @@ import json
 import numpy as np
 import pytest
 from fake_quantised import FakeQuantised
-from graph_runs import relative_error, retype, run_program, write_zoo_graph
+from graph_runs import calibrate_zoo_graph, relative_error, retype, run_program, write_zoo_graph
 from graph_zoo_other import OTHER_GRAPHS
 from graph_zoo_sites import SITE_GRAPHS
 from graph_zoo_text import TEXT_GRAPHS
 from quantised_sites import QuantisedSites
 from test_equality import sq_run
 
-from spikequant.calibrate import calibrate_inputs
 from spikequant.compiler import FLOAT, CompileOptions, compile_model
 
 GRAPHS = {**TEXT_GRAPHS, **OTHER_GRAPHS, **SITE_GRAPHS}
@@ -88,11 +87,7 @@ CASES = [
 def test_quantised(name, decibel, tmp_path):
     """Near the float graph, and to the bit what the definitions say, inside loops too."""
     graph = GRAPHS[name]
-    source, weights = write_zoo_graph(graph, tmp_path)
-    batches = [graph.arrays(seed) for seed in range(1, 13)]
-    stacked = {f"arg{i}": np.stack([b[i] for b in batches]) for i in range(len(graph.inputs))}
-    np.savez(tmp_path / "batch.npz", **stacked)
-    calibrate_inputs(source, weights, tmp_path / "batch.npz", tmp_path / "calib")
+    source, weights = calibrate_zoo_graph(graph, tmp_path, batches=12)
     # Folding may move a count by one; fake quantisation knows the unfolded program.
     fold = name not in PLAIN
     options = CompileOptions(calibration=tmp_path / "calib", weights=weights, bits=4.5, fold=fold)
