@@ -57,9 +57,10 @@ def gpt2(layers: int) -> ZooGraph:
 
 def zoo() -> dict[str, ZooGraph]:
     from graph_zoo_other import OTHER_GRAPHS
+    from graph_zoo_sites import SITE_GRAPHS
     from graph_zoo_text import TEXT_GRAPHS
 
-    return {**TEXT_GRAPHS, **OTHER_GRAPHS}
+    return {**TEXT_GRAPHS, **OTHER_GRAPHS, **SITE_GRAPHS}
 
 
 def spikequant(*words) -> tuple[float, float]:
