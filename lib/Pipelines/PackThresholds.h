@@ -14,9 +14,10 @@
 
 namespace mlir::spikequant {
 
-/// The array [5, N] of `format` (rows T(lo + 1) - 1, T(hi), M, B, S), row-major.
-/// `scales` holds s_w per output channel, 0 where all weights are. A remark
-/// tells the largest relative error. Nothing if no shift holds a threshold.
+/// The array [5, N] of `format` (rows T(lo + 1) - 1, T(hi), M, B, S),
+/// row-major. `scales` holds s_w per output channel, 0 where all weights are. A
+/// remark tells the largest relative error. Nothing if no shift holds a
+/// threshold.
 std::optional<std::vector<int64_t>>
 makeThresholds(WeightsOp op, ThresholdsAttr format,
                llvm::ArrayRef<double> scales);

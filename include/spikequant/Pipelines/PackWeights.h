@@ -50,7 +50,8 @@ llvm::Expected<PackedFileInfo>
 packWeights(ModuleOp module, llvm::StringRef safetensorsPath,
             llvm::StringRef path, const SecondOrderOptions &secondOrder = {});
 
-/// As `packWeights`, nearest rounding, into a file that is mapped and then gone.
+/// As `packWeights`, nearest rounding, into a file that is mapped and then
+/// gone.
 llvm::Expected<::spikequant::PackedFile>
 packTemporarily(ModuleOp module, llvm::StringRef safetensorsPath);
 
