@@ -13,6 +13,7 @@
 #include "ReadInput.h"
 #include "spikequant/Kernel/Decode.h"
 #include "spikequant/Kernel/Integrate.h"
+#include "spikequant/Kernel/Thresholds.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
@@ -22,12 +23,6 @@ using namespace mlir::spikequant;
 namespace sq = ::spikequant;
 
 namespace {
-
-/// floor(rate acc + start), before it is rounded to integers.
-struct RealThreshold {
-  double rate;
-  double start;
-};
 
 class LayerBuilder {
 public:
@@ -46,7 +41,7 @@ private:
   LogicalResult setWindow(size_t index, const sq::InputPopulation &next);
   LogicalResult setLastThresholds();
   LogicalResult setThresholds(SelectedLayer &selected, sq::Layer &layer,
-                              ArrayRef<RealThreshold> real);
+                              ArrayRef<sq::RealThreshold> real);
   void compareLadders(size_t index, const sq::InputPopulation &next);
   float decodeScale(const SelectedLayer &selected, int64_t row) {
     return sq::decodeScale(selected.step(), scalesOf(selected)[row]);
@@ -125,7 +120,7 @@ LogicalResult LayerBuilder::setFire(size_t index) {
   sq::InputPopulation next;
   if (failed(readInput(result->layers[index + 1].encode, tables, next)))
     return failure();
-  std::vector<RealThreshold> real;
+  std::vector<sq::RealThreshold> real;
   for (int64_t o = selected.rows.first; o < selected.rows.end; ++o) {
     ClampedLine line = selected.between.lineOf(o);
     sq::EncodeThreshold encode = next.thresholds[o];
@@ -169,9 +164,9 @@ LogicalResult LayerBuilder::setWindow(size_t index,
 }
 
 /// The largest shift with which every multiplier is below 2^31.
-static int32_t largestShift(ArrayRef<RealThreshold> real) {
+static int32_t largestShift(ArrayRef<sq::RealThreshold> real) {
   double largest = 0;
-  for (RealThreshold threshold : real)
+  for (sq::RealThreshold threshold : real)
     largest = std::max(largest, threshold.rate);
   int32_t shift = sq::maxFireShift;
   while (shift > 0 && std::ldexp(largest, shift) > double(INT32_MAX) - 1)
@@ -181,11 +176,11 @@ static int32_t largestShift(ArrayRef<RealThreshold> real) {
 
 LogicalResult LayerBuilder::setThresholds(SelectedLayer &selected,
                                           sq::Layer &layer,
-                                          ArrayRef<RealThreshold> real) {
+                                          ArrayRef<sq::RealThreshold> real) {
   int32_t shift = largestShift(real);
   for (auto [index, threshold] : llvm::enumerate(real)) {
     double multiplier = std::round(std::ldexp(threshold.rate, shift));
-    double bias = std::round(std::ldexp(threshold.start, shift));
+    double bias = std::round(std::ldexp(threshold.offset, shift));
     if (!(multiplier >= 1 && multiplier <= INT32_MAX) ||
         !(std::abs(bias) < 0x1p62))
       return selected.integrate.emitOpError()
@@ -309,7 +304,7 @@ LogicalResult LayerBuilder::setLastThresholds() {
     return failure();
   layer.lo = -options.window;
   layer.hi = options.window;
-  std::vector<RealThreshold> real;
+  std::vector<sq::RealThreshold> real;
   for (int64_t o = selected.rows.first; o < selected.rows.end; ++o)
     real.push_back(
         {double(decodeScale(selected, o)) / result->outputStep, 0.5});
