@@ -16,6 +16,13 @@ if(SPIKEQUANT_PRECOMPILED_HEADERS)
     "<mlir/IR/BuiltinTypes.h>"
     "<mlir/IR/PatternMatch.h>"
     "<mlir/Pass/Pass.h>")
+  # Without the time in it, and with a stamp of what it was made of beside it, ccache knows a
+  # precompiled header again in other folders: it has MLIR's headers only.
+  target_compile_options(SpikeQuantPCH PRIVATE -Xclang -fno-pch-timestamp)
+  get_target_property(SPIKEQUANT_MLIR_LIBRARY MLIR LOCATION)
+  file(TIMESTAMP ${SPIKEQUANT_MLIR_LIBRARY} SPIKEQUANT_MLIR_TIME)
+  file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/SpikeQuantPCH.dir/cmake_pch.hxx.pch.sum
+    "${LLVM_PACKAGE_VERSION} ${SPIKEQUANT_MLIR_TIME} ${CMAKE_BUILD_TYPE} ${CMAKE_CXX_FLAGS} ${SPIKEQUANT_SANITIZERS}")
 endif()
 
 # Plain C++ library: LLVM's Support at most, no MLIR.
@@ -41,6 +48,7 @@ function(add_spikequant_mlir_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS} MLIR LLVM)
   if(SPIKEQUANT_PRECOMPILED_HEADERS)
     target_precompile_headers(${name} REUSE_FROM SpikeQuantPCH)
+    target_compile_options(${name} PRIVATE -Xclang -fno-pch-timestamp)
   endif()
 endfunction()
 
