@@ -21,7 +21,8 @@ if(SPIKEQUANT_PRECOMPILED_HEADERS)
   target_compile_options(SpikeQuantPCH PRIVATE -Xclang -fno-pch-timestamp)
   get_target_property(SPIKEQUANT_MLIR_LIBRARY MLIR LOCATION)
   file(TIMESTAMP ${SPIKEQUANT_MLIR_LIBRARY} SPIKEQUANT_MLIR_TIME)
-  file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/SpikeQuantPCH.dir/cmake_pch.hxx.pch.sum
+  set(SPIKEQUANT_PCH ${PROJECT_BINARY_DIR}/CMakeFiles/SpikeQuantPCH.dir/cmake_pch.hxx.pch)
+  file(WRITE ${SPIKEQUANT_PCH}.sum
     "${LLVM_PACKAGE_VERSION} ${SPIKEQUANT_MLIR_TIME} ${CMAKE_BUILD_TYPE} ${CMAKE_CXX_FLAGS} ${SPIKEQUANT_SANITIZERS}")
 endif()
 
@@ -47,8 +48,9 @@ function(add_spikequant_mlir_library name)
   target_compile_options(${name} PRIVATE ${SPIKEQUANT_COMPILER_OPTIONS})
   target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS} MLIR LLVM)
   if(SPIKEQUANT_PRECOMPILED_HEADERS)
-    target_precompile_headers(${name} REUSE_FROM SpikeQuantPCH)
-    target_compile_options(${name} PRIVATE -Xclang -fno-pch-timestamp)
+    # By hand: REUSE_FROM adds an absolute path in a form that ccache takes for a difference.
+    add_dependencies(${name} SpikeQuantPCH)
+    target_compile_options(${name} PRIVATE "SHELL:-Winvalid-pch -include-pch ${SPIKEQUANT_PCH}")
   endif()
 endfunction()
 
