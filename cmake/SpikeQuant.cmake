@@ -19,6 +19,8 @@ if(SPIKEQUANT_PRECOMPILED_HEADERS)
   # Without the time in it, and with a stamp of what it was made of beside it, ccache knows a
   # precompiled header again in other folders: it has MLIR's headers only.
   target_compile_options(SpikeQuantPCH PRIVATE -Xclang -fno-pch-timestamp)
+  # Itself it names the folder it was made in, which may be gone: never from the cache.
+  set_target_properties(SpikeQuantPCH PROPERTIES CXX_COMPILER_LAUNCHER "")
   get_target_property(SPIKEQUANT_MLIR_LIBRARY MLIR LOCATION)
   file(TIMESTAMP ${SPIKEQUANT_MLIR_LIBRARY} SPIKEQUANT_MLIR_TIME)
   set(SPIKEQUANT_PCH ${PROJECT_BINARY_DIR}/CMakeFiles/SpikeQuantPCH.dir/cmake_pch.hxx.pch)
