@@ -85,12 +85,22 @@ def merge(files: Sequence[Path], out: Path) -> None:
     for file in files:
         if not file.is_file():
             raise SpikeQuantError(f"{file}: no such file")
-    library = _load_library()
     grams = [gram_path(file) for file in files]
     with replacing_calibration(out) as fresh:
-        _merge(library, library.sq_calibration_merge_files, files, fresh)
+        merge_into(files, fresh)
         if all(gram.is_file() for gram in grams):
-            _merge(library, library.sq_calibration_merge_gram_files, grams, gram_path(fresh))
+            merge_grams_into(grams, gram_path(fresh))
+
+
+def merge_into(files: Sequence[Path], out: Path) -> None:
+    """Adds up calibration files alone."""
+    library = _load_library()
+    _merge(library, library.sq_calibration_merge_files, files, out)
+
+
+def merge_grams_into(files: Sequence[Path], out: Path) -> None:
+    library = _load_library()
+    _merge(library, library.sq_calibration_merge_gram_files, files, out)
 
 
 def _merge(library: ctypes.CDLL, function, files: Sequence[Path], out: Path) -> None:

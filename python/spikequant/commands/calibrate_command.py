@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import SpikeQuantError
 from ..progress import progress_bar
-from .arguments import add_output, add_shapes, add_threads, add_weights, positive
+from .arguments import add_output, add_shapes, add_threads, add_weights, positive, whole
 
 NAME = "calibrate"
 HELP = "collects the statistics from which steps and bits are chosen"
@@ -51,6 +51,22 @@ def add_arguments(parser) -> None:
         help="also collect X^T X of every site, into CALIB.gram: 'spikequant compile' then rounds "
         "weights for the least error of the outputs (4 channels^2 bytes for each site)",
     )
+    parser.add_argument(
+        "--sensitivity",
+        choices=("auto", "none", "finite", "fisher"),
+        default="auto",
+        help="how it is measured what an error at each site does to the loss: by rounding one site "
+        "at a time (finite), by gradients (fisher: bundles only), or not (default: fisher for "
+        "bundles, finite for graphs)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole(1, 256),
+        default=1,
+        metavar="N",
+        help="processes that share the text and the threads; results do not depend on it "
+        "(default: 1)",
+    )
     add_threads(parser)
 
 
@@ -78,9 +94,8 @@ def _run_text(options, report) -> None:
         options.output,
         options.tokens,
         options.context,
-        options.threads,
-        report,
-        options.gram,
+        progress=report,
+        options=_calibration_options(options),
     )
 
 
@@ -93,8 +108,15 @@ def _run_inputs(options, report) -> None:
         options.weights,
         options.inputs,
         options.output,
-        options.threads,
-        report,
-        parse_shapes(options.shape),
-        options.gram,
+        progress=report,
+        shapes=parse_shapes(options.shape),
+        options=_calibration_options(options),
+    )
+
+
+def _calibration_options(options):
+    from ..calibrate import CalibrationOptions
+
+    return CalibrationOptions(
+        options.threads, options.jobs, options.gram, sensitivity=options.sensitivity
     )
