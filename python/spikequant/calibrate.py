@@ -80,7 +80,7 @@ def calibrate_text(
         "source": str(source.resolve()),
         "key": f"{hash_source(source, None)} {hash_arrays(arrays)}",
     }
-    compilation = CompileOptions(graphs=[f"score_{context}"])
+    compilation = CompileOptions(OBSERVE, graphs=[f"score_{context}"])
     return _calibrate(source, Path(out), plan, arrays, compilation, options)
 
 
@@ -108,7 +108,7 @@ def calibrate_inputs(
         )
     if options.sensitivity == AUTO:
         options.sensitivity = FINITE
-    compilation = CompileOptions(weights=weights, shapes=shapes)
+    compilation = CompileOptions(OBSERVE, weights=weights, shapes=shapes)
     compilation.check()
     if not source.is_file():
         raise SpikeQuantError(f"{source}: no such file")
