@@ -15,7 +15,7 @@ from .calibration_inputs import save_inputs
 from .calibration_runs import TOKENS
 from .calibration_store import Store, hash_arrays, hash_source, open_store
 from .calibration_worker import FINITE, FISHER, FIT, HELD, NONE, SENSITIVITY, run_units
-from .collector import gram_path, merge_grams_into, merge_into, replacing_calibration
+from .collector import gram_path, merge_grams_into, merge_into, replacing_calibration, review
 from .compiler import OBSERVE, PROBE, CompileOptions, compile_model
 from .errors import SpikeQuantError
 from .native import is_compiled
@@ -29,6 +29,8 @@ AUTO = "auto"
 _FINITE_UNITS = 2
 # One unit in so many is held out, to see whether there is enough text.
 _HELD_SHARE = 8
+# More bits than that on held-out text are worth a warning.
+_MOST_EXCESS = 0.1
 
 
 def _print_note(text: str) -> None:
@@ -37,14 +39,16 @@ def _print_note(text: str) -> None:
 
 @dataclass
 class CalibrationOptions:
-    """How a calibration is done. None of `threads` and `jobs` changes a byte of it."""
+    """How a calibration is done, and its report. `threads` and `jobs` change no byte of it."""
 
     threads: int = 1
     jobs: int = 1
     grams: bool = False  # also what second-order rounding of weights needs
     sensitivity: str = NONE
+    bits: float = 4.25  # that the held-out check is made for
     progress: Progress = field(default=lambda *_: None)
     note: Callable[[str], None] = field(default=_print_note)
+    report: dict = field(default_factory=dict)
 
 
 def calibrate_text(
@@ -144,6 +148,7 @@ def _calibrate(
             steps.skip(len(units) - len(left))
             run_units(store, role, left, options.jobs, options.threads, steps.step)
         steps.show("merge")
+        options.report = _review(store, options)
         _merge(store, out, arrays, options.grams)
     return out
 
@@ -167,6 +172,35 @@ def _merge(store: Store, out: Path, arrays: dict[str, np.ndarray], grams: bool) 
         if grams:
             merge_grams_into([gram_path(file) for file in observed], gram_path(fresh))
         save_inputs(fresh, arrays)
+
+
+def _review(store: Store, options: CalibrationOptions) -> dict:
+    """Whether the text was enough, and the program's values were numbers."""
+    fit, held = store.files(FIT), store.files(HELD)
+    try:
+        found = review(fit, held, options.bits)
+    except SpikeQuantError as error:
+        options.note(f"whether the text is enough could not be checked: {error}")
+        found, held = review(fit, [], options.bits), []
+    if found.nan_values:
+        options.note(
+            f"warning: {found.nan_values} values at encode sites are no numbers (NaN) on these "
+            "inputs: they are encoded as 0; 'spikequant run' shows what the float program computes"
+        )
+    if found.held_out_bits > found.in_sample_bits + _MOST_EXCESS:
+        options.note(
+            f"warning: steps and bits chosen for {found.in_sample_bits:.2f} bits take "
+            f"{found.held_out_bits:.2f} on the last eighth of the inputs, held out: give more of "
+            "them"
+        )
+    return {
+        "windows": sum(len(store.done(role)) for role in (FIT, HELD)),
+        "in_sample_bits": found.in_sample_bits if held else None,
+        "held_out_bits": found.held_out_bits if held else None,
+        "nan_values": found.nan_values,
+        "infinite_values": found.infinite_values,
+        "sensitivity": options.sensitivity,
+    }
 
 
 class _Steps:

@@ -48,6 +48,7 @@ class LlamaFisher:
         parameters = model["hyperparameters"]
         self._config = LlamaConfig(**{key: parameters[key] for key in fields if key in parameters})
         self._weights = safetensors.safe_open(folder / model["weights"], "np")
+        self._keys = list(self._weights.keys())
         self._head_name = "token_embd" if self._config.tied_head else "output"
 
     def measure(self, window: np.ndarray) -> tuple[dict[str, float], int]:
@@ -79,9 +80,7 @@ class LlamaFisher:
 
     def _backward(self, layer: int, x, gradient, traces: dict[str, float]):
         steps = _compile(self._config, len(x))
-        gradient, squares = steps.back(
-            x, self._layer_weights(layer), self._rope(len(x)), gradient
-        )
+        gradient, squares = steps.back(x, self._layer_weights(layer), self._rope(len(x)), gradient)
         for name, value in squares.items():
             _add(traces, f"blk.{layer}.{name}", value)
         return gradient
@@ -89,9 +88,7 @@ class LlamaFisher:
     def _layer_weights(self, layer: int) -> dict[str, jax.Array]:
         prefix = f"blk.{layer}."
         return {
-            key.removeprefix(prefix): self._get(key)
-            for key in self._weights.keys()  # noqa: SIM118: not a mapping
-            if key.startswith(prefix)
+            key.removeprefix(prefix): self._get(key) for key in self._keys if key.startswith(prefix)
         }
 
     def _rope(self, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -128,10 +125,7 @@ class _Steps:
 
     def _zeros(self, x, w) -> dict[str, jax.Array]:
         """No error, of each site."""
-        return {
-            name: jnp.zeros((self._count, w[name].shape[0]), jnp.float32)
-            for name in _SITES
-        }
+        return {name: jnp.zeros((self._count, w[name].shape[0]), jnp.float32) for name in _SITES}
 
     def _back(self, x, w, rope, gradient):
         """Gradient by x; squared gradients by the sites, per channel."""

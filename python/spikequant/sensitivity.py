@@ -47,10 +47,12 @@ def _choose_step(array: np.ndarray) -> np.float32:
 
 
 def probe_sites(runs: TextRuns | ArrayRuns, unit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sensitivities of all sites by one unit, and the rows that each is the mean of (0: unknown)."""
+    """Sensitivities of all sites by one unit; the rows that each is the mean of (0: unknown)."""
     count = len(runs.graph.sites)
     errors = SiteErrors(count)
-    exact = [part.copy() for part in runs.results(unit, np.zeros(count, np.float32), errors.observer)]
+    exact = [
+        part.copy() for part in runs.results(unit, np.zeros(count, np.float32), errors.observer)
+    ]
     loss = divergence if isinstance(runs, TextRuns) else relative_error
     values, rows = np.zeros(count), np.zeros(count, np.int64)
     for site in np.flatnonzero(errors.squares > 0):

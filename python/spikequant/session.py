@@ -149,7 +149,9 @@ class Session:
         """The first result: the logits."""
         graph = self.model.graph(self._graph_name(role))
         arrays = {name: np.array(value, np.int32) for name, value in inputs.items()}
-        return graph.run({**self.constants, **arrays, **self._state}, self.threads, self.observer)[0]
+        return graph.run({**self.constants, **arrays, **self._state}, self.threads, self.observer)[
+            0
+        ]
 
     def _graph_name(self, role: str) -> str:
         if not self._has(role):

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from ..errors import SpikeQuantError
 from ..progress import progress_bar
-from .arguments import add_output, add_shapes, add_threads, add_weights, positive, whole
+from .arguments import (
+    add_json,
+    add_output,
+    add_shapes,
+    add_threads,
+    add_weights,
+    positive,
+    real,
+    whole,
+)
 
 NAME = "calibrate"
 HELP = "collects the statistics from which steps and bits are chosen"
@@ -67,10 +76,19 @@ def add_arguments(parser) -> None:
         help="processes that share the text and the threads; results do not depend on it "
         "(default: 1)",
     )
+    parser.add_argument(
+        "--bits",
+        type=real(0.5, 8),
+        default=4.25,
+        metavar="B",
+        help="for which it is checked that the text is enough: with B bits per value on it, how "
+        "many on the last eighth of the windows, held out? (default: 4.25)",
+    )
     add_threads(parser)
+    add_json(parser)
 
 
-def run(options) -> None:
+def run(options) -> dict | None:
     if options.merge:
         from ..collector import merge
 
@@ -81,11 +99,13 @@ def run(options) -> None:
         raise SpikeQuantError("name the bundle or the graph to calibrate")
     if bool(options.text) != options.source.is_dir() and options.source.exists():
         raise SpikeQuantError("a bundle needs --text, a graph --inputs")
+    settings = _calibration_options(options)
     with progress_bar("calibrate") as report:
-        (_run_text if options.text else _run_inputs)(options, report)
+        (_run_text if options.text else _run_inputs)(options, settings, report)
+    return settings.report
 
 
-def _run_text(options, report) -> None:
+def _run_text(options, settings, report) -> None:
     from ..calibrate import calibrate_text
 
     calibrate_text(
@@ -95,11 +115,11 @@ def _run_text(options, report) -> None:
         options.tokens,
         options.context,
         progress=report,
-        options=_calibration_options(options),
+        options=settings,
     )
 
 
-def _run_inputs(options, report) -> None:
+def _run_inputs(options, settings, report) -> None:
     from ..calibrate import calibrate_inputs
     from ..stablehlo_shapes import parse_shapes
 
@@ -110,7 +130,7 @@ def _run_inputs(options, report) -> None:
         options.output,
         progress=report,
         shapes=parse_shapes(options.shape),
-        options=_calibration_options(options),
+        options=settings,
     )
 
 
@@ -118,5 +138,9 @@ def _calibration_options(options):
     from ..calibrate import CalibrationOptions
 
     return CalibrationOptions(
-        options.threads, options.jobs, options.gram, sensitivity=options.sensitivity
+        options.threads,
+        options.jobs,
+        options.gram,
+        options.sensitivity,
+        options.bits,
     )

@@ -66,9 +66,8 @@ Prober::Prober(func::FuncOp function, int64_t sites) {
   auto name = builder.getNamedAttr("spikequant.name",
                                    builder.getStringAttr(kProbeStepsName));
   // Fails only for functions without a body, or of another type.
-  if (succeeded(function.insertArgument(number, type,
-                                        builder.getDictionaryAttr(name),
-                                        function.getLoc())))
+  if (succeeded(function.insertArgument(
+          number, type, builder.getDictionaryAttr(name), function.getLoc())))
     steps = function.getArgument(number);
 }
 
@@ -76,15 +75,15 @@ Value Prober::round(OpBuilder &builder, Location loc, Value value,
                     int64_t number) {
   Value index = arith::ConstantIndexOp::create(builder, loc, number);
   Value step = tensor::ExtractOp::create(builder, loc, steps, index);
-  Value zero = arith::ConstantOp::create(builder, loc,
-                                         builder.getF32FloatAttr(0.0f));
+  Value zero =
+      arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(0.0f));
   Value isOn = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OGT,
                                      step, zero);
   auto type = cast<RankedTensorType>(value.getType());
   Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
                                         type.getElementType());
-  SmallVector<AffineMap> maps(2, builder.getMultiDimIdentityMap(
-                                     static_cast<unsigned>(type.getRank())));
+  SmallVector<AffineMap> maps(
+      2, builder.getMultiDimIdentityMap(static_cast<unsigned>(type.getRank())));
   SmallVector<utils::IteratorType> loops(type.getRank(),
                                          utils::IteratorType::parallel);
   auto generic = linalg::GenericOp::create(
@@ -93,8 +92,7 @@ Value Prober::round(OpBuilder &builder, Location loc, Value value,
         Value count = arith::DivFOp::create(b, l, in[0], step);
         count = math::RoundEvenOp::create(b, l, count);
         Value rounded = arith::MulFOp::create(b, l, count, step);
-        Value result =
-            arith::SelectOp::create(b, l, isOn, rounded, in[0]);
+        Value result = arith::SelectOp::create(b, l, isOn, rounded, in[0]);
         linalg::YieldOp::create(b, l, result);
       });
   return generic.getResult(0);
@@ -116,8 +114,7 @@ void Observers::insert() {
   std::vector<Site> sites = getNamedSites(function);
   for (Site site : sites)
     observe(site);
-  function->setAttr(kSitesAttr,
-                    ArrayAttr::get(function.getContext(), names));
+  function->setAttr(kSitesAttr, ArrayAttr::get(function.getContext(), names));
   if (!probe || names.empty())
     return;
   Prober prober(function, static_cast<int64_t>(names.size()));
