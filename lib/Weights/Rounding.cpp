@@ -33,7 +33,7 @@ static Error checkArguments(MatrixView weights, const RoundingOptions &options,
                              "': codes have 2 to 8 bits, not " +
                              Twine(options.bits));
   int64_t group = options.symmetric ? weights.k : options.group;
-  PackedLayout layout{weights.n, weights.k, group, options.bits <= 4 ? 4 : 8};
+  PackedLayout layout{weights.n, weights.k, group, options.bits};
   if (layout.isValid())
     return Error::success();
   return createStringError(

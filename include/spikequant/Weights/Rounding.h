@@ -79,7 +79,7 @@ struct RoundedMatrix {
   std::vector<float> scales;        ///< s [n], positive and normal
   RoundingReport report;
 
-  PackedLayout layout() const { return {n, k, group, bits <= 4 ? 4 : 8}; }
+  PackedLayout layout() const { return {n, k, group, bits}; }
   /// W = m u + c.
   int32_t weightAt(int64_t o, int64_t j) const;
 };
