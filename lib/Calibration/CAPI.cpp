@@ -148,6 +148,21 @@ int64_t sq_calibration_rows(const sq_calibration *collector, int32_t site) {
   return int64_t(collector->sites[size_t(site)].getRows());
 }
 
+static Error setSensitivity(sq_calibration &collector, int32_t site,
+                            double sensitivity, int64_t rows) {
+  if (site < 0 || size_t(site) >= collector.sites.size())
+    return createStringError("sensitivity of site %d of %zu", site,
+                             collector.sites.size());
+  return collector.sites[size_t(site)].setSensitivity(
+      sensitivity, uint64_t(std::max<int64_t>(rows, 0)));
+}
+
+int32_t sq_calibration_set_sensitivity(sq_calibration *collector, int32_t site,
+                                       double sensitivity, int64_t rows) {
+  Error error = setSensitivity(*collector, site, sensitivity, rows);
+  return error ? report(collector, std::move(error)) : 0;
+}
+
 static Error save(const sq_calibration &collector, const char *path) {
   if (!collector.error.empty())
     return createStringError(collector.error);

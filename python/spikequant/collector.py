@@ -38,6 +38,10 @@ class Collector:
         address = ctypes.cast(self._library.sq_calibration_observe, ctypes.c_void_p).value
         self.observer = Observer(ObserveFunction(address), self._handle)
 
+    def set_sensitivity(self, site: int, value: float, rows: int) -> None:
+        """Nats per token and unit of squared error of a token, measured on `rows` tokens."""
+        self._check(self._library.sq_calibration_set_sensitivity(self._handle, site, value, rows))
+
     def save(self, path: Path) -> None:
         """Writes the statistics, and the Gram matrices beside them (`gram_path`)."""
         self._check(self._library.sq_calibration_save(self._handle, os.fsencode(path)))
@@ -107,6 +111,10 @@ def _load_library() -> ctypes.CDLL:
         "create": (pointer, [ctypes.c_int32, texts, ctypes.POINTER(ctypes.c_int64)]),
         "destroy": (None, [pointer]),
         "collect_grams": (ctypes.c_int32, [pointer]),
+        "set_sensitivity": (
+            ctypes.c_int32,
+            [pointer, ctypes.c_int32, ctypes.c_double, ctypes.c_int64],
+        ),
         "save": (ctypes.c_int32, [pointer, text]),
         "save_grams": (ctypes.c_int32, [pointer, text]),
         "merge_files": (ctypes.c_int32, [ctypes.c_int32, texts, text]),

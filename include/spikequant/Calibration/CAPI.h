@@ -60,6 +60,13 @@ sq_calibration_observe(void *user, int32_t site, const void *data,
 SQ_CALIBRATION_API int64_t sq_calibration_rows(const sq_calibration *collector,
                                                int32_t site);
 
+/* How much site `site` matters: the increase of the loss (nats per token) per
+   unit of squared error, summed over the channels, that a token has at its
+   input; 0 to 2^30, measured on `rows` (1 to 2^32 - 1) tokens. Kept in the
+   calibration file; merging averages by rows, exactly. The last call counts. */
+SQ_CALIBRATION_API int32_t sq_calibration_set_sensitivity(
+    sq_calibration *collector, int32_t site, double sensitivity, int64_t rows);
+
 /* Writes the calibration file, atomically. */
 SQ_CALIBRATION_API int32_t sq_calibration_save(sq_calibration *collector,
                                                const char *path);
