@@ -13,6 +13,7 @@
 #include "llvm/Support/Parallel.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace llvm;
 using namespace spikequant;
@@ -43,48 +44,51 @@ static Error checkArguments(MatrixView weights, const RoundingOptions &options,
           .str());
 }
 
-/// Copies one tile to [k][lane]; lanes beyond the matrix are zero.
-static void loadTile(MatrixView source, int64_t first,
+/// Copies one tile to [place in the order][lane]; lanes beyond the matrix are
+/// zero.
+static void loadTile(MatrixView source, int64_t first, ArrayRef<int64_t> order,
                      std::vector<float> &out) {
   int64_t present = std::min(lanes, source.n - first);
   llvm::fill(out, 0.0f);
   const float *base = source.data + first * source.strideN;
   for (int64_t j = 0; j < source.k; ++j)
     for (int64_t l = 0; l < present; ++l)
-      out[j * lanes + l] = base[l * source.strideN + j * source.strideK];
+      out[j * lanes + l] = base[l * source.strideN + order[j] * source.strideK];
 }
 
-static Error checkTile(const std::vector<float> &tile, int64_t k, int64_t first,
-                       StringRef name) {
+static Error checkTile(const std::vector<float> &tile, ArrayRef<int64_t> order,
+                       int64_t first, StringRef name) {
   bool valid = true;
   for (float value : tile)
     valid &= std::fabs(value) <= largestWeight; // false for NaN
   if (valid)
     return Error::success();
   for (int64_t l = 0; l < lanes; ++l)
-    for (int64_t j = 0; j < k; ++j)
+    for (int64_t j = 0, k = order.size(); j < k; ++j)
       if (float value = tile[j * lanes + l];
           !(std::fabs(value) <= largestWeight))
         return createStringError(
             formatv("weight '{0}': output channel {1}, input channel {2} is "
                     "{3}; weights must be finite and at most 2^120",
-                    name, first + l, j, value)
+                    name, first + l, order[j], value)
                 .str());
   return Error::success();
 }
 
 static void storeTile(const TileRounding &tile, int64_t first,
-                      RoundedMatrix &matrix) {
-  int64_t groups = matrix.layout().groups();
+                      ArrayRef<int64_t> order, RoundedMatrix &matrix) {
+  PackedLayout layout = matrix.layout();
+  int64_t groups = layout.groups();
   for (int64_t l = 0, end = std::min(lanes, matrix.n - first); l < end; ++l) {
     int64_t o = first + l;
     matrix.scales[o] = tile.scales[l];
-    for (int64_t g = 0; g < groups; ++g) {
-      matrix.multipliers[o * groups + g] = tile.multipliers[g][l];
-      matrix.offsets[o * groups + g] = tile.offsets[g][l];
+    for (int64_t i = 0; i < groups; ++i) {
+      int64_t g = layout.groupOf(order[i * layout.group]);
+      matrix.multipliers[o * groups + g] = tile.multipliers[i][l];
+      matrix.offsets[o * groups + g] = tile.offsets[i][l];
     }
     for (int64_t j = 0; j < matrix.k; ++j)
-      matrix.codes[o * matrix.k + j] = tile.codes[j * lanes + l];
+      matrix.codes[o * matrix.k + order[j]] = tile.codes[j * lanes + l];
   }
 }
 
@@ -145,17 +149,26 @@ spikequant::roundToCodes(MatrixView weights, const RoundingOptions &options,
                              " input channels, but its Gram matrix has " +
                              Twine(feedback->getChannels()));
   RoundedMatrix matrix = makeMatrix(weights, options);
+  if (feedback && feedback->getGroup() != matrix.group)
+    return createStringError("weight '" + name + "' has groups of " +
+                             Twine(matrix.group) + ", its feedback of " +
+                             Twine(feedback->getGroup()));
+  std::vector<int64_t> natural(weights.k);
+  std::iota(natural.begin(), natural.end(), 0);
+  ArrayRef<int64_t> order = natural;
+  if (feedback)
+    order = feedback->getOrder();
   std::vector<TileErrors> errors((weights.n + lanes - 1) / lanes);
   auto roundTile = [&](size_t index) -> Error {
     TileRounding tile(weights.k, options, feedback);
     int64_t first = int64_t(index) * lanes;
-    loadTile(weights, first, tile.weights);
-    if (Error failure = checkTile(tile.weights, weights.k, first, name))
+    loadTile(weights, first, order, tile.weights);
+    if (Error failure = checkTile(tile.weights, order, first, name))
       return failure;
     if (!tile.round())
       return createStringError("weight '" + name +
                                "': rows are too long for 32-bit sums");
-    storeTile(tile, first, matrix);
+    storeTile(tile, first, order, matrix);
     errors[index] = sumErrors(tile);
     return Error::success();
   };
