@@ -44,6 +44,18 @@ static Error checkArguments(MatrixView weights, const RoundingOptions &options,
           .str());
 }
 
+static Error checkImportance(ArrayRef<float> importance, int64_t k,
+                             StringRef name) {
+  bool valid = importance.empty() || int64_t(importance.size()) == k;
+  for (float value : importance)
+    valid &= value >= 0 && std::isfinite(value);
+  if (valid)
+    return Error::success();
+  return createStringError("weight '" + name + "' has " + Twine(k) +
+                           " input channels, whose importance must be as many "
+                           "finite numbers, not negative");
+}
+
 /// Copies one tile to [place in the order][lane]; lanes beyond the matrix are
 /// zero.
 static void loadTile(MatrixView source, int64_t first, ArrayRef<int64_t> order,
@@ -139,10 +151,14 @@ static void fillReport(ArrayRef<TileErrors> tiles, RoundedMatrix &matrix) {
     matrix.report.relativeFrobenius = std::sqrt(squaredError / squaredWeight);
 }
 
-Expected<RoundedMatrix>
-spikequant::roundToCodes(MatrixView weights, const RoundingOptions &options,
-                         StringRef name, const ErrorFeedback *feedback) {
+Expected<RoundedMatrix> spikequant::roundToCodes(MatrixView weights,
+                                                 const RoundingOptions &options,
+                                                 StringRef name,
+                                                 const ErrorFeedback *feedback,
+                                                 ArrayRef<float> importance) {
   if (Error failure = checkArguments(weights, options, name))
+    return std::move(failure);
+  if (Error failure = checkImportance(importance, weights.k, name))
     return std::move(failure);
   if (feedback && feedback->getChannels() != weights.k)
     return createStringError("weight '" + name + "' has " + Twine(weights.k) +
@@ -160,7 +176,7 @@ spikequant::roundToCodes(MatrixView weights, const RoundingOptions &options,
     order = feedback->getOrder();
   std::vector<TileErrors> errors((weights.n + lanes - 1) / lanes);
   auto roundTile = [&](size_t index) -> Error {
-    TileRounding tile(weights.k, options, feedback);
+    TileRounding tile(weights.k, options, feedback, importance);
     int64_t first = int64_t(index) * lanes;
     loadTile(weights, first, order, tile.weights);
     if (Error failure = checkTile(tile.weights, order, first, name))
@@ -183,4 +199,41 @@ spikequant::roundToCodes(MatrixView weights, const RoundingOptions &options,
       return createStringError(failure);
   fillReport(errors, matrix);
   return std::move(matrix);
+}
+
+//===----------------------------------------------------------------------===//
+// Estimates
+//===----------------------------------------------------------------------===//
+
+/// At most `rows` output channels, evenly spread, row-major.
+static std::vector<float> sampleRows(MatrixView weights, int64_t rows) {
+  std::vector<float> sample(rows * weights.k);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < weights.k; ++j)
+      sample[i * weights.k + j] = weights.at(i * weights.n / rows, j);
+  return sample;
+}
+
+Expected<FormatError> spikequant::estimateFormatError(
+    MatrixView weights, const RoundingOptions &options,
+    ArrayRef<float> importance, StringRef name, int64_t rows) {
+  rows = std::min(rows, weights.n);
+  std::vector<float> sample = sampleRows(weights, rows);
+  MatrixView view = MatrixView::rowMajor(sample.data(), rows, weights.k);
+  Expected<RoundedMatrix> rounded =
+      roundToCodes(view, options, name, nullptr, importance);
+  if (!rounded)
+    return rounded.takeError();
+  FormatError result;
+  for (int64_t o = 0; o < rows; ++o)
+    for (int64_t j = 0; j < weights.k; ++j) {
+      double w = view.at(o, j), by = importance.empty() ? 1.0 : importance[j];
+      double e = w - double(rounded->scales[o]) * rounded->weightAt(o, j);
+      result.error += by * e * e;
+      result.energy += by * w * w;
+    }
+  double factor = double(weights.n) / double(rows);
+  result.error *= factor;
+  result.energy *= factor;
+  return result;
 }
