@@ -148,8 +148,9 @@ def test_collected_statistics_are_the_products(workshop):
 def arguments(bundle: Path, folder: Path, **changes):
     options = {
         "bundle": bundle, "output": folder, "windows": 2, "context": CONTEXTS[0], "questions": 6,
-        "methods": "smoothquant-4,quarot-4,paper,spike-5", "grid": "on",
+        "methods": "smoothquant-4,quarot-4,paper,spike-5,program-5", "grid": "on",
         "calibration_tokens": 200, "tuning_windows": 1, "docs": False, "list": False,
+        "report": False,
     }  # fmt: skip
     return command.argparse.Namespace(**{**options, **changes})
 
@@ -160,8 +161,9 @@ def test_one_run_and_its_continuation(tiny_bundle, tmp_path, monkeypatch):
     command.run(arguments(tiny_bundle, tmp_path))
     with (tmp_path / "accuracy.csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
-    assert list(rows) == ["smoothquant-4", "quarot-4", "paper", "spike-5"]
-    assert len(drawn) == 4
+    assert list(rows) == ["smoothquant-4", "quarot-4", "paper", "spike-5", "program-5"]
+    # After each of five groups, and at the end.
+    assert len(drawn) == 6
     # 24 and 20 channels with a scale of 16 bits each; the head's input has 8 bits.
     values = 2 * (3 * 24 + 20) + 24
     bits = (2 * (3 * (24 * 4 + 16) + 20 * 4 + 16) + 24 * 8 + 16) / values
