@@ -41,7 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=out / "accuracy", metavar="FOLDER")
     parser.add_argument("--windows", type=int, default=32, help="at most (default: 32)")
     parser.add_argument("--context", type=int, default=1024, help="tokens of a window")
-    parser.add_argument("--questions", type=int, default=40)
+    parser.add_argument("--questions", type=int, default=40, help="0: none")
     parser.add_argument("--methods", default="*", help="names or patterns, with commas")
     parser.add_argument("--grid", choices=("on", "off", "both"), default="both")
     parser.add_argument("--calibration-tokens", type=int, default=8192)
@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> None:
     if options.docs:
         from .document import write_document
 
-        write_document(ROOT / "docs" / "Accuracy.md", results, options)
+        write_document(ROOT / "docs" / "Accuracy.md", results)
 
 
 def main() -> None:

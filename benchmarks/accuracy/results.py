@@ -41,6 +41,8 @@ class Results:
             text.name: read_windows(source, text.path, context, count)
             for text, count in zip(self.texts, counts, strict=True)
         }
+        if not self.questions:
+            return
         room = self.workshop.max_context
         self.asked = texts.make_questions(source, self.texts[0].path, self.questions, room)
 
@@ -71,12 +73,12 @@ class Results:
         write_json(self._path(method), record)
 
     def add_known(self, methods: list[Method]) -> None:
-        """Makes `rows` of all methods of which every text has a window, and the questions."""
+        """Makes `rows` of all methods of which every text has a window."""
         self.rows, self.losses = [], {}
         for method in methods:
             record = read_json(self._path(method))
             windows = {text: self._known(record, text) for text in self.tokens}
-            if all(windows.values()) and self._question_name() in record:
+            if all(windows.values()):
                 self._add_row(method, record, windows)
 
     def _known(self, record: dict, text: str) -> list[dict]:
@@ -101,11 +103,10 @@ class Results:
 
     def _tasks(self) -> Iterator[tuple[str, Callable]]:
         """(key, function of the model) of each window and of the questions."""
-        first, *others = self.tokens
-        yield from self._windows(first)
-        yield self._question_name(), self._answers
-        for text in others:
+        for text in self.tokens:
             yield from self._windows(text)
+        if self.questions:
+            yield self._question_name(), self._answers
 
     def _windows(self, text: str) -> Iterator[tuple[str, Callable]]:
         for index, window in enumerate(self.tokens[text]):
@@ -135,7 +136,7 @@ class Results:
     def _add_row(self, method: Method, record: dict, windows: dict[str, list[dict]]) -> None:
         first, second = (text.name for text in self.texts)
         self.losses[method.name] = windows[first]
-        answers = np.array(record[self._question_name()])
+        answers = record.get(self._question_name()) if self.questions else None
         bits = bit_figures(record["description"], windows[first])
         other = metrics.summarise(windows[second])
         paper = method.paper_bits(bits["salient_share"]) if method.paper_bits else None
@@ -152,11 +153,16 @@ class Results:
                 "second_ratio_standard_error": other["ratio_standard_error"],
                 "second_windows": other["windows"],
                 "second_kl": other["kl"],
-                "choices_correct": float((answers == self.asked.answers).mean()),
-                "choices_as_float": float((answers == self.float_answers()).mean()),
+                "choices_correct": self._share(answers, lambda: self.asked.answers),
+                "choices_as_float": self._share(answers, self.float_answers),
                 "constants": " ".join(f"{k}={v:g}" for k, v in record["constants"].items()),
             }
         )
+
+    @staticmethod
+    def _share(answers: list | None, expected: Callable[[], np.ndarray]) -> float | None:
+        """Of questions that are answered as expected; None if they were not asked."""
+        return None if answers is None else float((np.array(answers) == expected()).mean())
 
 
 def write_report(folder: Path, results: dict[str, Results]) -> None:
