@@ -144,7 +144,7 @@ def tune(workshop: Workshop, method: Method, report: Report) -> dict[str, float]
     corrected once by what its bits cost there beyond the nominal ones.
     """
     windows = workshop.tuning_windows[: None if method.has_budget else 1]
-    constants = {name: values[len(values) // 2] for name, values in method.search.items()}
+    constants = {name: values[0] for name, values in method.search.items()}
     seen = _Trials(workshop, method, windows, report)
     for name, candidates in method.search.items():
         if len(candidates) > 1:

@@ -29,7 +29,7 @@ _WEIGHTS_ONLY = 4.25
 @dataclass(frozen=True)
 class Method:
     """`search`: constants and their candidates; while another constant is searched, one that comes
-    later has the middle one.
+    later has its first.
 
     `build(workshop, constants, tuning)`: with `tuning`, weights may be rounded in a simpler way.
     """
