@@ -91,16 +91,17 @@ void MagnitudeTails::evaluateMoments(double threshold,
                                      MutableArrayRef<float> first,
                                      MutableArrayRef<float> second) const {
   auto [index, share] = find(threshold);
-  llvm::copy(row(firsts, index), first.begin());
-  llvm::copy(row(seconds, index), second.begin());
-  if (share == 0.0)
-    return;
-  ArrayRef<float> low = row(tails, index), high = row(tails, index + 1);
+  auto add = [&, index = index](const std::vector<float> &table, double weight,
+                                MutableArrayRef<float> result) {
+    llvm::copy(row(table, index), result.begin());
+    if (weight == 0.0)
+      return;
+    ArrayRef<float> low = row(tails, index), high = row(tails, index + 1);
+    for (uint32_t c = 0; c < channels; ++c)
+      result[c] += (low[c] - high[c]) * float(weight);
+  };
   auto [m1, m2] = momentsOfBin(edges[index], threshold);
-  float weight1 = float(share * m1), weight2 = float(share * m2);
-  for (uint32_t c = 0; c < channels; ++c) {
-    float inBin = low[c] - high[c];
-    first[c] += inBin * weight1;
-    second[c] += inBin * weight2;
-  }
+  add(firsts, share == 0.0 ? 0.0 : share * m1, first);
+  if (!second.empty())
+    add(seconds, share == 0.0 ? 0.0 : share * m2, second);
 }

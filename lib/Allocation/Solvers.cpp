@@ -11,6 +11,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Parallel.h"
 
 #include <cmath>
 #include <limits>
@@ -114,11 +115,13 @@ static float toStep(const SiteProblem &site, double value) {
 static void setFactor(const BitProblem &problem, BitSolution &solution,
                       double factor) {
   solution.factor = factor;
-  for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites)) {
+  parallelFor(0, problem.sites.size(), [&](size_t i) {
+    const SiteProblem &site = problem.sites[i];
+    SiteSolution &answer = solution.sites[i];
     answer.step = toStep(site, answer.scale * factor);
     answer.bits = chooseBits(site, problem.options, answer.step);
     answer.cost = computeCost(site, problem.options, answer.step, answer.bits);
-  }
+  });
   summarise(problem, solution);
 }
 
@@ -195,17 +198,19 @@ struct Point {
 };
 } // namespace
 
-/// Steps from 2^-7 to 2^5 times the typical magnitude, four per octave: 9 bits
-/// for most values down to nearly none.
+/// Steps from 2^5 down to 2^-7 times the typical magnitude, four per octave:
+/// nearly silent to 9 bits for most values.
 static constexpr int lowestOctave = -7, highestOctave = 5;
 
+/// Coarsest step first. Steps so fine that most values are salient are left
+/// out.
 static std::vector<Point> computeCurve(const SiteProblem &site,
                                        const AllocationOptions &options) {
   std::vector<Point> curve;
   const double quarter = std::sqrt(std::sqrt(2.0)); // Rounded exactly.
-  for (int octave = lowestOctave; octave < highestOctave; ++octave) {
+  for (int octave = highestOctave; octave >= lowestOctave; --octave) {
     double scale = std::ldexp(site.getTypicalAbs(), octave);
-    for (int i = 0; i < 4; ++i, scale *= quarter) {
+    for (int i = 0; i < 4; ++i, scale /= quarter) {
       float step = toStep(site, scale);
       if (!curve.empty() && curve.back().step == step)
         continue;
@@ -246,9 +251,12 @@ private:
 } // namespace
 
 Knapsack::Knapsack(const BitProblem &problem)
-    : lossWeights(getLossWeights(problem)), losses(capacity + 1) {
+    : curves(problem.sites.size()), lossWeights(getLossWeights(problem)),
+      losses(capacity + 1) {
+  parallelFor(0, curves.size(), [&](size_t i) {
+    curves[i] = computeCurve(problem.sites[i], problem.options);
+  });
   for (const SiteProblem &site : problem.sites) {
-    curves.push_back(computeCurve(site, problem.options));
     bool byMacs = problem.options.budgetBy == BudgetBy::Macs;
     bitWeights.push_back(byMacs ? site.fanOut : 1.0);
     unit += bitWeights.back() * site.getChannels();
@@ -282,7 +290,7 @@ std::vector<float> Knapsack::solve() {
   size_t units = capacity;
   for (size_t site = curves.size(); site-- > 0;) {
     const std::vector<Point> &curve = curves[site];
-    const Point &point = fits ? curve[chosen[site][units]] : curve.back();
+    const Point &point = fits ? curve[chosen[site][units]] : curve.front();
     steps[site] = point.step;
     units -= fits ? unitsOf(site, point) : 0;
   }

@@ -12,10 +12,12 @@ using namespace llvm;
 using namespace spikequant;
 
 namespace {
-/// Everything below a threshold, and the probability of the rest.
+/// Everything below a threshold, and the probability of the rest. Second
+/// moments are left out unless asked for.
 struct Split {
-  Split(const MagnitudeTails &tails, double threshold)
-      : above(tails.getChannels()), first(above.size()), second(above.size()) {
+  Split(const MagnitudeTails &tails, double threshold, bool squares = false)
+      : above(tails.getChannels()), first(above.size()),
+        second(squares ? above.size() : 0) {
     tails.evaluate(threshold, above);
     tails.evaluateMoments(threshold, first, second);
   }
@@ -28,10 +30,10 @@ static constexpr int exactCounts = 4;
 
 StepModel::StepModel(const SiteProblem &site, int32_t tolerance, float step)
     : site(site), tolerance(tolerance), step(step) {
-  Split below(site.tails, 0.5 * this->step);
+  Split below(site.tails, 0.5 * this->step, /*squares=*/true);
   rounding = below.second; // Count 0: the error is the value.
   for (int n = 1; n <= exactCounts; ++n) {
-    Split upTo(site.tails, (n + 0.5) * this->step);
+    Split upTo(site.tails, (n + 0.5) * this->step, /*squares=*/true);
     float value = float(n * this->step);
     for (size_t c = 0; c < rounding.size(); ++c) {
       float error = (upTo.second[c] - below.second[c]) -
@@ -48,13 +50,14 @@ StepModel::StepModel(const SiteProblem &site, int32_t tolerance, float step)
 
 void StepModel::evaluate(int bits, WindowModel &result) const {
   double edge = (windowOf(bits) + 0.5) * step;
-  Split window(site.tails, edge);
   result.error = rounding;
   result.saturated.assign(rounding.size(), 0.0f);
   if (tolerance == 0) {
-    result.salient = std::move(window.above);
+    result.salient.resize(rounding.size());
+    site.tails.evaluate(edge, result.salient);
     return;
   }
+  Split window(site.tails, edge);
   Split tolerated(site.tails, edge + step);
   float twice = float(2 * step), start = float(edge);
   for (size_t c = 0; c < rounding.size(); ++c) {

@@ -31,7 +31,8 @@ public:
   void evaluate(double threshold, llvm::MutableArrayRef<float> result) const;
 
   /// first[j] = E[|x_j|; |x_j| < threshold] and second[j] the same of x_j^2:
-  /// means over all rows, to which the others add nothing.
+  /// means over all rows, to which the others add nothing. `second` may be
+  /// empty if nobody wants it.
   void evaluateMoments(double threshold, llvm::MutableArrayRef<float> first,
                        llvm::MutableArrayRef<float> second) const;
 

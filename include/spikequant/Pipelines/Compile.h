@@ -48,6 +48,11 @@ struct CompileOptions {
   CompileStage stage = CompileStage::Library;
   std::string calibration;
   double bits = 4.25;     ///< mean activation bits, events included
+  /// How steps come about, see `spikequant-quantize`.
+  std::string allocation = "budget";
+  std::string budgetBy = "values";
+  double madFactor = 3.5;
+  double percentile = 0.95;
   unsigned tolerance = 1; ///< counts so far outside the window saturate
   unsigned weightBits = 4;
   unsigned group = 32;   ///< input channels per multiplier; 0: the whole row
