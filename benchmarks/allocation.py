@@ -52,7 +52,9 @@ def channel(scale: float, heavy: bool, generator: np.random.Generator) -> dict:
 def write_calibration(path: Path, layers: int) -> None:
     generator = np.random.default_rng(0)
     with path.open("w", encoding="utf-8") as file:
-        constants = '"bins_per_octave":8,"min_exponent":-24,"max_exponent":24,"sum_fraction_bits":20'
+        constants = (
+            '"bins_per_octave":8,"min_exponent":-24,"max_exponent":24,"sum_fraction_bits":20'
+        )
         file.write(f'{{"format":"spikequant-calibration","version":2,{constants},"sites":[')
         lines = {}
         for name, _, _ in SITES:
@@ -85,7 +87,9 @@ def graph(layers: int) -> str:
             types = f"tensor<1x{k}xf32>, tensor<{k}x{n}xf32>"
             operands = f"ins(%e{value}, %w{value} : {types}) outs(%o{value} : tensor<1x{n}xf32>)"
             body.append(f"%r{value} = linalg.matmul {operands} -> tensor<1x{n}xf32>")
-    results = [(f"%r{name}{i}", f"tensor<1x{n}xf32>") for i in range(layers) for name, _, n in SITES]
+    results = [
+        (f"%r{name}{i}", f"tensor<1x{n}xf32>") for i in range(layers) for name, _, n in SITES
+    ]
     names, types = (", ".join(part) for part in zip(*results, strict=True))
     text = f"func.func @main({', '.join(arguments)}) -> ({types}) {{\n"
     return text + "\n".join(body) + f"\nreturn {names} : {types}\n}}\n"

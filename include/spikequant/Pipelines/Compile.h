@@ -47,7 +47,7 @@ struct CompileOptions {
   CompileMode mode = CompileMode::Quantized;
   CompileStage stage = CompileStage::Library;
   std::string calibration;
-  double bits = 4.25;     ///< mean activation bits, events included
+  double bits = 4.25; ///< mean activation bits, events included
   /// How steps come about, see `spikequant-quantize`.
   std::string allocation = "budget";
   std::string budgetBy = "values";
