@@ -108,6 +108,10 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.calibration = options.calibration;
   quantize.method = options.method;
   quantize.bits = options.bits;
+  quantize.rule = options.allocation;
+  quantize.budgetBy = options.budgetBy;
+  quantize.madFactor = options.madFactor;
+  quantize.percentile = options.percentile;
   quantize.tolerance = options.tolerance;
   quantize.weightBits = options.weightBits;
   quantize.group = options.group;

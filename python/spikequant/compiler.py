@@ -35,6 +35,10 @@ class CompileOptions:
     calibration: Path | None = None
     weights: Path | None = None
     bits: float = 4.25
+    allocation: str = "budget"
+    budget_by: str = "values"
+    mad_factor: float = 3.5
+    percentile: float = 0.95
     weight_bits: int = 4
     weight_budget: float | None = None
     group: int = 32
@@ -66,6 +70,8 @@ class CompileOptions:
         if self.method in (FLOAT, OBSERVE, PROBE):
             return [f"--{self.method}", *arguments]
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]
+        arguments += [f"--allocation={self.allocation}", f"--budget-by={self.budget_by}"]
+        arguments += [f"--mad-factor={self.mad_factor}", f"--percentile={self.percentile}"]
         arguments += [f"--weight-bits={self.weight_bits}", f"--group={self.group}"]
         if self.weight_budget is not None:
             arguments += [f"--weight-budget={self.weight_budget}"]

@@ -42,6 +42,23 @@ cl::opt<bool> probe("probe",
 cl::opt<double> bits("bits", cl::init(4.25),
                      cl::desc("Mean bits per activation, events included"),
                      cl::cat(category));
+cl::opt<std::string>
+    allocation("allocation", cl::init("budget"),
+               cl::desc("Where steps come from: budget (least predicted loss "
+                        "for these bits), mad or percentile"),
+               cl::cat(category));
+cl::opt<std::string>
+    budgetBy("budget-by", cl::init("values"),
+             cl::desc("What the bits are a mean over: values, or macs"),
+             cl::cat(category));
+cl::opt<double> madFactor("mad-factor", cl::init(3.5),
+                          cl::desc("mad: the step is so many medians of |x| "
+                                   "over 7"),
+                          cl::cat(category));
+cl::opt<double> percentile("percentile", cl::init(0.95),
+                           cl::desc("percentile: the step is this percentile "
+                                    "of |x| over 7"),
+                           cl::cat(category));
 cl::opt<unsigned>
     tolerance("tolerance", cl::init(1),
               cl::desc("Counts so far outside their window saturate, 0 or 1"),
@@ -152,6 +169,10 @@ CompileOptions getOptions(const char *program) {
   options.stage = stage;
   options.calibration = calibration;
   options.bits = bits;
+  options.allocation = allocation;
+  options.budgetBy = budgetBy;
+  options.madFactor = madFactor;
+  options.percentile = percentile;
   options.tolerance = tolerance;
   options.weightBits = weightBits;
   options.weightBudget = weightBudget;

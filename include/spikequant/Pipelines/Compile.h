@@ -48,7 +48,12 @@ struct CompileOptions {
   CompileMode mode = CompileMode::Quantized;
   CompileStage stage = CompileStage::Library;
   std::string calibration;
-  double bits = 4.25;     ///< mean activation bits, events included
+  double bits = 4.25; ///< mean activation bits, events included
+  /// How steps come about, see `spikequant-quantize`.
+  std::string allocation = "budget";
+  std::string budgetBy = "values";
+  double madFactor = 3.5;
+  double percentile = 0.95;
   unsigned tolerance = 1; ///< counts so far outside the window saturate
   unsigned weightBits = 4;
   /// Mean stored bits per weight of a format for each matrix; 0: weightBits and

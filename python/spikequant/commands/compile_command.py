@@ -51,6 +51,26 @@ def add_arguments(parser) -> None:
         help="mean activation bits, salient events included (default: 4.25)",
     )
     parser.add_argument(
+        "--allocation",
+        choices=["budget", "mad", "percentile"],
+        default="budget",
+        help="where steps come from: least predicted loss for --bits (default), or the plain "
+        "rules median |x| x factor / 7 and percentile of |x| / 7, which meet no budget",
+    )
+    parser.add_argument(
+        "--budget-by",
+        choices=["values", "macs"],
+        default="values",
+        help="what --bits is a mean over: encoded values, or the multiply-accumulates that they "
+        "drive (default: values)",
+    )
+    parser.add_argument(
+        "--mad-factor", type=real(0.01, 1000), default=3.5, metavar="K", help="default: 3.5"
+    )
+    parser.add_argument(
+        "--percentile", type=real(0.001, 0.999), default=0.95, metavar="P", help="default: 0.95"
+    )
+    parser.add_argument(
         "--weight-bits", type=whole(2, 8), default=4, metavar="B", help="default: 4"
     )
     parser.add_argument(
@@ -190,6 +210,10 @@ def _settings(options):
         calibration=options.calibration,
         weights=options.weights,
         bits=options.bits,
+        allocation=options.allocation,
+        budget_by=options.budget_by,
+        mad_factor=options.mad_factor,
+        percentile=options.percentile,
         weight_bits=options.weight_bits,
         weight_budget=options.weight_budget,
         group=options.group,

@@ -72,7 +72,11 @@ LogicalResult QuantizePass::initialize(MLIRContext *context) {
   auto stepRule = ::spikequant::parseStepRule(rule);
   if (!stepRule)
     return fail("option 'rule': " + llvm::toString(stepRule.takeError()));
+  auto by = ::spikequant::parseBudgetBy(budgetBy);
+  if (!by)
+    return fail("option 'budget-by': " + llvm::toString(by.takeError()));
   allocation.rule = *stepRule;
+  allocation.budgetBy = *by;
   allocation.meanBits = bits;
   allocation.tolerance = tolerance;
   allocation.madFactor = madFactor;

@@ -144,6 +144,8 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
            "how steps come about: 'budget', 'mad' or 'percentile'">,
     Option<"bits", "bits", "double", "4.25",
            "mean bits per activation, events included, that rule 'budget' may spend">,
+    Option<"budgetBy", "budget-by", "std::string", "\"values\"",
+           "what 'bits' is a mean over: 'values', or 'macs', the outputs that they drive">,
     Option<"tolerance", "tolerance", "uint32_t", "1",
            "counts so far outside their window saturate: 0 or 1">,
     Option<"madFactor", "mad-factor", "double", "3.5",
