@@ -38,9 +38,7 @@ def pack_counts(counts: np.ndarray, bits: Sequence[int] | None = None) -> np.nda
 
 
 def is_packed(array: np.ndarray) -> bool:
-    return (
-        array.dtype == np.uint8 and array.ndim == 1 and array[: len(_MAGIC)].tobytes() == _MAGIC
-    )
+    return array.dtype == np.uint8 and array.ndim == 1 and array[: len(_MAGIC)].tobytes() == _MAGIC
 
 
 def unpack_counts(packed: np.ndarray) -> np.ndarray:
