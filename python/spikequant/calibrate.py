@@ -25,8 +25,8 @@ from .text import read_windows
 Progress = Callable[[str, int, int], None]
 
 AUTO = "auto"
-# Units whose sensitivities are measured by finite differences: each takes a run per site.
-_FINITE_UNITS = 2
+# Units whose sensitivities are measured by finite differences, by kind: each takes a run per site.
+_FINITE_UNITS = {"text": 2, "inputs": 4}
 # One unit in so many is held out, to see whether there is enough text.
 _HELD_SHARE = 8
 # More bits than that on held-out text are worth a warning.
@@ -134,7 +134,8 @@ def _calibrate(
     options: CalibrationOptions,
 ) -> Path:
     plan |= {"grams": options.grams, "sensitivity": options.sensitivity}
-    work = _split(len(next(iter(arrays.values()))), options.sensitivity)
+    units = len(next(iter(arrays.values())))
+    work = _split(units, options.sensitivity, _FINITE_UNITS[plan["kind"]])
     steps = _Steps(options.progress, 2 + sum(len(units) for _, units in work))
     with open_store(out, plan, options.note) as store:
         steps.show("compile")
@@ -153,10 +154,10 @@ def _calibrate(
     return out
 
 
-def _split(units: int, sensitivity: str) -> list[tuple[str, list[int]]]:
+def _split(units: int, sensitivity: str, finite: int) -> list[tuple[str, list[int]]]:
     """Roles and their units: the last ones are held out."""
     held = units // _HELD_SHARE
-    measured = {NONE: 0, FINITE: min(units, _FINITE_UNITS), FISHER: units}[sensitivity]
+    measured = {NONE: 0, FINITE: min(units, finite), FISHER: units}[sensitivity]
     work = [
         (FIT, list(range(units - held))),
         (HELD, list(range(units - held, units))),

@@ -34,7 +34,9 @@ class SiteErrors:
         self.rows[site] += array.size // array.shape[-1]
         step = self.steps[site]
         if step > 0:
-            error = array - np.rint(array / step) * step
+            # Infinities have no error: such a site counts as not measured.
+            with np.errstate(invalid="ignore"):
+                error = array - np.rint(array / step) * step
             self.squares[site] += np.square(error, dtype=np.float64).sum()
 
 

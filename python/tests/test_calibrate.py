@@ -226,9 +226,40 @@ def test_report(tiny_bundle, tmp_path):
 
 
 def test_units_of_roles():
-    assert calibrate._split(17, "finite") == [
+    assert calibrate._split(17, "finite", 2) == [
         ("fit", list(range(15))),
         ("held", [15, 16]),
         ("sensitivity", [0, 1]),
     ]
-    assert calibrate._split(1, "fisher") == [("fit", [0]), ("sensitivity", [0])]
+    assert calibrate._split(1, "fisher", 2) == [("fit", [0]), ("sensitivity", [0])]
+
+
+def test_values_that_are_no_numbers_are_reported(tmp_path):
+    """The root of a negative input, which the user's file cannot show."""
+    from safetensors.numpy import save_file
+
+    from spikequant.calibrate import calibrate_inputs
+
+    (tmp_path / "graph.mlir").write_text("""\
+module {
+  func.func @main(%x: tensor<2x32xf32>, %w: tensor<32x8xf32>) -> tensor<2x8xf32> {
+    %r = stablehlo.sqrt %x : tensor<2x32xf32>
+    %y = stablehlo.dot_general %r, %w, contracting_dims = [1] x [0]
+        : (tensor<2x32xf32>, tensor<32x8xf32>) -> tensor<2x8xf32>
+    return %y : tensor<2x8xf32>
+  }
+}
+""")
+    save_file({"arg1": np.ones((32, 8), np.float32)}, tmp_path / "w.safetensors")
+    x = np.ones((9, 2, 32), np.float32)
+    x[0, 1, 2] = x[8, 0, 3] = -1
+    x[2, 0, 0] = np.inf
+    np.savez(tmp_path / "batch.npz", arg0=x)
+    notes, out = [], tmp_path / "calib"
+    settings = CalibrationOptions(sensitivity="finite", note=notes.append)
+    files = tmp_path / "graph.mlir", tmp_path / "w.safetensors", tmp_path / "batch.npz"
+    calibrate_inputs(*files, out, options=settings)
+    assert (settings.report["nan_values"], settings.report["infinite_values"]) == (2, 1)
+    assert "2 values at encode sites are no numbers" in notes[0]
+    words = ["compile", files[0], "--weights", files[1], "--calibration", out, "-o", out / "../sq"]
+    assert cli.main(list(map(str, words))) == 0

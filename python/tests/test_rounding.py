@@ -41,7 +41,8 @@ def calibrate(layer, x, out, *more) -> None:
     graph, weights, *_ = layer
     np.savez(out.with_suffix(".npz"), arg0=x)
     inputs = ("--inputs", out.with_suffix(".npz"))
-    run_cli("calibrate", graph, "--weights", weights, *inputs, "-o", out, *more)
+    words = [graph, "--weights", weights, *inputs, "--sensitivity", "none", *more]
+    run_cli("calibrate", *words, "-o", out)
 
 
 def compile_layer(layer, calibration, out, *more) -> dict:
