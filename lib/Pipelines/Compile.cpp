@@ -160,6 +160,25 @@ openGrams(const CompileOptions &options) {
   return std::move(*grams);
 }
 
+/// The channels' mean squares, for rounding without Gram matrices.
+Expected<StringMap<std::vector<float>>>
+readImportance(const CompileOptions &options) {
+  StringMap<std::vector<float>> importance;
+  if (options.mode != CompileMode::Quantized || options.method != "spike" ||
+      options.rounding != WeightRounding::Automatic ||
+      options.calibration.empty())
+    return importance;
+  auto data = ::spikequant::loadCalibration(options.calibration);
+  if (!data)
+    return data.takeError();
+  for (const auto &site : data->getSites()) {
+    std::vector<float> &squares = importance[site.getName()];
+    for (uint32_t c = 0; c < site.getChannels(); ++c)
+      squares.push_back(float(site.getMeanSquare(c)));
+  }
+  return importance;
+}
+
 class Compiler {
 public:
   Compiler(const CompileOptions &options, MLIRContext *context)
@@ -190,6 +209,7 @@ private:
   PackedFileInfo weights;
   std::vector<GraphSpec> graphs;
   json::Object program, realNumbers;
+  StringRef rounding;
   bool stopped = false;
 };
 
@@ -308,6 +328,15 @@ Error Compiler::lower(const OutputFolder &folder) {
   SecondOrderOptions secondOrder;
   secondOrder.grams = *grams ? &**grams : nullptr;
   secondOrder.inputs = findWeightInputs(*module);
+  if (!*grams) {
+    auto importance = readImportance(options);
+    if (!importance)
+      return importance.takeError();
+    secondOrder.importance = std::move(*importance);
+  }
+  rounding = *grams                            ? "second-order"
+             : !secondOrder.importance.empty() ? "weighted"
+                                               : "nearest";
   if (Error failure = runPasses("select kernels", [&](OpPassManager &pm) {
         if (options.taps)
           pm.addPass(createSpikeQuantInsertTaps());
@@ -384,7 +413,7 @@ std::string Compiler::createReport() {
   report["stages"] = progress.toJson(/*cpu=*/false);
   report["stages_cpu"] = progress.toJson(/*cpu=*/true);
   report["peak_bytes"] = getPeakBytes();
-  report["rounding"] = weights.secondOrder ? "second-order" : "nearest";
+  report["rounding"] = rounding;
   report["second_order_weights"] = weights.secondOrder;
   report["packed_bytes"] = int64_t(weights.bytes);
   report["cpu"] = machine->getTargetCPU().str();

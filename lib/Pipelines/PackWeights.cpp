@@ -109,6 +109,15 @@ public:
     site = wanted.str();
     return &*feedback;
   }
+  /// Of the weight's input channels; empty where none is known.
+  ArrayRef<float> getImportance(StringRef weight) const {
+    auto input = options.inputs.find(weight);
+    if (options.grams || input == options.inputs.end())
+      return {};
+    auto known = options.importance.find(input->second);
+    return known == options.importance.end() ? ArrayRef<float>()
+                                             : ArrayRef(known->second);
+  }
   int64_t getUsed() const { return used; }
 
 private:
@@ -275,7 +284,8 @@ private:
     auto round = [&](const WeightView &matrix) {
       std::vector<float> copy;
       return sq::roundToCodes(getMatrix(matrix, values, copy), options,
-                              op.getSymName(), *errors);
+                              op.getSymName(), *errors,
+                              feedback.getImportance(op.getSymName()));
     };
     if (rank == 3)
       return writer.addStack(op.getSymName(), view.getSize(0), [&](int64_t i) {

@@ -83,7 +83,8 @@ cl::opt<WeightRounding> rounding(
     "rounding", cl::init(WeightRounding::Automatic), cl::cat(category),
     cl::desc("How weights become codes"),
     cl::values(clEnumValN(WeightRounding::Automatic, "auto",
-                          "second-order if the calibration has Gram matrices"),
+                          "second-order if the calibration has Gram matrices, "
+                          "else nearest with errors weighted by the inputs"),
                clEnumValN(WeightRounding::Nearest, "nearest",
                           "least error of the weights"),
                clEnumValN(WeightRounding::SecondOrder, "second-order",

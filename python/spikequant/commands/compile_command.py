@@ -100,7 +100,8 @@ def add_arguments(parser) -> None:
         choices=["auto", "nearest", "second-order"],
         default="auto",
         help="of weights; second-order has the least error of the outputs and needs "
-        "'calibrate --gram' (default: second-order where that was given)",
+        "'calibrate --gram'; auto: second-order where that was given, else nearest with errors "
+        "weighted by the inputs' squares (default: auto)",
     )
     parser.add_argument(
         "--no-fold",
