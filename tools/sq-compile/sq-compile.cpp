@@ -35,6 +35,10 @@ cl::opt<bool> observe("observe",
                       cl::desc("Do not quantise; show every encode site to the "
                                "host, for calibration"),
                       cl::cat(category));
+cl::opt<bool> probe("probe",
+                    cl::desc("As --observe, with an argument of steps that the "
+                             "inputs of sites are rounded to"),
+                    cl::cat(category));
 cl::opt<double> bits("bits", cl::init(4.25),
                      cl::desc("Mean bits per activation, events included"),
                      cl::cat(category));
@@ -143,7 +147,8 @@ CompileOptions getOptions(const char *program) {
   options.graphs.assign(graphs.begin(), graphs.end());
   options.weights = weights;
   options.output = output;
-  options.mode = observe     ? CompileMode::Observe
+  options.mode = probe       ? CompileMode::Probe
+                 : observe   ? CompileMode::Observe
                  : floatOnly ? CompileMode::Float
                              : CompileMode::Quantized;
   options.stage = stage;

@@ -18,7 +18,8 @@ namespace mlir::spikequant {
 enum class CompileMode {
   Quantized, ///< Needs a calibration file.
   Float,     ///< The baseline: nothing is quantised.
-  Observe    ///< Float, and shows every encode site to the host.
+  Observe,   ///< Float, and shows every encode site to the host.
+  Probe      ///< As Observe, and rounds what sites read as the host asks.
 };
 
 /// Where to stop, for a look at the program.

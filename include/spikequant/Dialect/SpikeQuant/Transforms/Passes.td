@@ -121,8 +121,21 @@ def InsertObservers : Pass<"spikequant-insert-observers", "::mlir::ModuleOp"> {
     %q = linalg.matmul {spikequant.site = "q"} ins(%x, %wq : ..
     %k = linalg.matmul {spikequant.site = "k"} ins(%x, %wk : ..
     ```
+
+    With `probe`, each function gets a last argument of its own, named
+    `probe_steps`, with a step for each of its sites: the sites' consumers then
+    read the input rounded to multiples of that step (ties to even), or
+    unchanged if the step is not positive. So the host can put the error of one
+    site into the program and measure what it does. What is shown is the input
+    before rounding.
   }];
-  let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
+  let options = [Option<"probe", "probe", "bool", "false",
+      "an argument with a step per site, which its input is rounded to">];
+  let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect",
+                           "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
