@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikequant.calibrate import calibrate_inputs
+from spikequant.calibrate import AUTO, CalibrationOptions, calibrate_inputs
 from spikequant.compiler import FLOAT, CompileOptions, compile_model
 
 from . import baselines, figures, graph, model, sentences
@@ -58,9 +58,8 @@ def _ours(options, out: Path, exported, calibration, test, expected, say) -> lis
     say("calibrating")
     inputs = graph.save_batches(out / "calibration.npz", calibration)
     file = out / "calib.json"
-    calibrate_inputs(
-        exported.graph, exported.weights, inputs, file, threads=options.threads, grams=True
-    )
+    settings = CalibrationOptions(options.threads, grams=True, sensitivity=AUTO)
+    calibrate_inputs(exported.graph, exported.weights, inputs, file, options=settings)
     rows = []
     for label, changes in _VARIANTS:
         say(label)
