@@ -48,10 +48,11 @@ def main() -> None:
         print(text, file=sys.stderr, flush=True)
 
     try:
-        results = measure(options, TEXTS, say)
+        for results in measure(options, TEXTS, say):
+            _write(options.output, results)
     except SpikeQuantError as error:
         raise SystemExit(f"error: {error}") from error
-    _write(options.output, results)
+    print(json.dumps(results, indent=1))
     if options.docs:
         from .document import write_document
 
@@ -61,7 +62,6 @@ def main() -> None:
 def _write(folder: Path, results: dict) -> None:
     text = json.dumps(results, indent=1)
     (folder / "encoder.json").write_text(text + "\n", encoding="utf-8")
-    print(text)
     with (folder / "encoder.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(results["rows"][0]))
         writer.writeheader()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ _CLIPS = (1.0, 0.85, 0.7, 0.55)
 _TUNING = 64  # sentences of the calibration text
 
 
-def measure(options, texts: Path, say: Callable[[str], None]) -> dict:
-    """`options` as in __main__; the result is what encoder.json holds."""
+def measure(options, texts: Path, say: Callable[[str], None]) -> Iterator[dict]:
+    """`options` as in __main__; yields what encoder.json holds, with one row more each time."""
     folder = model.find_model()
     if folder is None:
         raise SystemExit(
@@ -41,36 +41,37 @@ def measure(options, texts: Path, say: Callable[[str], None]) -> dict:
     say("the float program")
     compile_model(exported.graph, out / "float", CompileOptions(FLOAT, weights=exported.weights))
     expected = graph.run(out / "float", test, options.threads).embeddings
-    rows = _ours(options, out, exported, calibration, test, expected, say)
-    if not options.no_baselines:
-        rows += _others(folder, calibration, test, expected, say)
-    return {
+    results = {
         "sentences": len(expected),
         "calibration_sentences": len(known),
         "calibration_tokens": calibration.tokens.size,
-        "rows": rows,
-        "sites": rows[0].pop("sites"),
+        "rows": [],
     }
+    for row in _ours(options, out, exported, calibration, test, expected, say):
+        results["sites"] = row.pop("sites", None) or results["sites"]
+        results["rows"].append(row)
+        yield results
+    if not options.no_baselines:
+        for row in _others(folder, calibration, test, expected, say):
+            results["rows"].append(row)
+            yield results
 
 
-def _ours(options, out: Path, exported, calibration, test, expected, say) -> list[dict]:
+def _ours(options, out: Path, exported, calibration, test, expected, say) -> Iterator[dict]:
     """SpikeQuant and, to show what costs how much, the same with one thing made better or worse."""
     say("calibrating")
     inputs = graph.save_batches(out / "calibration.npz", calibration)
     file = out / "calib.json"
     settings = CalibrationOptions(options.threads, grams=True, sensitivity=AUTO)
     calibrate_inputs(exported.graph, exported.weights, inputs, file, options=settings)
-    rows = []
     for label, changes in _VARIANTS:
         say(label)
         settings = {"weights": exported.weights, "calibration": file, "bits": options.bits}
         program = out / "spikequant"
         report = compile_model(exported.graph, program, CompileOptions(**(settings | changes)))
         result = graph.run(program, test, options.threads)
-        rows.append(_row(label, result.activation_bits, result.embeddings, expected))
-        if not changes:
-            rows[0]["sites"] = _sites(exported, report, result)
-    return rows
+        row = _row(label, result.activation_bits, result.embeddings, expected)
+        yield row if changes else {**row, "sites": _sites(exported, report, result)}
 
 
 def _sites(exported: graph.Exported, report: dict, result: graph.Run) -> list[dict]:
@@ -85,12 +86,11 @@ def _sites(exported: graph.Exported, report: dict, result: graph.Run) -> list[di
     ]
 
 
-def _others(folder: Path, calibration, test, expected, say) -> list[dict]:
+def _others(folder: Path, calibration, test, expected, say) -> Iterator[dict]:
     """A scale per token, clipped by the share that does best on calibration sentences."""
     config, weights = model.load_model(folder)
     few = sentences.first(calibration, _TUNING)
     aim = baselines.run(config, weights, few, None)
-    rows = []
     for label, rotated in (("RTN, per token", False), ("Hadamard at every input", True)):
         say(label)
         rounded = baselines.quantise_weights(weights, rotated)
@@ -101,10 +101,8 @@ def _others(folder: Path, calibration, test, expected, say) -> list[dict]:
 
         clip = min(_CLIPS, key=loss)
         found = baselines.run(config, rounded, test, 4, rotated, clip)
-        rows.append(
-            _row(f"{label}, clip {clip:g}", baselines.mean_bits(config, 4), found, expected)
-        )
-    return rows
+        bits = baselines.mean_bits(config, 4)
+        yield _row(f"{label}, clip {clip:g}", bits, found, expected)
 
 
 def _row(label: str, bits: float, embeddings: np.ndarray, expected: np.ndarray) -> dict:
