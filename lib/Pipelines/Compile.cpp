@@ -240,6 +240,8 @@ Error Compiler::prepare() {
     return createStringError("the graphs could not be read");
   if (Error failure = runPasses("find sites", [&](OpPassManager &pm) {
         pm.addPass(createWeightsToSymbols());
+        if (options.rotateValues)
+          pm.addPass(createRotateValues());
         pm.addPass(createNameSites());
         if (options.mode == CompileMode::Observe)
           pm.addPass(createInsertObservers());

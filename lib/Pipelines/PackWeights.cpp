@@ -9,6 +9,7 @@
 
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/ChannelRotations.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Weights/ErrorFeedback.h"
 #include "spikequant/Weights/PackedFileWriter.h"
@@ -436,6 +437,7 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
     if (!opened)
       return opened.takeError();
     source = std::move(*opened);
+    addRotations(module, *source);
   }
   Expected<sq::PackedFileWriter> writer = sq::PackedFileWriter::create(path);
   if (!writer)

@@ -16,7 +16,7 @@ from .calibration_runs import TOKENS
 from .calibration_store import Store, hash_arrays, hash_source, open_store
 from .calibration_worker import FINITE, FISHER, FIT, HELD, NONE, SENSITIVITY, run_units
 from .collector import gram_path, merge_grams_into, merge_into, replacing_calibration, review
-from .compiler import OBSERVE, PROBE, CompileOptions, compile_model
+from .compiler import NO_ROTATION, OBSERVE, PROBE, CompileOptions, compile_model
 from .errors import SpikeQuantError
 from .native import is_compiled
 from .stablehlo_shapes import Shapes
@@ -46,6 +46,7 @@ class CalibrationOptions:
     grams: bool = False  # also what second-order rounding of weights needs
     sensitivity: str = NONE
     bits: float = 4.25  # that the held-out check is made for
+    rotate: str = NO_ROTATION  # as 'compile' will be told
     progress: Progress = field(default=lambda *_: None)
     note: Callable[[str], None] = field(default=_print_note)
     report: dict = field(default_factory=dict)
@@ -84,7 +85,7 @@ def calibrate_text(
         "source": str(source.resolve()),
         "key": f"{hash_source(source, None)} {hash_arrays(arrays)}",
     }
-    compilation = CompileOptions(OBSERVE, graphs=[f"score_{context}"])
+    compilation = CompileOptions(OBSERVE, graphs=[f"score_{context}"], rotate=options.rotate)
     return _calibrate(source, Path(out), plan, arrays, compilation, options)
 
 
@@ -112,7 +113,7 @@ def calibrate_inputs(
         )
     if options.sensitivity == AUTO:
         options.sensitivity = FINITE
-    compilation = CompileOptions(OBSERVE, weights=weights, shapes=shapes)
+    compilation = CompileOptions(OBSERVE, weights=weights, shapes=shapes, rotate=options.rotate)
     compilation.check()
     if not source.is_file():
         raise SpikeQuantError(f"{source}: no such file")
@@ -134,6 +135,7 @@ def _calibrate(
     options: CalibrationOptions,
 ) -> Path:
     plan |= {"grams": options.grams, "sensitivity": options.sensitivity}
+    plan["rotate"] = options.rotate
     units = len(next(iter(arrays.values())))
     work = _split(units, options.sensitivity, _FINITE_UNITS[plan["kind"]])
     steps = _Steps(options.progress, 2 + sum(len(units) for _, units in work))

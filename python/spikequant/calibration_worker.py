@@ -78,6 +78,8 @@ def _fisher(store: Store):
 
     def measure(unit: int):
         known, rows = model.measure(windows[unit])
+        # A rotation changes no sum of squares.
+        known |= {f"{name[:-3]}.rotated.in": value for name, value in known.items()}
         values = np.array([known.get(name, 0.0) for name in names])
         return names, channels, values, np.where([name in known for name in names], rows, 0)
 

@@ -23,6 +23,8 @@ Progress = Callable[[str, int, int], None]
 
 FLOAT, OBSERVE, PROBE, SPIKE, RTN = "float", "observe", "probe", "spike", "rtn"
 GRAPH_FORMAT = "spikequant-graph"
+# Hadamard rotations that weights absorb: none, or of the values of attentions.
+NO_ROTATION, ROTATE_VALUES = "none", "values"
 # Of the mean window of a site's channels.
 MOST_BITS = 8
 
@@ -44,6 +46,7 @@ class CompileOptions:
     group: int = 32
     head_bits: int = 8
     rounding: str = "auto"
+    rotate: str = NO_ROTATION
     fold: bool = True
     isa: str = "auto"
     mcpu: str = "native"
@@ -67,6 +70,7 @@ class CompileOptions:
     def tool_arguments(self) -> list[str]:
         arguments = [f"--isa={self.isa}", f"--mcpu={self.mcpu}"]
         arguments += ["--profile"] if self.profile else []
+        arguments += [] if self.rotate == NO_ROTATION else [f"--rotate={self.rotate}"]
         if self.method in (FLOAT, OBSERVE, PROBE):
             return [f"--{self.method}", *arguments]
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]

@@ -95,6 +95,13 @@ cl::opt<std::string> method("method", cl::init("spike"),
 cl::opt<bool> noFold("no-fold",
                      cl::desc("Leave scales where the graph has them"),
                      cl::cat(category));
+enum class Rotation { None, Values };
+cl::opt<Rotation>
+    rotate("rotate", cl::init(Rotation::None), cl::cat(category),
+           cl::desc("Hadamard rotations that weights absorb"),
+           cl::values(clEnumValN(Rotation::None, "none", "no rotations"),
+                      clEnumValN(Rotation::Values, "values",
+                                 "of the values of attentions")));
 cl::opt<bool> taps("taps", cl::desc("Show the counts of every site"),
                    cl::cat(category));
 cl::opt<bool> profile("profile",
@@ -181,6 +188,7 @@ CompileOptions getOptions(const char *program) {
   options.headBits = headBits;
   options.rounding = rounding;
   options.method = method;
+  options.rotateValues = rotate == Rotation::Values;
   options.fold = !noFold;
   options.taps = taps;
   options.profile = profile;

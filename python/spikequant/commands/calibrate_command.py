@@ -9,6 +9,7 @@ from ..progress import progress_bar
 from .arguments import (
     add_json,
     add_output,
+    add_rotate,
     add_shapes,
     add_threads,
     add_weights,
@@ -84,6 +85,7 @@ def add_arguments(parser) -> None:
         help="for which it is checked that the text is enough: with B bits per value on it, how "
         "many on the last eighth of the windows, held out? (default: 4.25)",
     )
+    add_rotate(parser)
     add_threads(parser)
     add_json(parser)
 
@@ -143,4 +145,5 @@ def _calibration_options(options):
         options.gram,
         options.sensitivity,
         options.bits,
+        rotate=options.rotate,
     )

@@ -8,7 +8,16 @@ from pathlib import Path
 from ..errors import SpikeQuantError
 from ..progress import progress_bar
 from ..targets import TARGETS
-from .arguments import add_json, add_output, add_shapes, add_weights, positive, real, whole
+from .arguments import (
+    add_json,
+    add_output,
+    add_rotate,
+    add_shapes,
+    add_weights,
+    positive,
+    real,
+    whole,
+)
 
 NAME = "compile"
 HELP = "quantises and compiles a bundle or a graph to a folder that runs"
@@ -103,6 +112,7 @@ def add_arguments(parser) -> None:
         "'calibrate --gram'; auto: second-order where that was given, else nearest with errors "
         "weighted by the inputs' squares (default: auto)",
     )
+    add_rotate(parser)
     parser.add_argument(
         "--no-fold",
         action="store_true",
@@ -220,6 +230,7 @@ def _settings(options):
         group=options.group,
         head_bits=options.head_bits,
         rounding=options.rounding,
+        rotate=options.rotate,
         fold=not options.no_fold,
         isa=options.isa,
         mcpu=options.mcpu,

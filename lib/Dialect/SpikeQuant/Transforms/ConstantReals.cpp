@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/ChannelRotations.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
 using namespace mlir;
@@ -33,6 +34,7 @@ llvm::Error ConstantReals::open(StringRef weightsFile) {
   if (!opened)
     return opened.takeError();
   file = std::move(*opened);
+  addRotations(module, *file);
   return llvm::Error::success();
 }
 

@@ -37,6 +37,41 @@ def WeightsToSymbols : Pass<"spikequant-weights-to-symbols", "::mlir::ModuleOp">
   let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
 }
 
+def RotateValues : Pass<"spikequant-rotate-values", "::mlir::ModuleOp"> {
+  let summary = "rotates the values of attentions where weights absorb it";
+  let description = [{
+    For each product of two activations (`P v`), asks whether the channels of a
+    factor can be multiplied by an orthogonal matrix such that no result of the
+    program changes: everything between the weights that make them and the
+    weights that read them has to be linear along these channels (reshapes,
+    transpositions, slices, the cache, sums) and the same for all of them. Then
+    these weights are read rotated: by the Hadamard matrix of the largest power
+    of two that divides the head's width. Rotated values have no channels that
+    stand out, so that they take fewer bits; whether that pays is measured by
+    calibrating both programs.
+
+    The module gets `spikequant.rotations`, which the packer applies to the
+    arrays of the weights file before it rounds them, and
+    `spikequant.rotated_inputs`; the program is the same. A remark of category
+    `spikequant-rotate-values` says for each product what turns, or what refused.
+    Run `spikequant-weights-to-symbols` before, `spikequant-name-sites` after.
+
+    ```mlir
+    %v = linalg.matmul ins(%x, %wv ..
+    %y = linalg.matmul ins(%p, %v ..
+    %z = linalg.matmul ins(%y, %wo ..
+    // the module then has, for weights of 16 values
+    spikequant.rotated_inputs = ["o"],
+    spikequant.rotations = {o = [array<i64: 0, 0, 16, 16>], v = [array<i64: 1, 0, 16, 16>]}
+    ```
+  }];
+  let options = [
+    Option<"minBlock", "min-block", "uint64_t", "8",
+           "smaller powers of two are not worth it">
+  ];
+  let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
+}
+
 def NameSites : Pass<"spikequant-name-sites", "::mlir::ModuleOp"> {
   let summary = "finds the contractions with constant weights and names them";
   let description = [{
