@@ -112,6 +112,8 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.weightBits = options.weightBits;
   quantize.group = options.group;
   quantize.headBits = options.headBits;
+  quantize.attentionBits = options.attentionBits;
+  quantize.cacheBits = options.cacheBits;
   return quantize;
 }
 

@@ -38,6 +38,8 @@ class CompileOptions:
     weight_bits: int = 4
     group: int = 32
     head_bits: int = 8
+    attention_bits: int = 8
+    cache_bits: int = 0
     rounding: str = "auto"
     fold: bool = True
     isa: str = "auto"
@@ -67,6 +69,7 @@ class CompileOptions:
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]
         arguments += [f"--weight-bits={self.weight_bits}", f"--group={self.group}"]
         arguments += [f"--head-bits={self.head_bits}", f"--rounding={self.rounding}"]
+        arguments += [f"--attention-bits={self.attention_bits}", f"--cache-bits={self.cache_bits}"]
         if self.calibration is not None:
             arguments += [f"--calibration={self.calibration}"]
         arguments += [] if self.fold else ["--no-fold"]

@@ -17,6 +17,7 @@
 
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 
 namespace mlir::spikequant {
 #define GEN_PASS_DEF_INSERTOBSERVERS
@@ -37,6 +38,12 @@ void observe(func::FuncOp function) {
     ObserveOp::create(builder, loc, buildRows(builder, loc, site.activation),
                       name);
     names.push_back(name);
+  }
+  for (auto &[name, value] : findProductInputs(function)) {
+    builder.setInsertionPointAfterValue(value);
+    auto attribute = builder.getStringAttr(name);
+    ObserveOp::create(builder, value.getLoc(), value, attribute);
+    names.push_back(attribute);
   }
   function->setAttr(kSitesAttr, builder.getArrayAttr(names));
 }
