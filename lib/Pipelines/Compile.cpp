@@ -304,6 +304,8 @@ Error Compiler::lower(const OutputFolder &folder) {
         if (options.taps)
           pm.addPass(createSpikeQuantInsertTaps());
         pm.addPass(createConvertSpikeQuantToProcessor());
+        // What became linalg here may join its neighbours: same operations.
+        buildFusionPipeline(pm);
       }))
     return failure;
   progress.begin("pack weights");
