@@ -36,10 +36,12 @@ static Magnitudes collectMagnitudes(const sq::SiteStatistics &site) {
     for (uint32_t j = 0; j < site.getChannels(); ++j)
       count += site.getCount(j, bin);
     double lower = sq::magnitude::lowerEdge(bin);
-    double upper = std::min<double>(sq::magnitude::upperEdge(bin),
-                                    std::max(result.largest, lower));
+    double upper = sq::magnitude::upperEdge(bin);
+    // The bin of the largest value stands for it.
+    double value = upper > result.largest ? std::max(lower, result.largest)
+                                          : (lower + upper) / 2;
     if (count > 0)
-      result.bins.push_back({(lower + upper) / 2, count});
+      result.bins.push_back({value, count});
   }
   return result;
 }
