@@ -33,8 +33,8 @@
 // REAL-NOT: encode
 
 // FOUR-LABEL: func.func @step
-// FOUR: encode {{.*}} {bits = @bits.8x8, {{.*}} step = 1.000000e+00 : f32
 // FOUR: encode {{.*}} {bits = @bits.4x8, {{.*}} step = 8.535{{[0-9]*}} : f32
+// FOUR: encode {{.*}} {bits = @bits.8x8, {{.*}} step = 1.000000e+00 : f32
 
 // CHECK: spikequant.weights @bits.8x8 : tensor<8xi8> format(#spikequant.real) value(dense<8> : tensor<8xi8>)
 // CHECK-LABEL: func.func @step
