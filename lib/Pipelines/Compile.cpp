@@ -17,6 +17,7 @@
 #include "spikequant/Pipelines/Pipelines.h"
 #include "spikequant/Pipelines/Report.h"
 #include "spikequant/Pipelines/TargetCode.h"
+#include "spikequant/Runtime/spikequant.h"
 #include "spikequant/Support/OutputFile.h"
 
 #include "mlir/Target/LLVMIR/Dialect/All.h"
@@ -369,10 +370,21 @@ Error Compiler::generateCode(const OutputFolder &folder) {
 
 std::string Compiler::createReport() {
   json::Array list;
-  for (const GraphSpec &graph : graphs)
+  for (const GraphSpec &graph : graphs) {
+    int64_t stateBytes = 0;
+    json::Array countStates;
+    for (const ArraySpec &argument : graph.arguments)
+      if (argument.stateResult >= 0) {
+        stateBytes += argument.getBytes();
+        if (argument.elementType == SQ_I8)
+          countStates.push_back(argument.name);
+      }
     list.push_back(json::Object{{"name", graph.name},
                                 {"arena_bytes", graph.arenaBytes},
+                                {"state_bytes", stateBytes},
+                                {"count_states", std::move(countStates)},
                                 {"sites", int64_t(graph.sites.size())}});
+  }
   json::Object report = program;
   report["seconds"] = progress.total();
   report["stages"] = progress.toJson(/*cpu=*/false);
