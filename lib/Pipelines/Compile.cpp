@@ -17,6 +17,7 @@
 #include "spikequant/Pipelines/Pipelines.h"
 #include "spikequant/Pipelines/Report.h"
 #include "spikequant/Pipelines/TargetCode.h"
+#include "spikequant/Runtime/spikequant.h"
 #include "spikequant/Support/OutputFile.h"
 
 #include "mlir/Target/LLVMIR/Dialect/All.h"
@@ -118,6 +119,8 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.headBits = options.headBits;
   quantize.weightBudget = options.weightBudget;
   quantize.weights = options.weights;
+  quantize.attentionBits = options.attentionBits;
+  quantize.cacheBits = options.cacheBits;
   return quantize;
 }
 
@@ -343,6 +346,8 @@ Error Compiler::lower(const OutputFolder &folder) {
         if (options.taps)
           pm.addPass(createSpikeQuantInsertTaps());
         pm.addPass(createConvertSpikeQuantToProcessor());
+        // What became linalg here may join its neighbours: same operations.
+        buildFusionPipeline(pm);
       }))
     return failure;
   progress.begin("pack weights");
@@ -406,10 +411,21 @@ Error Compiler::generateCode(const OutputFolder &folder) {
 
 std::string Compiler::createReport() {
   json::Array list;
-  for (const GraphSpec &graph : graphs)
+  for (const GraphSpec &graph : graphs) {
+    int64_t stateBytes = 0;
+    json::Array countStates;
+    for (const ArraySpec &argument : graph.arguments)
+      if (argument.stateResult >= 0) {
+        stateBytes += argument.getBytes();
+        if (argument.elementType == SQ_I8)
+          countStates.push_back(argument.name);
+      }
     list.push_back(json::Object{{"name", graph.name},
                                 {"arena_bytes", graph.arenaBytes},
+                                {"state_bytes", stateBytes},
+                                {"count_states", std::move(countStates)},
                                 {"sites", int64_t(graph.sites.size())}});
+  }
   json::Object report = program;
   report["seconds"] = progress.total();
   report["stages"] = progress.toJson(/*cpu=*/false);

@@ -68,15 +68,16 @@ json::Array describeEncodes(ModuleOp module, StringRef method) {
     std::optional<CountsSite> counts = getCountsSite(module, op);
     if (!counts)
       return;
-    json::Object &site = sites[counts->name];
-    if (!site.empty())
-      return;
     int64_t fanOut = 0;
     for (Operation *user : counts->counts.getUsers())
       if (auto integrate = dyn_cast<IntegrateOp>(user))
         fanOut += cast<ShapedType>(integrate.getMembrane().getType())
                       .getShape()
                       .back();
+    // Factors of products of activations have no fan-out and no events.
+    if (fanOut == 0 || sites.count(counts->name))
+      return;
+    json::Object &site = sites[counts->name];
     site["site"] = counts->name.str();
     site["channels"] =
         cast<ShapedType>(counts->counts.getType()).getShape().back();

@@ -90,6 +90,11 @@ class ArrayRuns:
         return self.graph.run(arguments, self.threads, observer)
 
 
+def probed_sites(graph: Graph) -> int:
+    """How many of the graph's sites, the first ones, can be rounded."""
+    return next((spec.shape[0] for spec in graph.arguments if spec.name == PROBE_STEPS), 0)
+
+
 def sites_of(graph: Graph, recorder: Recorder) -> tuple[list[str], list[int]]:
     """Names and channels of the sites, from what one run showed."""
     shown = recorder.arrays()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .calibration_runs import ArrayRuns, TextRuns
+from .calibration_runs import ArrayRuns, TextRuns, probed_sites
 from .native_graph import Observer
 
 # Step of the probe over the site's median magnitude: between those of 4 and 5 bits.
@@ -29,6 +29,8 @@ class SiteErrors:
         self.observer = Observer.from_python(self._receive)
 
     def _receive(self, site: int, array: np.ndarray) -> None:
+        if site >= len(self.steps):
+            return
         if not self.rows[site]:
             self.steps[site] = _choose_step(array)
         self.rows[site] += array.size // array.shape[-1]
@@ -50,13 +52,14 @@ def _choose_step(array: np.ndarray) -> np.float32:
 
 def probe_sites(runs: TextRuns | ArrayRuns, unit: int) -> tuple[np.ndarray, np.ndarray]:
     """Sensitivities of all sites by one unit; the rows that each is the mean of (0: unknown)."""
-    count = len(runs.graph.sites)
+    count = probed_sites(runs.graph)
     errors = SiteErrors(count)
     exact = [
         part.copy() for part in runs.results(unit, np.zeros(count, np.float32), errors.observer)
     ]
     loss = divergence if isinstance(runs, TextRuns) else relative_error
-    values, rows = np.zeros(count), np.zeros(count, np.int64)
+    sites = len(runs.graph.sites)
+    values, rows = np.zeros(sites), np.zeros(sites, np.int64)
     for site in np.flatnonzero(errors.squares > 0):
         steps = np.zeros(count, np.float32)
         steps[site] = errors.steps[site]

@@ -79,6 +79,12 @@ cl::opt<unsigned> headBits("head-bits", cl::init(8),
                            cl::desc("Bits of a code in the weights of the "
                                     "result and in embeddings"),
                            cl::cat(category));
+cl::opt<unsigned> attentionBits(
+    "attention-bits", cl::init(8), cl::cat(category),
+    cl::desc("Bits of counts in products of activations, 2 to 8; 0: real"));
+cl::opt<unsigned>
+    cacheBits("cache-bits", cl::init(0), cl::cat(category),
+              cl::desc("Bits of counts in states; 0: as attention-bits"));
 cl::opt<WeightRounding> rounding(
     "rounding", cl::init(WeightRounding::Automatic), cl::cat(category),
     cl::desc("How weights become codes"),
@@ -186,6 +192,8 @@ CompileOptions getOptions(const char *program) {
   options.weightBudget = weightBudget;
   options.group = group;
   options.headBits = headBits;
+  options.attentionBits = attentionBits;
+  options.cacheBits = cacheBits;
   options.rounding = rounding;
   options.method = method;
   options.rotateValues = rotate == Rotation::Values;

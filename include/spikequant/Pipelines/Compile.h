@@ -61,6 +61,8 @@ struct CompileOptions {
   double weightBudget = 0;
   unsigned group = 32;   ///< input channels per multiplier; 0: the whole row
   unsigned headBits = 8; ///< of the result's weights and of embeddings
+  unsigned attentionBits = 8; ///< of products of activations; 0: real
+  unsigned cacheBits = 0;     ///< of counts in states; 0: as attentionBits
   WeightRounding rounding = WeightRounding::Automatic;
   std::string method = "spike";
   bool rotateValues = false; ///< Hadamard rotations where weights absorb them

@@ -6,7 +6,7 @@
 //                 outs(%c : memref<128x1536xf32>)
 //
 // becomes one work-shared loop over panels of 32 columns, see
-// ContractionEmitter.cpp; other operations see GenericEmitter.cpp. Operations
+// ContractionEmitter.cpp and CountContractionEmitter.cpp; other operations see GenericEmitter.cpp. Operations
 // with dynamic shapes or maps that are not linear become scalar loops.
 //
 //===----------------------------------------------------------------------===//
@@ -14,6 +14,7 @@
 #include "spikequant/Conversion/LinalgToVectorLoops.h"
 #include "NestBuilder.h"
 #include "spikequant/Conversion/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -89,7 +90,8 @@ LogicalResult mlir::spikequant::convertLinalgToVectorLoops(
   simplifyNest(*nest);
   flattenOperands(rewriter, *nest);
   NestBuilder builder(rewriter, *nest, options);
-  if (failed(emitContraction(builder)))
+  if (failed(emitCountContraction(builder)) &&
+      failed(emitContraction(builder)))
     emitGeneric(builder);
   rewriter.eraseOp(op);
   return success();

@@ -89,6 +89,10 @@ inline int64_t ceilDiv(int64_t numerator, int64_t denominator) {
 /// Register-tiled contraction; fails if the nest has another form.
 LogicalResult emitContraction(NestBuilder &b);
 
+/// A contraction of two arrays of i8 into i32 by dot4; fails if the nest has
+/// another form.
+LogicalResult emitCountContraction(NestBuilder &b);
+
 /// Any nest: parallel loops outside, reductions inside.
 void emitGeneric(NestBuilder &b);
 

@@ -19,6 +19,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "EncodeToLinalg.h"
 #include "FireToLinalg.h"
 
 #include "spikequant/Conversion/Passes.h"
@@ -48,6 +49,7 @@ public:
 
 private:
   LogicalResult lowerCounts(Value counts);
+  bool lowerToArray(EncodeOp op);
   LogicalResult lowerIntegrate(IntegrateOp op, const SplitCounts &counts);
   LogicalResult lowerLookup(LookupOp op);
   LogicalResult lowerFire(FireOp op);
@@ -199,7 +201,24 @@ SplitCounts Lowering::split(Value counts, StringAttr site, int64_t group,
   return result;
 }
 
+/// Counts that are read as an array alone, and that no event can exceed, need
+/// no container. Returns whether that was so.
+bool Lowering::lowerToArray(EncodeOp op) {
+  bool integrates = llvm::any_of(op->getUsers(), llvm::IsaPred<IntegrateOp>);
+  WeightsOp bits;
+  if (op.getBitsAttr())
+    bits = symbols.lookup<WeightsOp>(op.getBitsAttr().getAttr());
+  if (integrates || op->use_empty() || !hasOneWindow(op, bits))
+    return false;
+  rewriter.setInsertionPoint(op);
+  rewriter.replaceOp(op, lowerEncodeToLinalg(rewriter, op, bits));
+  return true;
+}
+
 LogicalResult Lowering::lowerCounts(Value counts) {
+  if (auto encode = counts.getDefiningOp<EncodeOp>();
+      encode && lowerToArray(encode))
+    return success();
   llvm::MapVector<int64_t, SplitCounts> splits;
   SmallVector<std::pair<IntegrateOp, int64_t>> consumers;
   for (Operation *user : counts.getUsers()) {

@@ -105,6 +105,22 @@ def add_arguments(parser) -> None:
         help="weight bits of the embedding and the head (default: 8)",
     )
     parser.add_argument(
+        "--attention-bits",
+        type=int,
+        choices=[0, *range(2, 9)],
+        default=8,
+        metavar="B",
+        help="of the counts in products of two activations, such as queries with keys; "
+        "0: they stay real (default: 8)",
+    )
+    parser.add_argument(
+        "--cache-bits",
+        type=int,
+        choices=range(2, 9),
+        metavar="B",
+        help="of the counts that the key-value cache holds (default: as --attention-bits)",
+    )
+    parser.add_argument(
         "--rounding",
         choices=["auto", "nearest", "second-order"],
         default="auto",
@@ -229,6 +245,8 @@ def _settings(options):
         weight_budget=options.weight_budget,
         group=options.group,
         head_bits=options.head_bits,
+        attention_bits=options.attention_bits,
+        cache_bits=options.cache_bits or 0,
         rounding=options.rounding,
         rotate=options.rotate,
         fold=not options.no_fold,

@@ -24,6 +24,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 
 namespace mlir::spikequant {
 #define GEN_PASS_DEF_INSERTOBSERVERS
@@ -50,6 +51,9 @@ public:
 
 private:
   void observe(Site site);
+  /// What products of two activations read; no probe rounds it.
+  void observeProducts();
+  void roundSites(ArrayRef<Site> sites);
 
   func::FuncOp function;
   bool probe;
@@ -114,9 +118,23 @@ void Observers::insert() {
   std::vector<Site> sites = getNamedSites(function);
   for (Site site : sites)
     observe(site);
+  if (probe && !names.empty())
+    roundSites(sites);
+  observeProducts();
   function->setAttr(kSitesAttr, ArrayAttr::get(function.getContext(), names));
-  if (!probe || names.empty())
-    return;
+}
+
+void Observers::observeProducts() {
+  OpBuilder builder(function.getContext());
+  for (auto &[name, value] : findProductInputs(function)) {
+    builder.setInsertionPointAfterValue(value);
+    auto attribute = builder.getStringAttr(name);
+    ObserveOp::create(builder, value.getLoc(), value, attribute);
+    names.push_back(attribute);
+  }
+}
+
+void Observers::roundSites(ArrayRef<Site> sites) {
   Prober prober(function, static_cast<int64_t>(names.size()));
   SmallVector<Value> rounded(names.size());
   for (Site site : sites) {

@@ -18,6 +18,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
 namespace mlir::spikequant {
@@ -69,6 +70,9 @@ LogicalResult QuantizePass::initialize(MLIRContext *context) {
     return fail("option 'weight-budget' must be 2 to 16 bits, or 0 for none");
   if (group % 8 != 0)
     return fail("option 'group' must be 0 or a multiple of 8");
+  auto isWidth = [](unsigned bits) { return bits == 0 || (bits > 1 && bits < 9); };
+  if (!isWidth(attentionBits) || !isWidth(cacheBits))
+    return fail("options 'attention-bits' and 'cache-bits' must be 0 or 2 to 8");
   auto stepRule = ::spikequant::parseStepRule(rule);
   if (!stepRule)
     return fail("option 'rule': " + llvm::toString(stepRule.takeError()));
@@ -131,6 +135,10 @@ void QuantizePass::runOnOperation() {
     return signalPassFailure();
   FailureOr<SitePlan> plan = makePlan();
   if (failed(plan))
+    return signalPassFailure();
+  ProductOptions products{attentionBits, cacheBits ? cacheBits : attentionBits};
+  if (getMethod() == QuantizeMethod::Spike &&
+      failed(quantizeProducts(module, calibration, products)))
     return signalPassFailure();
   FailureOr<WeightFormats> formats = getFormats();
   if (failed(formats))

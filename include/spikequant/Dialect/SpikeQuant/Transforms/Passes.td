@@ -153,6 +153,13 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     `spikequant.lookup`. A contraction that does not start from zero adds its
     initial value after the decode.
 
+    Products of two activations, which `spikequant-name-sites` named, are computed
+    from counts of `attention-bits` that saturate; an operand that is a softmax
+    over the contracted dimension becomes counts of its numerators in steps of
+    1/255, and the result is divided by their sum. A state that only such
+    products read, and that a step replaces rows of, holds counts (i8). A product
+    without statistics in `calibration` stays real, with a remark.
+
     With `method=rtn`, a baseline, each row of the input is scaled by
     `7 / max |x|` and rounded; nothing is calibrated.
 
@@ -197,6 +204,10 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
            "safetensors file with the sources' values, for weight-budget">,
     Option<"headBits", "head-bits", "unsigned", "8",
            "bits of a code in the weights of the result and in embeddings">,
+    Option<"attentionBits", "attention-bits", "unsigned", "8",
+           "bits of the counts in products of two activations, 2 to 8; 0: such products stay real">,
+    Option<"cacheBits", "cache-bits", "unsigned", "0",
+           "bits of the counts that states hold, 2 to 8; 0: as attention-bits">,
     Option<"lookupMinBytes", "lookup-min-bytes", "uint64_t", "4194304",
            "smaller tables that no site uses keep their real rows">
   ];
