@@ -221,6 +221,12 @@ Error Compiler::prepare() {
           pm.addPass(createQuantize(getQuantizeOptions(options)));
         if (options.mode == CompileMode::Quantized && options.fold)
           pm.addPass(createFoldScales({options.weights}));
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldActivations) {
+          FoldActivationsOptions activations;
+          activations.weights = options.weights;
+          pm.addPass(createFoldActivations(activations));
+        }
       }))
     return failure;
   FailureOr<json::Object> described = describeRealNumbers(*module);
@@ -302,6 +308,8 @@ Error Compiler::lower(const OutputFolder &folder) {
         if (options.taps)
           pm.addPass(createSpikeQuantInsertTaps());
         pm.addPass(createConvertSpikeQuantToProcessor());
+        // Integers between the kernels are elementwise code too.
+        buildFusionPipeline(pm);
       }))
     return failure;
   progress.begin("pack weights");

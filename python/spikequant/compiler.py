@@ -40,6 +40,7 @@ class CompileOptions:
     head_bits: int = 8
     rounding: str = "auto"
     fold: bool = True
+    real_activations: bool = False
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
@@ -70,6 +71,7 @@ class CompileOptions:
         if self.calibration is not None:
             arguments += [f"--calibration={self.calibration}"]
         arguments += [] if self.fold else ["--no-fold"]
+        arguments += ["--real-activations"] if self.real_activations else []
         return arguments + (["--taps"] if self.taps else [])
 
 

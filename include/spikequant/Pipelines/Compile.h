@@ -54,9 +54,10 @@ struct CompileOptions {
   unsigned headBits = 8; ///< of the result's weights and of embeddings
   WeightRounding rounding = WeightRounding::Automatic;
   std::string method = "spike";
-  bool fold = true;     ///< Scales move into thresholds.
-  bool profile = false; ///< measure the time of each kernel
-  bool taps = false;    ///< also return the counts of every site
+  bool fold = true;            ///< Scales move into thresholds.
+  bool foldActivations = true; ///< Functions become integer tables, if `fold`.
+  bool profile = false;        ///< measure the time of each kernel
+  bool taps = false;           ///< also return the counts of every site
   std::string cpu = "native";
   InstructionSet instructions = InstructionSet::Automatic;
   std::string runtimeFolder; ///< where libSpikeQuantModelEntry.a is
