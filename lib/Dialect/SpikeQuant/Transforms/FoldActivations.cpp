@@ -22,6 +22,7 @@
 #include "GridSymbols.h"
 #include "ScalarFunction.h"
 
+#include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Kernel/Encode.h"

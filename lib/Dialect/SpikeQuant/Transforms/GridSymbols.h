@@ -13,9 +13,6 @@
 
 namespace mlir::spikequant {
 
-/// On a fire without `thresholds`: the step of the encode that it replaces.
-inline constexpr llvm::StringLiteral kStepAttr = "spikequant.step";
-
 /// Rates and tables of a module; equal ones share a symbol.
 class GridSymbols {
 public:
