@@ -254,6 +254,12 @@ Error Compiler::prepare() {
           pm.addPass(createQuantize(getQuantizeOptions(options)));
         if (options.mode == CompileMode::Quantized && options.fold)
           pm.addPass(createFoldScales({options.weights}));
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldActivations) {
+          FoldActivationsOptions activations;
+          activations.weights = options.weights;
+          pm.addPass(createFoldActivations(activations));
+        }
       }))
     return failure;
   FailureOr<json::Object> described = describeRealNumbers(*module);

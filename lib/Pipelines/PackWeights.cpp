@@ -147,6 +147,8 @@ public:
       return packCodes(op, codes);
     if (auto thresholds = dyn_cast<ThresholdsAttr>(op.getFormat()))
       return packThresholds(op, thresholds);
+    if (auto rates = dyn_cast<RatesAttr>(op.getFormat()))
+      return packRates(op, rates);
     if (!isa<RealAttr>(op.getFormat()))
       return weightError(op, "has a format that cannot be packed");
     return op.getValue() ? packLiteral(op) : packReal(op);
@@ -325,6 +327,20 @@ private:
                          getBytes(ArrayRef<int64_t>(*table)));
   }
 
+  Error packRates(WeightsOp op, RatesAttr format) {
+    auto found = scales.find(format.getWeights().getValue());
+    int64_t n = op.getArrayType().getDimSize(1);
+    if (found == scales.end() || int64_t(found->second.size()) != n)
+      return weightError(op, "needs the scales of '" +
+                                 format.getWeights().getValue() + "'");
+    std::optional<std::vector<int32_t>> table =
+        makeRates(op, format, found->second);
+    if (!table)
+      return weightError(op, "has rates that no shift can hold");
+    return writer.addRaw(op.getSymName(), "i32", {3, n},
+                         getBytes(ArrayRef<int32_t>(*table)));
+  }
+
   /// A matrix [N, K] in `values`; copied where strides do not describe it.
   static sq::MatrixView getMatrix(const WeightView &view,
                                   ArrayRef<float> values,
@@ -446,7 +462,7 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
   // Thresholds last: they need the scales of codes.
   for (bool thresholds : {false, true})
     for (auto op : module.getOps<WeightsOp>())
-      if (isa<ThresholdsAttr>(op.getFormat()) == thresholds)
+      if (isa<ThresholdsAttr, RatesAttr>(op.getFormat()) == thresholds)
         if (Error failure = packer.pack(op))
           return std::move(failure);
   if (Error failure = writer->finish())

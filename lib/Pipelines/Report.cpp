@@ -6,6 +6,7 @@
 
 #include "spikequant/Pipelines/Report.h"
 #include "spikequant/Analysis/Islands.h"
+#include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightPlan.h"
 #include "spikequant/Pipelines/Pipelines.h"
@@ -45,7 +46,7 @@ struct CountsSite {
   StringRef name;
   Value counts;
   FlatSymbolRefAttr bits;
-  double step; ///< 0 if the thresholds are literal
+  double step; ///< 0 if the thresholds are literal and nothing tells it
 };
 
 std::optional<CountsSite> getCountsSite(ModuleOp module, Operation *op) {
@@ -58,8 +59,10 @@ std::optional<CountsSite> getCountsSite(ModuleOp module, Operation *op) {
   WeightsOp table = lookup(module, fire.getThresholdsAttr());
   auto format =
       table ? dyn_cast<ThresholdsAttr>(table.getFormat()) : ThresholdsAttr();
+  FloatAttr step =
+      format ? format.getOutput() : fire->getAttrOfType<FloatAttr>(kStepAttr);
   return CountsSite{*fire.getSite(), fire.getCounts(), fire.getBitsAttr(),
-                    format ? format.getOutput().getValueAsDouble() : 0};
+                    step ? step.getValueAsDouble() : 0};
 }
 
 json::Array describeEncodes(ModuleOp module, StringRef method) {

@@ -51,6 +51,7 @@ class CompileOptions:
     rounding: str = "auto"
     rotate: str = NO_ROTATION
     fold: bool = True
+    real_activations: bool = False
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
@@ -87,6 +88,7 @@ class CompileOptions:
         if self.calibration is not None:
             arguments += [f"--calibration={self.calibration}"]
         arguments += [] if self.fold else ["--no-fold"]
+        arguments += ["--real-activations"] if self.real_activations else []
         return arguments + (["--taps"] if self.taps else [])
 
 

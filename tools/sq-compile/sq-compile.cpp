@@ -98,6 +98,10 @@ cl::opt<WeightRounding> rounding(
 cl::opt<std::string> method("method", cl::init("spike"),
                             cl::desc("spike or rtn (round to nearest)"),
                             cl::cat(category));
+cl::opt<bool> realActivations("real-activations",
+                              cl::desc("Leave functions between matrices as "
+                                       "real numbers"),
+                              cl::cat(category));
 cl::opt<bool> noFold("no-fold",
                      cl::desc("Leave scales where the graph has them"),
                      cl::cat(category));
@@ -198,6 +202,7 @@ CompileOptions getOptions(const char *program) {
   options.method = method;
   options.rotateValues = rotate == Rotation::Values;
   options.fold = !noFold;
+  options.foldActivations = !realActivations;
   options.taps = taps;
   options.profile = profile;
   options.cpu = cpu;

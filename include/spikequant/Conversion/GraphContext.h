@@ -23,6 +23,9 @@
 
 namespace mlir::spikequant {
 
+/// On a fire without `thresholds`: the step of the encode that it replaces.
+inline constexpr llvm::StringLiteral kStepAttr = "spikequant.step";
+
 inline constexpr llvm::StringLiteral kWeightsFileAttr =
     "spikequant.weights_file";
 inline constexpr llvm::StringLiteral kArenaAttr = "spikequant.arena";

@@ -88,6 +88,15 @@ void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
                        const int64_t *table, int32_t lo, int32_t hi,
                        int16_t *counts);
 
+/* y[rows][n] from acc[rows][n] and rates [3][n]: M, S, b (see Grid.h). */
+void sq_ref_grid(const int64_t *acc, int64_t rows, int64_t n,
+                 const int32_t *rates, int32_t *y);
+
+/* y[count] from x[count] and a table of `size` entries (see Grid.h). */
+void sq_ref_table(const int32_t *x, int64_t count, const int32_t *entries,
+                  int64_t size, int32_t lo, int32_t lowSlope, int32_t highSlope,
+                  int32_t *y);
+
 /* Gives counts[rows][channels] their windows: bits[channels] and tolerance as
  * in sq_ref_encode. */
 void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,

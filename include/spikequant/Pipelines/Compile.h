@@ -65,10 +65,11 @@ struct CompileOptions {
   unsigned cacheBits = 0;     ///< of counts in states; 0: as attentionBits
   WeightRounding rounding = WeightRounding::Automatic;
   std::string method = "spike";
-  bool rotateValues = false; ///< Hadamard rotations where weights absorb them
-  bool fold = true;          ///< Scales move into thresholds.
-  bool profile = false;      ///< measure the time of each kernel
-  bool taps = false;         ///< also return the counts of every site
+  bool rotateValues = false;   ///< Hadamard rotations where weights absorb them
+  bool fold = true;            ///< Scales move into thresholds.
+  bool foldActivations = true; ///< Functions become integer tables, if `fold`.
+  bool profile = false;        ///< measure the time of each kernel
+  bool taps = false;           ///< also return the counts of every site
   std::string cpu = "native";
   InstructionSet instructions = InstructionSet::Automatic;
   std::string runtimeFolder; ///< where libSpikeQuantModelEntry.a is

@@ -255,6 +255,28 @@ Value NestBuilder::cloneOnLanes(Operation &op, IRMapping &mapping,
   return clone->getResult(0);
 }
 
+/// Lanes of a load whose places are computed. Places that were numbers of 32
+/// bits stay so: twice as many fit a register.
+Value NestBuilder::gather(memref::LoadOp op, IRMapping &mapping,
+                          int64_t lanes) {
+  Value place = op.getIndices().front();
+  if (auto cast = place.getDefiningOp<arith::IndexCastOp>())
+    if (mapping.contains(cast.getIn()))
+      place = cast.getIn();
+  place = mapping.lookupOrDefault(place);
+  if (!isa<VectorType>(place.getType()))
+    place = broadcast(place, lanes);
+  auto type = VectorType::get({lanes}, op.getType());
+  Value all = arith::ConstantOp::create(
+      builder, loc,
+      DenseElementsAttr::get(VectorType::get({lanes}, builder.getI1Type()),
+                             true));
+  Value none =
+      arith::ConstantOp::create(builder, loc, type, builder.getZeroAttr(type));
+  return vector::GatherOp::create(builder, loc, type, op.getMemref(),
+                                  ValueRange{index(0)}, place, all, none);
+}
+
 SmallVector<Value> NestBuilder::payload(ArrayRef<Value> arguments,
                                         const Position &position,
                                         unsigned lanesLoop, int64_t lanes) {
@@ -270,6 +292,8 @@ SmallVector<Value> NestBuilder::payload(ArrayRef<Value> arguments,
     if (auto indexOp = dyn_cast<linalg::IndexOp>(op)) {
       mapping.map(op.getResult(0),
                   indexOf(indexOp.getDim(), position, lanesLoop, lanes));
+    } else if (auto load = dyn_cast<memref::LoadOp>(op); load && lanes != 0) {
+      mapping.map(load.getResult(), gather(load, mapping, lanes));
     } else if (lanes != 0) {
       Value result = cloneOnLanes(op, mapping, lanes);
       if (op.getNumResults() == 1)

@@ -79,6 +79,7 @@ private:
                  int64_t lanes);
   Value indexOf(unsigned origin, const Position &position, unsigned lanesLoop,
                 int64_t lanes);
+  Value gather(memref::LoadOp op, IRMapping &mapping, int64_t lanes);
   Value cloneOnLanes(Operation &op, IRMapping &mapping, int64_t lanes);
 };
 

@@ -259,7 +259,18 @@ void mlir::spikequant::flattenOperands(OpBuilder &builder, StridedNest &nest) {
 
 static bool isVectorElement(Type type) { return type.isIntOrIndexOrFloat(); }
 
+/// An element of an array outside, at a place that the payload computes.
+static bool isGather(Operation &op) {
+  auto load = dyn_cast<memref::LoadOp>(op);
+  return load && load.getMemRefType().getRank() == 1 &&
+         load.getMemRefType().isLastDimUnitStride() &&
+         isVectorElement(load.getType()) &&
+         load.getMemref().getParentBlock() != op.getBlock();
+}
+
 static bool isVectorizableOp(Operation &op) {
+  if (isGather(op))
+    return true;
   if (!llvm::all_of(op.getOperandTypes(), isVectorElement) ||
       !llvm::all_of(op.getResultTypes(), isVectorElement))
     return false;

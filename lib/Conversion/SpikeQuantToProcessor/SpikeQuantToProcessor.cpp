@@ -53,6 +53,8 @@ private:
   LogicalResult lowerIntegrate(IntegrateOp op, const SplitCounts &counts);
   LogicalResult lowerLookup(LookupOp op);
   LogicalResult lowerFire(FireOp op);
+  LogicalResult lowerGrid(GridOp op);
+  LogicalResult lowerTable(TableOp op);
   FailureOr<int64_t> groupOf(IntegrateOp op);
   SplitCounts split(Value counts, StringAttr site, int64_t group, bool first);
   Value integrateDecode(IntegrateOp op, const SplitCounts &counts,
@@ -354,6 +356,23 @@ LogicalResult Lowering::lowerFire(FireOp op) {
   return success();
 }
 
+LogicalResult Lowering::lowerGrid(GridOp op) {
+  if (failed(verifyStatic(op)))
+    return failure();
+  rewriter.setInsertionPoint(op);
+  rewriter.replaceOp(op, lowerGridToLinalg(rewriter, op));
+  return success();
+}
+
+LogicalResult Lowering::lowerTable(TableOp op) {
+  if (failed(verifyStatic(op)))
+    return failure();
+  rewriter.setInsertionPoint(op);
+  auto table = symbols.lookup<WeightsOp>(op.getTable());
+  rewriter.replaceOp(op, lowerTableToLinalg(rewriter, op, table));
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // The pass
 //===----------------------------------------------------------------------===//
@@ -366,6 +385,16 @@ LogicalResult Lowering::run() {
   module.walk([&](LookupOp op) { lookups.push_back(op); });
   for (FireOp op : fires)
     if (failed(lowerFire(op)))
+      return failure();
+  SmallVector<GridOp> grids;
+  SmallVector<TableOp> tables;
+  module.walk([&](GridOp op) { grids.push_back(op); });
+  module.walk([&](TableOp op) { tables.push_back(op); });
+  for (GridOp op : grids)
+    if (failed(lowerGrid(op)))
+      return failure();
+  for (TableOp op : tables)
+    if (failed(lowerTable(op)))
       return failure();
   for (LookupOp op : lookups)
     if (failed(lowerLookup(op)))

@@ -134,6 +134,11 @@ def add_arguments(parser) -> None:
         action="store_true",
         help="leave scales where the graph has them, not in the next threshold",
     )
+    parser.add_argument(
+        "--real-activations",
+        action="store_true",
+        help="leave functions between matrices as real numbers, not integer tables",
+    )
     _add_code_arguments(parser)
     _add_select_arguments(parser)
     add_json(parser)
@@ -250,6 +255,7 @@ def _settings(options):
         rounding=options.rounding,
         rotate=options.rotate,
         fold=not options.no_fold,
+        real_activations=options.real_activations,
         isa=options.isa,
         mcpu=options.mcpu,
         taps=options.taps,

@@ -251,6 +251,44 @@ def FoldScales : Pass<"spikequant-fold-scales", "::mlir::ModuleOp"> {
                            "::mlir::spikequant::SpikeQuantDialect"];
 }
 
+def FoldActivations : Pass<"spikequant-fold-activations", "::mlir::ModuleOp"> {
+  let summary = "functions between matrices become integer tables";
+  let description = [{
+    The input of an encode that depends elementwise on one or two decoded arrays,
+    as `f(gate) * up`, `gelu(fc)` or `relu(fc)`, is computed in integers: each
+    decoded array becomes fixed-point numbers (`spikequant.grid`), a function of one
+    array becomes a table with straight ends (`spikequant.table`, its entries evaluated
+    here, in double precision), a product of two is exact in i64, and a `fire`
+    whose threshold holds units, constants and step makes the counts. Any elementwise code
+    of constants and one array is such a function. Units are powers of two: at most
+    1/32 of the standard deviation of the array (estimated from its weights and the step
+    before them) for arguments of functions, and at most `largest-unit`; 1/128 for other arrays. Numbers
+    saturate beyond 2^31 units, functions go on straight beyond their tables. A
+    function that does not become straight keeps its real form; a remark of
+    category `spikequant-fold-scales` says so, or the error of the tables. Runs after
+    `spikequant-fold-scales`.
+
+    ```mlir
+    %n = spikequant.encode %silu_times_up {step = 5.000000e-01 : f32, site = "down.in"}
+    // becomes
+    %g = spikequant.grid %a, @gate.grid : tensor<2x8xi64> -> tensor<2x8xi32>
+    %f = spikequant.table %g, @function.0 {lo = -1024 : i32, high_slope = 67108864 : i32} ..
+    %u = spikequant.grid %b, @up.grid : tensor<2x8xi64> -> tensor<2x8xi32>
+    %p = linalg.generic .. arith.muli ..
+    %n = spikequant.fire %p {multipliers = array<i64: 1073741824>, ..}
+    ```
+  }];
+  let options = [
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the values of weights">,
+    Option<"largestUnit", "largest-unit", "double", "1.0 / 64",
+           "of arguments of functions, at most">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
 def ReportIslands : Pass<"spikequant-report-islands", "::mlir::ModuleOp"> {
   let summary = "lists where real numbers remain, and why";
   let description = [{
