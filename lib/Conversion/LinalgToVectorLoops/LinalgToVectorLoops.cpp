@@ -13,6 +13,7 @@
 
 #include "spikequant/Conversion/LinalgToVectorLoops.h"
 #include "NestBuilder.h"
+#include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 
@@ -85,6 +86,8 @@ LogicalResult mlir::spikequant::convertLinalgToVectorLoops(
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(op);
   FailureOr<StridedNest> nest = analyzeNest(op);
+  if (failed(nest) && op->hasAttr(kLimitAttr))
+    return op.emitOpError("has a limit but no static strides");
   if (failed(nest))
     return emitScalarLoops(rewriter, op);
   simplifyNest(*nest);

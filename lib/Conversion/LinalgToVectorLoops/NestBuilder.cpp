@@ -89,9 +89,8 @@ SmallVector<Value> NestBuilder::carry(ArrayRef<unsigned> loops,
                                       CarryBody body) {
   if (loops.empty())
     return body(position, initial);
-  auto loop =
-      scf::ForOp::create(builder, loc, index(0),
-                         index(nest.loops[loops[0]].size), index(1), initial);
+  auto loop = scf::ForOp::create(builder, loc, index(0), end(loops[0]),
+                                 index(1), initial);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
   Position inner = advance(position, loops[0], loop.getInductionVar());
@@ -99,6 +98,17 @@ SmallVector<Value> NestBuilder::carry(ArrayRef<unsigned> loops,
       carry(loops.drop_front(), inner, loop.getRegionIterArgs(), body);
   scf::YieldOp::create(builder, loc, results);
   return SmallVector<Value>(loop.getResults());
+}
+
+Value NestBuilder::end(unsigned loop) {
+  Value limit = nest.loops[loop].limit;
+  return limit ? limit : index(nest.loops[loop].size);
+}
+
+Value NestBuilder::end(unsigned loop, Value upper) {
+  Value limit = nest.loops[loop].limit;
+  return limit ? builder.createOrFold<arith::MinSIOp>(loc, upper, limit)
+               : upper;
 }
 
 Position NestBuilder::start() {

@@ -49,6 +49,11 @@ public:
   /// Row-major digits of `linear` for the given sizes.
   SmallVector<Value> digits(Value linear, ArrayRef<int64_t> sizes);
 
+  /// Where a loop ends: its limit or its size.
+  Value end(unsigned loop);
+  /// The same, or the earlier `upper`.
+  Value end(unsigned loop, Value upper);
+
   Position start();
   /// The position of a row-major index over `loops`.
   Position rowPosition(Value row, ArrayRef<unsigned> loops);
