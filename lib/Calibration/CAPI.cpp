@@ -6,6 +6,8 @@
 
 #include "spikequant/Calibration/CAPI.h"
 
+#include "CAPIErrors.h"
+
 #include "spikequant/Calibration/GramMatrix.h"
 #include "spikequant/Calibration/Statistics.h"
 #include "spikequant/Runtime/spikequant.h"
@@ -39,6 +41,10 @@ static int32_t report(sq_calibration *collector, Error error) {
   if (!collector || slot.empty())
     slot = std::move(message);
   return 1;
+}
+
+int32_t reportThreadError(Error error) {
+  return report(nullptr, std::move(error));
 }
 
 static Error createSites(sq_calibration &collector, int32_t count,

@@ -90,6 +90,24 @@ SQ_CALIBRATION_API int32_t sq_calibration_merge_files(int32_t count,
 SQ_CALIBRATION_API int32_t sq_calibration_merge_gram_files(
     int32_t count, const char *const *paths, const char *output);
 
+/* What files of statistics are worth. */
+typedef struct sq_calibration_review {
+  /* Mean bits per value, events included, of steps and bits that are chosen
+     from some files: on those files, and on others (0 without others). */
+  double in_sample_bits;
+  double held_out_bits;
+  /* Of all files. */
+  int64_t nan_values;
+  int64_t infinite_values;
+} sq_calibration_review;
+
+/* Chooses steps and bits for a mean of `bits` from the sum of the files `fit`,
+   and counts what they cost on the sum of the files `held` (none: heldCount is
+   0). Errors: sq_calibration_error(NULL). */
+SQ_CALIBRATION_API int32_t sq_calibration_review_files(
+    int32_t fitCount, const char *const *fit, int32_t heldCount,
+    const char *const *held, double bits, sq_calibration_review *result);
+
 /* The first error since creation (or of the calling thread's last failed
    function without a collector, for NULL); "" if none. Valid until the next
    call on the same collector. */
