@@ -17,8 +17,8 @@ using namespace spikequant::magnitude;
 /// The bins of finite values that some channel uses, [first, last).
 static std::pair<unsigned, unsigned> usedBins(const SiteStatistics &site) {
   unsigned first = infinityBin, last = tinyBin;
-  for (uint32_t c = 0; c < site.getChannels(); ++c)
-    for (unsigned bin = 0; bin < infinityBin; ++bin)
+  for (unsigned bin = 0; bin < infinityBin; ++bin)
+    for (uint32_t c = 0; c < site.getChannels(); ++c)
       if (site.getCount(c, bin) != 0) {
         first = std::min(first, bin);
         last = std::max(last, bin + 1);
@@ -41,22 +41,37 @@ MagnitudeTails::MagnitudeTails(const SiteStatistics &site)
     edges.push_back(lowerEdge(bin));
   for (std::vector<float> *table : {&tails, &firsts, &seconds})
     table->resize(edges.size() * channels);
+  addTails(site, first, last);
+  addMoments(site, first, last);
+}
+
+/// Bins in the outer loops: the counts of a bin lie side by side.
+void MagnitudeTails::addTails(const SiteStatistics &site, unsigned first,
+                              unsigned last) {
   double perRow = site.getRows() == 0 ? 0.0 : 1.0 / double(site.getRows());
-  for (uint32_t c = 0; c < channels; ++c) {
-    uint64_t above = site.getCount(c, infinityBin);
-    for (unsigned bin = last + 1; bin-- > first;) {
-      if (bin < last)
-        above += site.getCount(c, bin);
-      tails[size_t(bin - first) * channels + c] = float(double(above) * perRow);
+  std::vector<uint64_t> above(channels);
+  for (uint32_t c = 0; c < channels; ++c)
+    above[c] = site.getCount(c, infinityBin);
+  for (unsigned bin = last + 1; bin-- > first;) {
+    float *row = &tails[size_t(bin - first) * channels];
+    for (uint32_t c = 0; c < channels; ++c) {
+      above[c] += bin < last ? site.getCount(c, bin) : 0;
+      row[c] = float(double(above[c]) * perRow);
     }
-    double mean = 0.0, square = 0.0;
-    for (unsigned bin = first; bin < last; ++bin) {
-      auto [m1, m2] = momentsOfBin(lowerEdge(bin), upperEdge(bin));
+  }
+}
+
+void MagnitudeTails::addMoments(const SiteStatistics &site, unsigned first,
+                                unsigned last) {
+  double perRow = site.getRows() == 0 ? 0.0 : 1.0 / double(site.getRows());
+  std::vector<double> mean(channels), square(channels);
+  for (unsigned bin = first; bin < last; ++bin) {
+    auto [m1, m2] = momentsOfBin(lowerEdge(bin), upperEdge(bin));
+    size_t row = size_t(bin + 1 - first) * channels;
+    for (uint32_t c = 0; c < channels; ++c) {
       double share = site.getCount(c, bin) * perRow;
-      mean += share * m1;
-      square += share * m2;
-      firsts[size_t(bin + 1 - first) * channels + c] = float(mean);
-      seconds[size_t(bin + 1 - first) * channels + c] = float(square);
+      firsts[row + c] = float(mean[c] += share * m1);
+      seconds[row + c] = float(square[c] += share * m2);
     }
   }
 }

@@ -25,6 +25,12 @@ struct Split {
 };
 } // namespace
 
+/// Adds an error that rounding of differences may have made negative, and that
+/// may be beyond f32 (values up to 3e38 are squared): errors stay finite.
+static void addError(float &error, double more) {
+  error = float(std::clamp(error + more, double(error), 1e37));
+}
+
 /// Counts whose error is taken from moments.
 static constexpr int exactCounts = 4;
 
@@ -34,18 +40,18 @@ StepModel::StepModel(const SiteProblem &site, int32_t tolerance, float step)
   rounding = below.second; // Count 0: the error is the value.
   for (int n = 1; n <= exactCounts; ++n) {
     Split upTo(site.tails, (n + 0.5) * this->step, /*squares=*/true);
-    float value = float(n * this->step);
+    double value = n * this->step;
     for (size_t c = 0; c < rounding.size(); ++c) {
-      float error = (upTo.second[c] - below.second[c]) -
-                    2 * value * (upTo.first[c] - below.first[c]) +
-                    value * value * (below.above[c] - upTo.above[c]);
-      rounding[c] += std::max(error, 0.0f); // A difference of large numbers.
+      double error = (upTo.second[c] - below.second[c]) -
+                     2 * value * (upTo.first[c] - below.first[c]) +
+                     value * value * (below.above[c] - upTo.above[c]);
+      addError(rounding[c], error);
     }
     below = std::move(upTo);
   }
-  float even = float(this->step * this->step / 12);
+  double even = this->step * this->step / 12;
   for (size_t c = 0; c < rounding.size(); ++c)
-    rounding[c] += even * below.above[c];
+    addError(rounding[c], even * below.above[c]);
 }
 
 void StepModel::evaluate(int bits, WindowModel &result) const {
@@ -59,12 +65,12 @@ void StepModel::evaluate(int bits, WindowModel &result) const {
   }
   Split window(site.tails, edge);
   Split tolerated(site.tails, edge + step);
-  float twice = float(2 * step), start = float(edge);
+  double twice = 2 * step;
   for (size_t c = 0; c < rounding.size(); ++c) {
     float share = window.above[c] - tolerated.above[c];
-    float excess = (tolerated.first[c] - window.first[c]) - start * share;
+    double excess = (tolerated.first[c] - window.first[c]) - edge * share;
     result.saturated[c] = share;
-    result.error[c] += twice * std::max(excess, 0.0f);
+    addError(result.error[c], twice * excess);
   }
   result.salient = std::move(tolerated.above);
 }

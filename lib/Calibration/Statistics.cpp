@@ -124,11 +124,11 @@ double SiteStatistics::getMeanSquare(uint32_t channel) const {
 double SiteStatistics::getPercentile(double fraction) const {
   std::vector<uint64_t> totals(infinityBin);
   float largest = 0.0f;
-  for (uint32_t c = 0; c < channels; ++c) {
-    for (unsigned bin = 0; bin < infinityBin; ++bin)
+  for (unsigned bin = 0; bin < infinityBin; ++bin)
+    for (uint32_t c = 0; c < channels; ++c)
       totals[bin] += getCount(c, bin);
+  for (uint32_t c = 0; c < channels; ++c)
     largest = std::max(largest, maxAbs[c]);
-  }
   uint64_t count = sum_of(totals, uint64_t(0));
   double target = std::clamp(fraction, 0.0, 1.0) * double(count);
   double below = 0.0;

@@ -37,6 +37,10 @@ public:
                        llvm::MutableArrayRef<float> second) const;
 
 private:
+  /// Fill the tables for the bins [first, last).
+  void addTails(const SiteStatistics &site, unsigned first, unsigned last);
+  void addMoments(const SiteStatistics &site, unsigned first, unsigned last);
+
   /// Where a threshold lies: `weight` of bin `index` is below it.
   struct Position {
     unsigned index;

@@ -6,6 +6,8 @@
 
 #include "TestSupport.h"
 
+#include <limits>
+
 using namespace llvm;
 using namespace spikequant;
 using namespace spikequant::test;
@@ -290,6 +292,45 @@ TEST(Solve, SitesOfZerosAndMostlyZeros) {
     EXPECT_LE(countOf(3.0f, solution.sites[1].step), 24576);
     EXPECT_GE(solution.sites[2].step, 1.0f);
   }
+}
+
+// Whatever the statistics: an answer that verify accepts, or an error.
+TEST(Solve, DegenerateStatistics) {
+  float inf = std::numeric_limits<float>::infinity();
+  float nan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> cases[] = {
+      {1.0f, -2.0f, 0.0f, 1e-30f},        // One vector.
+      std::vector<float>(400, 0.25f),     // A constant.
+      std::vector<float>(400, 0.0f),      // Zeros.
+      std::vector<float>(400, 1e-38f),    // Below every bin.
+      std::vector<float>(400, 1e30f),     // Above every bin.
+      {inf, -inf, inf, inf},              // Nothing finite.
+      {nan, nan, nan, nan, 1, 2, 3, inf}, // Hardly anything finite.
+      {3e38f, 1e-38f, -3e38f, 1.0f, 1e20f, 1e-20f, nan, 0.0f}};
+  for (const std::vector<float> &values : cases)
+    for (StepRule rule :
+         {StepRule::Budget, StepRule::Mad, StepRule::Percentile})
+      for (bool measured : {false, true}) {
+        BitProblem problem = sampleProblem();
+        problem.options.rule = rule;
+        problem.addSite(observe("d", 4, values), 7);
+        for (SiteProblem &site : problem.sites)
+          if (measured)
+            site.sensitivity = 1.0;
+        Expected<BitSolution> solution = solve(problem);
+        if (problem.sites[3].maxAbs > 1e38) {
+          EXPECT_NE(toString(solution.takeError()).find("site 'd': with step"),
+                    std::string::npos);
+          continue;
+        }
+        ASSERT_TRUE(bool(solution)) << toString(solution.takeError());
+        EXPECT_EQ(toString(verify(problem, *solution)), "");
+        EXPECT_TRUE(std::isfinite(solution->expectedLoss));
+        EXPECT_TRUE(std::isnormal(solution->sites[3].step));
+        if (rule == StepRule::Budget) {
+          EXPECT_LE(solution->activationBits, 4.25);
+        }
+      }
 }
 
 // One massive value among small ones: counts end at 32767, so the step grows.
