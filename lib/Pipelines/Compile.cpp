@@ -112,6 +112,8 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.weightBits = options.weightBits;
   quantize.group = options.group;
   quantize.headBits = options.headBits;
+  quantize.weightBudget = options.weightBudget;
+  quantize.weights = options.weights;
   return quantize;
 }
 

@@ -36,6 +36,7 @@ class CompileOptions:
     weights: Path | None = None
     bits: float = 4.25
     weight_bits: int = 4
+    weight_budget: float | None = None
     group: int = 32
     head_bits: int = 8
     rounding: str = "auto"
@@ -66,6 +67,8 @@ class CompileOptions:
             return [f"--{self.method}", *arguments]
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]
         arguments += [f"--weight-bits={self.weight_bits}", f"--group={self.group}"]
+        if self.weight_budget is not None:
+            arguments += [f"--weight-budget={self.weight_budget}"]
         arguments += [f"--head-bits={self.head_bits}", f"--rounding={self.rounding}"]
         if self.calibration is not None:
             arguments += [f"--calibration={self.calibration}"]

@@ -49,6 +49,11 @@ cl::opt<unsigned>
 cl::opt<unsigned> weightBits("weight-bits", cl::init(4),
                              cl::desc("Bits of a weight code, 2 to 8"),
                              cl::cat(category));
+cl::opt<double> weightBudget(
+    "weight-budget", cl::init(0), cl::cat(category),
+    cl::desc("Mean stored bits per weight of the layers, multipliers, offsets "
+             "and scales included: each gets the bits and groups that serve it "
+             "best. Instead of --weight-bits and --group"));
 cl::opt<unsigned> group("group", cl::init(32),
                         cl::desc("Input channels per multiplier and offset; "
                                  "0: the whole row"),
@@ -149,6 +154,7 @@ CompileOptions getOptions(const char *program) {
   options.bits = bits;
   options.tolerance = tolerance;
   options.weightBits = weightBits;
+  options.weightBudget = weightBudget;
   options.group = group;
   options.headBits = headBits;
   options.rounding = rounding;

@@ -51,6 +51,9 @@ struct CompileOptions {
   double bits = 4.25;     ///< mean activation bits, events included
   unsigned tolerance = 1; ///< counts so far outside the window saturate
   unsigned weightBits = 4;
+  /// Mean stored bits per weight of a format for each matrix; 0: weightBits and
+  /// group for all.
+  double weightBudget = 0;
   unsigned group = 32;   ///< input channels per multiplier; 0: the whole row
   unsigned headBits = 8; ///< of the result's weights and of embeddings
   WeightRounding rounding = WeightRounding::Automatic;
