@@ -93,8 +93,7 @@ private:
 
   /// Whole vectors and reductions of 16 lanes end at multiples of kLimitUnit.
   void setAttribute(Operation *op, const Tail &tail) {
-    int64_t size =
-        cast<linalg::LinalgOp>(op).getStaticLoopRanges()[tail.dim];
+    int64_t size = cast<linalg::LinalgOp>(op).getStaticLoopRanges()[tail.dim];
     if (kLimitUnit % tail.divisor != 0 || size * tail.divisor <= kLimitUnit)
       return;
     int64_t numbers[] = {tail.dim, tail.argument, tail.addend, tail.divisor,

@@ -273,10 +273,11 @@ Known BodyEvaluator::evaluate(Operation &inner) {
         known.dim = index.getDim();
         return known;
       })
-      .Case<arith::IndexCastOp, arith::ExtSIOp, arith::TruncIOp>([&](auto cast) {
-        Known known = get(cast.getIn());
-        return known.kind == Known::Constant ? fold(*cast) : known;
-      })
+      .Case<arith::IndexCastOp, arith::ExtSIOp, arith::TruncIOp>(
+          [&](auto cast) {
+            Known known = get(cast.getIn());
+            return known.kind == Known::Constant ? fold(*cast) : known;
+          })
       .Case([&](arith::AddIOp sum) {
         Known folded = fold(*sum);
         return folded.kind != Known::Nothing
@@ -335,12 +336,15 @@ static Known getLargestIndex(Value array, const Known &index) {
   return largest;
 }
 
-ArrayFacts TailValues::getFacts(Value array) const { return facts.lookup(array); }
+ArrayFacts TailValues::getFacts(Value array) const {
+  return facts.lookup(array);
+}
 
 TailValues::TailValues(func::FuncOp function) {
   for (BlockArgument argument : function.getArguments()) {
     auto type = dyn_cast<RankedTensorType>(argument.getType());
-    if (!type || type.getRank() != 0 || !type.getElementType().isSignlessInteger())
+    if (!type || type.getRank() != 0 ||
+        !type.getElementType().isSignlessInteger())
       continue;
     ArrayFacts &known = facts[argument];
     known.all.kind = Known::AtMost;
@@ -376,7 +380,8 @@ struct Evaluation {
           if (own == *tail)
             scalar = known.inTail;
         }
-        evaluator.setArgument(operand->getOperandNumber(), atLoops(scalar, map));
+        evaluator.setArgument(operand->getOperandNumber(),
+                              atLoops(scalar, map));
       }
     };
     setArguments(any);
@@ -427,14 +432,12 @@ void TailValues::visit(linalg::LinalgOp op) {
   }
 }
 
-std::optional<Tail>
-TailValues::getNeutralReduction(linalg::LinalgOp op) const {
+std::optional<Tail> TailValues::getNeutralReduction(linalg::LinalgOp op) const {
   if (op.getNumReductionLoops() == 0 || !op.hasPureTensorSemantics())
     return std::nullopt;
   Evaluation evaluation(op, [&](Value array) { return getFacts(array); });
-  if (!evaluation.tail ||
-      op.getIteratorTypesArray()[evaluation.tail->dim] !=
-          utils::IteratorType::reduction)
+  if (!evaluation.tail || op.getIteratorTypesArray()[evaluation.tail->dim] !=
+                              utils::IteratorType::reduction)
     return std::nullopt;
   for (auto [yielded, out] :
        llvm::zip_equal(op.getBlock()->getTerminator()->getOperands(),
@@ -475,8 +478,8 @@ static std::optional<Tail> toLonger(Operation *reshape, Tail tail,
     tail.dim = dim;
     steps *= longer.getDimSize(dim);
   }
-  for (int64_t dim = tail.dim; longer.getDimSize(dim) == 1 &&
-                               dim < longer.getRank() - 1 && steps > 1;)
+  for (int64_t dim = tail.dim;
+       longer.getDimSize(dim) == 1 && dim < longer.getRank() - 1 && steps > 1;)
     tail.dim = ++dim;
   tail.divisor *= steps / longer.getDimSize(tail.dim);
   return tail;

@@ -248,7 +248,8 @@ static std::error_code writeBody(int fd, StringRef index, uint64_t dataOffset,
   out << index;
   out.write_zeros(dataOffset - PackedFormat::headerBytes - index.size());
   // A piece longer than the buffer would be written past it.
-  for (; !data.empty(); data = data.drop_front(std::min(pieceBytes, data.size())))
+  for (; !data.empty();
+       data = data.drop_front(std::min(pieceBytes, data.size())))
     out << data.take_front(pieceBytes);
   out.flush();
   std::error_code code = out.error();

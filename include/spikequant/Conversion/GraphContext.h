@@ -46,9 +46,9 @@ inline constexpr llvm::StringLiteral kKernelAttr = "spikequant.kernel";
 /// `column_max`, and the value `max_row_sum`. Real arrays: `data`.
 inline constexpr llvm::StringLiteral kLayoutAttr = "spikequant.layout";
 
-/// On a linalg operation of a graph: [loop, argument, addend, divisor, size]: of
-/// its loop, iterations from (argument + addend) / divisor on are not needed.
-/// In a kernel: [loop, argument of the kernel that is the loop's end].
+/// On a linalg operation of a graph: [loop, argument, addend, divisor, size]:
+/// of its loop, iterations from (argument + addend) / divisor on are not
+/// needed. In a kernel: [loop, argument of the kernel that is the loop's end].
 inline constexpr llvm::StringLiteral kLimitAttr = "spikequant.limit";
 /// Ends of loops are rounded up to a multiple of this (or the whole length).
 inline constexpr int64_t kLimitUnit = 64;

@@ -114,10 +114,10 @@ const sq_graph *sq_find_graph(const char *name);
  * `weights` may be null to check the processor only. */
 int32_t sq_check(const void *weights);
 
-/* Maps weights.sqw for reading, its size to `bytes`; null if that does not work,
- * and errno says why. Nothing is checked. On Linux the map is made of large
- * pages: decoding is a tenth to a third faster. For that, a file that was copied
- * is read from the disk again, once. */
+/* Maps weights.sqw for reading, its size to `bytes`; null if that does not
+ * work, and errno says why. Nothing is checked. On Linux the map is made of
+ * large pages: decoding is a tenth to a third faster. For that, a file that was
+ * copied is read from the disk again, once. */
 const void *sq_map_weights(const char *path, uint64_t *bytes);
 
 /* Gives the memory back. No graph may run with it. */

@@ -96,6 +96,10 @@ LogicalResult mlir::spikequant::convertLinalgToVectorLoops(
   if (failed(emitCountContraction(builder)) &&
       failed(emitContraction(builder)))
     emitGeneric(builder);
+  // What lies behind the limit of a sum was never written.
+  for (const NestLoop &loop : nest->loops)
+    if (loop.reduction && loop.limit && !loop.isEnded)
+      return op.emitOpError("has a reduction that does not stop at its limit");
   rewriter.eraseOp(op);
   return success();
 }

@@ -101,11 +101,13 @@ SmallVector<Value> NestBuilder::carry(ArrayRef<unsigned> loops,
 }
 
 Value NestBuilder::end(unsigned loop) {
+  nest.loops[loop].isEnded = true;
   Value limit = nest.loops[loop].limit;
   return limit ? limit : index(nest.loops[loop].size);
 }
 
 Value NestBuilder::end(unsigned loop, Value upper) {
+  nest.loops[loop].isEnded = true;
   Value limit = nest.loops[loop].limit;
   return limit ? builder.createOrFold<arith::MinSIOp>(loc, upper, limit)
                : upper;

@@ -135,7 +135,7 @@ FailureOr<StridedNest> mlir::spikequant::analyzeNest(linalg::LinalgOp op) {
       return failure();
     unsigned origin = nest.loops.size();
     nest.loops.push_back(
-        {size, kind == utils::IteratorType::reduction, origin, Value()});
+        {size, kind == utils::IteratorType::reduction, origin, Value(), false});
   }
   for (OpOperand &operand : op->getOpOperands()) {
     FailureOr<NestAccess> access =

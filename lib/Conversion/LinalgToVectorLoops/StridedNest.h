@@ -24,6 +24,8 @@ struct NestLoop {
   /// Where the loop may stop (index, a multiple of 64 elements, or `size`), or
   /// null. A reduction has to stop there.
   Value limit;
+  /// An emitter has asked for the loop's end.
+  bool isEnded = false;
 };
 
 struct NestAccess {

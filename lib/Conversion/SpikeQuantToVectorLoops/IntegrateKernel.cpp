@@ -9,6 +9,7 @@
 //   p = sum of u * n            unsigned codes, signed counts: spikequant.dot4
 //   acc += m * p + c * S        S = the group's sum of dense counts
 //
+// With several rows, c * S of two groups is one operation of 16-bit numbers.
 // A line is loaded and unpacked once for all rows of the block, four counts are
 // broadcast once for all of its tiles. Sums may wrap on the way: the final
 // value fits (127 R < 2^31), or the accumulators have 64 bits (`wide`); p
@@ -85,9 +86,18 @@ SmallVector<Value> IntegrateEmitter::emitDense(const RegisterBlock &block) {
   int64_t restLines = weights.linesPerTile() % linesPerGroup;
   Value zero = b.integer(b.vectorOf(accumulator, kLanes), 0);
   SmallVector<Value> accumulators(block.rows * block.tiles, zero);
-  if (wholeGroups == 1)
-    accumulators = emitGroup(block, b.index(0), linesPerGroup, accumulators);
-  else if (wholeGroups > 1)
+  int64_t first = 0;
+  if (wholeGroups > 1 && joinsGroups(block)) {
+    first = wholeGroups / 2 * 2;
+    accumulators = b.loop(b.index(0), b.index(first), 2, accumulators,
+                          [&](Value group, ValueRange carried) {
+                            return emitTwoGroups(block, group, carried);
+                          });
+  }
+  if (wholeGroups - first == 1)
+    accumulators =
+        emitGroup(block, b.index(first), linesPerGroup, accumulators);
+  else if (wholeGroups > first)
     accumulators =
         b.loop(b.index(0), b.index(wholeGroups), 1, accumulators,
                [&](Value group, ValueRange carried) {
@@ -115,26 +125,78 @@ Value IntegrateEmitter::offsets(const RegisterBlock &block, int64_t tile,
 
 SmallVector<Value> IntegrateEmitter::emitGroup(const RegisterBlock &block,
                                                Value group, int64_t lines,
-                                               ValueRange accumulators) {
+                                               ValueRange accumulators,
+                                               bool withOffsets) {
   int64_t linesPerGroup = weights.group / weights.kPerLine();
   SmallVector<Value> partials =
       emitDots(block, b.scale(group, linesPerGroup), lines);
   SmallVector<Value> m, c, next;
   for (int64_t tile = 0; tile < block.tiles; ++tile) {
     m.push_back(multipliers(block, tile, group, accumulator));
-    c.push_back(offsets(block, tile, group, accumulator));
+    if (withOffsets)
+      c.push_back(offsets(block, tile, group, accumulator));
   }
   for (int64_t row = 0; row < block.rows; ++row) {
-    Value counts = b.loadScalar(arrays.sums, {rowOf(block, row), group});
-    Value total = b.broadcast(b.extendSigned(counts, accumulator), kLanes);
+    Value total;
+    if (withOffsets) {
+      Value counts = b.loadScalar(arrays.sums, {rowOf(block, row), group});
+      total = b.broadcast(b.extendSigned(counts, accumulator), kLanes);
+    }
     for (int64_t tile = 0; tile < block.tiles; ++tile) {
       int64_t i = row * block.tiles + tile;
       Value p = b.extendSigned(partials[i], accumulator);
-      Value sum = b.add(accumulators[i], b.mul(c[tile], total));
+      Value sum = accumulators[i];
+      if (withOffsets)
+        sum = b.add(sum, b.mul(c[tile], total));
       next.push_back(b.add(sum, b.mul(m[tile], p)));
     }
   }
   return next;
+}
+
+/// Low 16 bits of `low`, above them those of `high`.
+static Value joinHalves(KernelBuilder &b, Value low, Value high) {
+  Type type = low.getType();
+  Value mask = b.integer(type, 65535), distance = b.integer(type, 16);
+  return arith::OrIOp::create(b, arith::AndIOp::create(b, low, mask),
+                              arith::ShLIOp::create(b, high, distance));
+}
+
+Value IntegrateEmitter::offsetPair(const RegisterBlock &block, int64_t tile,
+                                   Value group) {
+  Value words = joinHalves(b, offsets(block, tile, group, i32),
+                           offsets(block, tile, b.offset(group, 1), i32));
+  return b.bitcast(words, b.getI16Type(), 2 * kLanes);
+}
+
+Value IntegrateEmitter::sumPair(const RegisterBlock &block, int64_t row,
+                                Value group) {
+  Value low = b.loadScalar(arrays.sums, {rowOf(block, row), group});
+  Value high =
+      b.loadScalar(arrays.sums, {rowOf(block, row), b.offset(group, 1)});
+  Value words = b.broadcast(joinHalves(b, low, high), kLanes);
+  return b.bitcast(words, b.getI16Type(), 2 * kLanes);
+}
+
+/// Groups `group` and the next one.
+SmallVector<Value> IntegrateEmitter::emitTwoGroups(const RegisterBlock &block,
+                                                   Value group,
+                                                   ValueRange accumulators) {
+  int64_t lines = weights.group / weights.kPerLine();
+  SmallVector<Value> sum =
+      emitGroup(block, group, lines, accumulators, /*withOffsets=*/false);
+  sum = emitGroup(block, b.offset(group, 1), lines, sum, /*withOffsets=*/false);
+  SmallVector<Value> offsetPairs;
+  for (int64_t tile = 0; tile < block.tiles; ++tile)
+    offsetPairs.push_back(offsetPair(block, tile, group));
+  for (int64_t row = 0; row < block.rows; ++row) {
+    Value total = sumPair(block, row, group);
+    for (int64_t tile = 0; tile < block.tiles; ++tile) {
+      Value &acc = sum[row * block.tiles + tile];
+      acc = Dot2Op::create(b, sums, acc, offsetPairs[tile], total);
+    }
+  }
+  return sum;
 }
 
 /// The longest unrolling up to 4 lines that divides `lines`; short groups are

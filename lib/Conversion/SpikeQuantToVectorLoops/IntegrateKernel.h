@@ -49,7 +49,12 @@ private:
   void emitBlock(const RegisterBlock &block);
   SmallVector<Value> emitDense(const RegisterBlock &block);
   SmallVector<Value> emitGroup(const RegisterBlock &block, Value group,
-                               int64_t lines, ValueRange accumulators);
+                               int64_t lines, ValueRange accumulators,
+                               bool withOffsets = true);
+  SmallVector<Value> emitTwoGroups(const RegisterBlock &block, Value group,
+                                   ValueRange accumulators);
+  Value offsetPair(const RegisterBlock &block, int64_t tile, Value group);
+  Value sumPair(const RegisterBlock &block, int64_t row, Value group);
   SmallVector<Value> emitDots(const RegisterBlock &block, Value firstLine,
                               int64_t lines);
   void emitLine(const RegisterBlock &block, Value line,
@@ -95,6 +100,12 @@ private:
   /// half of a byte. Saves the shift where a line serves one row only.
   bool splitsHalves(const RegisterBlock &block) const {
     return block.rows == 1 && weights.container == 4;
+  }
+
+  /// Offsets of two groups and the sums of their counts fit 16 bits: one
+  /// instruction multiplies and adds both.
+  bool joinsGroups(const RegisterBlock &block) const {
+    return block.rows > 1 && !shape.wide && weights.group <= 32767 / 127;
   }
 
   KernelBuilder &b;

@@ -423,4 +423,24 @@ def SpikeQuant_Dot4Op : SpikeQuant_Op<"dot4", [
       "$acc `,` $codes `,` $counts attr-dict `:` type($acc) `,` type($codes)";
 }
 
+def SpikeQuant_Dot2Op : SpikeQuant_Op<"dot2", [
+    Pure, AllTypesMatch<["acc", "result"]>, AllTypesMatch<["lhs", "rhs"]>]> {
+  let summary = "sixteen lanes of two products of signed 16-bit numbers";
+  let description = [{
+    `acc[i] + sum_{j<2} lhs[2i+j] * rhs[2i+j]`, i32, wrapping: offsets of two
+    groups of weights and the sums of their counts. One instruction with AVX-512
+    VNNI; an expansion in vector operations elsewhere.
+
+    ```mlir
+    %r = spikequant.dot2 %acc, %offsets, %sums : vector<16xi32>, vector<32xi16>
+    ```
+  }];
+  let arguments = (ins VectorOfLengthAndType<[16], [I32]>:$acc,
+                       VectorOfLengthAndType<[32], [I16]>:$lhs,
+                       VectorOfLengthAndType<[32], [I16]>:$rhs);
+  let results = (outs VectorOfLengthAndType<[16], [I32]>:$result);
+  let assemblyFormat =
+      "$acc `,` $lhs `,` $rhs attr-dict `:` type($acc) `,` type($lhs)";
+}
+
 #endif // SPIKEQUANT_OPS
