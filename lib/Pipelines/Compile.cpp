@@ -115,6 +115,8 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.headBits = options.headBits;
   quantize.attentionBits = options.attentionBits;
   quantize.cacheBits = options.cacheBits;
+  quantize.weightBudget = options.weightBudget;
+  quantize.weights = options.weights;
   return quantize;
 }
 
@@ -220,6 +222,8 @@ Error Compiler::prepare() {
         pm.addPass(createNameSites());
         if (options.mode == CompileMode::Observe)
           pm.addPass(createInsertObservers());
+        if (options.mode == CompileMode::Probe)
+          pm.addPass(createInsertObservers({/*probe=*/true}));
         if (options.mode == CompileMode::Quantized)
           pm.addPass(createQuantize(getQuantizeOptions(options)));
         if (options.mode == CompileMode::Quantized && options.fold)
@@ -246,6 +250,8 @@ std::string Compiler::getMethod() const {
     return "float";
   case CompileMode::Observe:
     return "observe";
+  case CompileMode::Probe:
+    return "probe";
   case CompileMode::Quantized:
     return options.method;
   }
