@@ -39,13 +39,14 @@ def parse_arguments() -> argparse.Namespace:
     out = ROOT / "out"
     parser.add_argument("--bundle", type=Path, default=out / "demo" / "bundle", metavar="BUNDLE")
     parser.add_argument("--output", type=Path, default=out / "accuracy", metavar="FOLDER")
-    parser.add_argument("--windows", type=int, default=32, help="of each text (default: 32)")
+    parser.add_argument("--windows", type=int, default=32, help="at most (default: 32)")
     parser.add_argument("--context", type=int, default=1024, help="tokens of a window")
-    parser.add_argument("--questions", type=int, default=200)
+    parser.add_argument("--questions", type=int, default=40, help="0: none")
     parser.add_argument("--methods", default="*", help="names or patterns, with commas")
     parser.add_argument("--grid", choices=("on", "off", "both"), default="both")
     parser.add_argument("--calibration-tokens", type=int, default=8192)
-    parser.add_argument("--tuning-windows", type=int, default=2)
+    parser.add_argument("--tuning-windows", type=int, default=4, help="of calibration text")
+    parser.add_argument("--report", action="store_true", help="compute nothing, write the table")
     parser.add_argument("--docs", action="store_true", help="also write docs/Accuracy.md")
     parser.add_argument("--list", action="store_true", help="name the methods and stop")
     return parser.parse_args()
@@ -61,6 +62,14 @@ def choose_methods(patterns: str) -> list:
         known = ", ".join(method.name for method in methods)
         raise SystemExit(f"--methods {patterns}: no such method; known are {known}")
     return chosen
+
+
+def in_groups(methods: list) -> list[list]:
+    """Those that share weights together."""
+    groups: dict[str, list] = {}
+    for method in methods:
+        groups.setdefault(method.together or method.name, []).append(method)
+    return list(groups.values())
 
 
 def bundle_off_grid(source: Path, folder: Path) -> Path:
@@ -102,15 +111,17 @@ def run(options: argparse.Namespace) -> None:
         source = source if grid == "on" else bundle_off_grid(source, folder)
         workshop = Workshop(source, folder, settings)
         results[grid] = Results(workshop, texts, options.windows, options.questions)
-        for number, method in enumerate(methods, start=1):
-            say(f"{grid} the grid, {number}/{len(methods)}: {method.name}")
-            results[grid].complete(method)
+        for group in [] if options.report else in_groups(methods):
+            say(f"{grid} the grid: {', '.join(method.name for method in group)}")
+            results[grid].complete(group)
             results[grid].add_known(all_methods())
             write_report(folder, results)
+        results[grid].add_known(all_methods())
+    write_report(folder, results)
     if options.docs:
         from .document import write_document
 
-        write_document(ROOT / "docs" / "Accuracy.md", results, options)
+        write_document(ROOT / "docs" / "Accuracy.md", results)
 
 
 def main() -> None:

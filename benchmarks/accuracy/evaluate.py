@@ -13,10 +13,11 @@ from . import metrics
 from .cache import cached, digest, read_json, source_digest, write_json
 from .graph import READERS, SITES, Model
 from .methods import Method
+from .program import BITS, Program
 from .quantisers import EVENT_BITS, STORED_EVENT_BITS
 from .workshop import Workshop
 
-CODE = ("graph", "quantisers", "metrics", "methods", "observed", "packed", "transforms")
+CODE = ("graph", "quantisers", "metrics", "methods", "observed", "packed", "transforms", "program")
 Report = Callable[[str], None]
 
 
@@ -33,20 +34,50 @@ def reference_hidden(workshop: Workshop, tokens: np.ndarray) -> np.ndarray:
     return np.load(cached(workshop.folder / "hidden" / f"{key}.npy", make))
 
 
-def run_window(workshop: Workshop, model: Model, tokens: np.ndarray) -> dict:
-    """metrics.window_figures and the salient counts: of values, and weighted by fan-out."""
-    expected = reference_hidden(workshop, tokens)
+def expected(workshop: Workshop, tokens: np.ndarray) -> list[metrics.Expected]:
+    """What the float model says on one window; kept until another window is asked for, so that
+    methods which take turns share it."""
+    key = ("expected", tokens.tobytes())
+    graph = workshop.evaluator(workshop.config, len(tokens)).graph
+
+    def make() -> list[metrics.Expected]:
+        hidden = reference_hidden(workshop, tokens)
+        return metrics.expectations(graph, workshop.reference, hidden, tokens)
+
+    return workshop.expectations.get(key, make)
+
+
+def run_window(workshop: Workshop, model: Model | Program, tokens: np.ndarray) -> dict:
+    """metrics.window_figures and what `bit_figures` needs."""
+    run = _run_program if isinstance(model, Program) else _run_model
+    figures = run(workshop, model, tokens)
+    return {key: float(value) for key, value in figures.items()}
+
+
+def _run_program(workshop: Workshop, program: Program, tokens: np.ndarray) -> dict:
+    chunks, bits = program.score(tokens, metrics.ROWS)
+    return {**metrics.window_figures(expected(workshop, tokens), chunks, tokens), **bits()}
+
+
+def _run_model(workshop: Workshop, model: Model, tokens: np.ndarray) -> dict:
+    """With the salient counts: of values, and weighted by fan-out."""
     evaluator = workshop.evaluator(model.config, len(tokens))
     hidden, _, counts = evaluator.run(model, tokens[None])
-    graph = workshop.evaluator(workshop.config, len(tokens)).graph
-    figures = metrics.window_figures(
-        graph, workshop.reference, expected, evaluator.graph, model, hidden[0], tokens
-    )
-    counts["head"] = figures.pop("head_salient")
+    counts["head"] = 0
+
+    def logits():
+        for rows, _ in metrics.parts(tokens):
+            part, salient = metrics.head(evaluator.graph)(
+                hidden[0][rows], model.weights, model.head
+            )
+            counts["head"] += int(salient)
+            yield part
+
+    figures = metrics.window_figures(expected(workshop, tokens), logits(), tokens)
     widths = fan_outs(model)
     figures["salient"] = sum(counts.values())
     figures["salient_by_macs"] = sum(n * widths[site][1] for site, n in counts.items())
-    return {key: float(value) for key, value in figures.items()}
+    return figures
 
 
 def fan_outs(model: Model) -> dict[str, tuple[int, int]]:
@@ -76,6 +107,8 @@ def static_bits(model: Model) -> tuple[float, float]:
 
 def bit_figures(description: dict, windows: list[dict]) -> dict:
     """Activation and stored bits, events included, as measured on the windows."""
+    if "values" not in description:  # a program has counted them itself
+        return {key: float(np.mean([w[key] for w in windows])) for key in BITS}
     rows = len(windows) * description["context"]
     share = sum(w["salient"] for w in windows) / (rows * description["values"])
     by_macs = sum(w["salient_by_macs"] for w in windows) / (rows * description["macs"])
@@ -88,8 +121,10 @@ def bit_figures(description: dict, windows: list[dict]) -> dict:
     }
 
 
-def describe(workshop: Workshop, model: Model, context: int) -> dict:
+def describe(model: Model | Program, context: int) -> dict:
     """What `bit_figures` needs to know of a model."""
+    if isinstance(model, Program):
+        return {"weight_bits": model.weight_bits}
     bits, by_macs = static_bits(model)
     widths = fan_outs(model).values()
     return {
@@ -108,8 +143,8 @@ def tune(workshop: Workshop, method: Method, report: Report) -> dict[str, float]
     Candidates are tried in their order as long as they get better (KL has one minimum). A budget is
     corrected once by what its bits cost there beyond the nominal ones.
     """
-    windows = workshop.tuning_windows
-    constants = {name: values[len(values) // 2] for name, values in method.search.items()}
+    windows = workshop.tuning_windows[: None if method.has_budget else 1]
+    constants = {name: values[0] for name, values in method.search.items()}
     seen = _Trials(workshop, method, windows, report)
     for name, candidates in method.search.items():
         if len(candidates) > 1:
@@ -117,8 +152,7 @@ def tune(workshop: Workshop, method: Method, report: Report) -> dict[str, float]
                 candidates, lambda c, name=name: seen.trial({**constants, name: c})["kl"]
             )
     if method.has_budget:
-        excess = seen.trial(constants)["activation_bits"] - method.nominal_bits
-        constants["budget"] = round(method.nominal_bits - excess, 3)
+        constants["budget"] = seen.budget(method.nominal_bits)
     return constants
 
 
@@ -142,14 +176,23 @@ class _Trials:
         self.path = workshop.folder / "trials" / f"{method.name}-{key}.json"
         self.known = read_json(self.path)
 
+    def budget(self, nominal: float) -> float:
+        """What costs the nominal bits on held-out text, and two standard errors less."""
+        found = self.trial({"budget": nominal})
+        excess = found["activation_bits"] - nominal + 2 * found["bits_error"]
+        return round(nominal - max(excess, 0), 3)
+
     def trial(self, constants: dict[str, float]) -> dict:
         name = " ".join(f"{k}={v}" for k, v in constants.items())
         if name not in self.known:
             model = self.method.build(self.workshop, constants, True)
             results = [run_window(self.workshop, model, window) for window in self.windows]
-            description = describe(self.workshop, model, self.windows.shape[1])
+            description = describe(model, self.windows.shape[1])
             kl = float(np.mean([r["kl"] for r in results]))
-            self.known[name] = {"kl": kl, **bit_figures(description, results)}
+            bits = [bit_figures(description, [r])["activation_bits"] for r in results]
+            error = metrics.standard_error(np.array(bits)) if len(bits) > 1 else 0.0
+            figures = {"kl": kl, "bits_error": error, **bit_figures(description, results)}
+            self.known[name] = figures
             write_json(self.path, self.known)
             self.report(f"{self.method.name} {name}: KL {kl:.4f}")
         return self.known[name]

@@ -30,6 +30,7 @@ SITE_OF = {
 SITES = ("attn_q", "attn_output", "ffn_gate", "ffn_down")
 READERS = {site: [name for name, s in SITE_OF.items() if s == site] for site in SITES}
 HEAD = "head"
+_BLOCK = 128  # queries
 
 
 @dataclass
@@ -50,15 +51,20 @@ class Model:
 class HookedGraph(LlamaGraph):
     """`quantisers` apply while a layer is traced; what they see can be handed out."""
 
-    def layer(self, x, w, quantisers, rope, start, k_cache, v_cache, observe=False):
-        """One layer on x [T, D] -> x, caches, salient counts by site, values seen."""
+    def layer(self, x, w, quantisers, rope, start, k_cache, v_cache, mode="later"):
+        """One layer on x [T, D] -> x, caches, salient counts by site, values seen.
+
+        `mode`: "start" if `start` is 0 (keys that come later need not be looked at), "later", or
+        "observe" to hand out the values.
+        """
         self._quantisers, self._done, self._seen = quantisers, {}, {}
+        self._in_blocks = mode == "start" and self.tokens % _BLOCK == 0
         visible = self._visible(start)
         attended, key, value = self._attention(x, w, rope, start, visible, k_cache, v_cache)
         x = x + attended
         x = x + self._feed_forward(x, w)
         counts = {site: count for site, (_, count) in self._done.items()}
-        return x, key, value, counts, ({**self._seen, "hidden": x} if observe else {})
+        return x, key, value, counts, ({**self._seen, "hidden": x} if mode == "observe" else {})
 
     def head(self, x, weights, quantiser):
         """Logits [T, V] of x, and salient counts."""
@@ -76,6 +82,21 @@ class HookedGraph(LlamaGraph):
             self._done[site] = (x, jnp.int32(0)) if quantiser is None else quantiser(x)
         return LlamaGraph._linear(self._done[site][0], w, name)
 
+    def _attend(self, query, visible, keys, values):
+        """Queries in blocks, each with the keys up to its own end: the others are masked."""
+        tokens, (heads, rows, width) = self.tokens, query.shape
+        if not self._in_blocks:
+            return super()._attend(query, visible, keys, values)
+        query = query.reshape(heads, -1, tokens, width)
+        pieces = []
+        for first in range(0, tokens, _BLOCK):
+            stop = first + _BLOCK
+            block = query[:, :, first:stop].reshape(heads, -1, width)
+            seen = _seen_by(block.shape, first, stop)
+            mixed = super()._attend(block, seen, keys[:, :, :stop], values[:, :stop])
+            pieces.append(mixed.reshape(heads, -1, _BLOCK, width))
+        return jnp.concatenate(pieces, axis=2).reshape(heads, rows, width)
+
     def _product(self, kind, a, b):
         self._seen[kind] = (a, b)
         attention = self._quantisers.get("attention")
@@ -84,26 +105,31 @@ class HookedGraph(LlamaGraph):
         return LlamaGraph._product(kind, a, b)
 
 
+def _seen_by(shape, first, stop):
+    """Of queries `first` on [Hkv, G B, E] and keys before `stop`."""
+    shape = (*shape[:2], stop)
+    position = lax.broadcasted_iota(np.int32, shape, 1) % (stop - first) + first
+    return lax.broadcasted_iota(np.int32, shape, 2) <= position
+
+
 class Evaluator:
     """Runs models of one shape on batches of token sequences of one length."""
 
     def __init__(self, config: LlamaConfig, context: int, tokens: int):
         self.graph = HookedGraph(config, context, tokens)
-        axes = (0, None, None, None, None, 0, 0)
-        batched = {
-            observe: jax.vmap(
-                lambda *a, observe=observe: self.graph.layer(*a, observe=observe), in_axes=axes
-            )
-            for observe in (False, True)
-        }
-        self._layer = {observe: jax.jit(f) for observe, f in batched.items()}
+        self._layer = {mode: self._batched(mode) for mode in ("start", "later", "observe")}
         self._embed = jax.jit(jax.vmap(self.graph._embed, in_axes=(0, None)))
+
+    def _batched(self, mode: str):
+        axes = (0, None, None, None, None, 0, 0)
+        return jax.jit(jax.vmap(lambda *a: self.graph.layer(*a, mode=mode), in_axes=axes))
 
     def run(self, model: Model, tokens: np.ndarray, start: int = 0, caches=None):
         """tokens [B, T] -> hidden [B, T, D], caches, salient counts {site: array}."""
         totals: dict[str, jax.Array] = {}
         x, new = None, []
-        for layer, step in enumerate(self._steps(model, tokens, start, caches, False)):
+        mode = "start" if caches is None else "later"
+        for layer, step in enumerate(self._steps(model, tokens, start, caches, mode)):
             x, key, value, counts, _ = step
             new.append((key, value))
             totals.update({f"blk.{layer}.{s}": jnp.sum(c) for s, c in counts.items()})
@@ -112,10 +138,10 @@ class Evaluator:
     def observe(self, model: Model, tokens: np.ndarray) -> Iterator[dict]:
         """Per layer, what `Model.layers` would be applied to: sites, "qk" and "pv" operands; and
         "hidden", what the layer gives."""
-        for step in self._steps(model, tokens, 0, None, True):
+        for step in self._steps(model, tokens, 0, None, "observe"):
             yield step[4]
 
-    def _steps(self, model: Model, tokens, start, caches, observe):
+    def _steps(self, model: Model, tokens, start, caches, mode):
         config = self.graph.config
         x = self._embed(jnp.asarray(tokens, jnp.int32), model.weights["token_embd"])
         rows = slice(start, start + tokens.shape[1])
@@ -127,7 +153,7 @@ class Evaluator:
             w = {k[len(prefix) :]: v for k, v in weights if k.startswith(prefix)}
             quantisers = model.layers[layer] if model.layers else {}
             cache = empty if caches is None else caches[layer]
-            step = self._layer[observe](x, w, quantisers, rope, np.int32(start), *cache)
+            step = self._layer[mode](x, w, quantisers, rope, np.int32(start), *cache)
             x = step[0]
             yield step
 

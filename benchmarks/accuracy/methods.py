@@ -5,7 +5,7 @@ the compiler), attention products and cache on 8-bit counts, head and embedding 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from . import observed
 from .graph import SITES, Model
 from .packed import CompiledModel
-from .quantisers import Attention, Dynamic, Encode, Part, Rotated
+from .program import Program
+from .quantisers import Attention, Dynamic, Encode, KeptAndRotated, Part, Rotated
 from .transforms import config_width
 from .workshop import FOLDED, ONLINE, Variant, Workshop
 
@@ -28,7 +29,7 @@ _WEIGHTS_ONLY = 4.25
 @dataclass(frozen=True)
 class Method:
     """`search`: constants and their candidates; while another constant is searched, one that comes
-    later has the middle one.
+    later has its first.
 
     `build(workshop, constants, tuning)`: with `tuning`, weights may be rounded in a simpler way.
     """
@@ -40,8 +41,12 @@ class Method:
     search: Mapping[str, tuple] = field(default_factory=dict)
     # Bits by the paper's own count, from the salient share (None: not its method).
     paper_bits: Callable[[float], float] | None = None
-    # The budget is corrected, so that the bits measured on held-out text are nominal.
+    # The budget is corrected, so that the bits measured on held-out text are at most nominal.
     has_budget: bool = False
+    # Methods that take turns on each window, because they share weights.
+    together: str | None = None
+    # Of the windows of the run.
+    share: float = 1.0
 
 
 def _assemble(workshop: Workshop, rounded, config, quantiser, head, factors=None) -> Model:
@@ -142,6 +147,26 @@ def atom(bits: int, channels: int | None) -> Callable[[Workshop, Constants, bool
     return build
 
 
+def atom_rotated(bits: int) -> Callable[[Workshop, Constants, bool], Model]:
+    """A probe: Atom whose other channels are rotated before they are rounded."""
+
+    def build(workshop: Workshop, constants: Constants, tuning: bool) -> Model:
+        config = workshop.config
+        weights = _rounded(workshop, Variant(), config)
+        factors = Variant(rotation=ONLINE).factors(config)
+
+        def quantiser(layer: int, site: str) -> KeptAndRotated:
+            size = config_width(config, site)
+            square = workshop.figures[f"blk.{layer}.{site}.square"]
+            kept = np.argsort(square, kind="stable")[-round(_ATOM_SHARE * size) :]
+            rest = _uniform(size, bits, _GROUP, constants["clip"])
+            return KeptAndRotated(Rotated(rest, factors[site]), jnp.asarray(np.sort(kept)))
+
+        return _assemble(workshop, weights, config, quantiser, _head(config))
+
+    return build
+
+
 def spikellm(bits: int) -> Callable[[Workshop, Constants, bool], Model]:
     """A tenth of the channels, by saliency, gets 2^extra times the spiking steps.
 
@@ -187,12 +212,21 @@ def rotated(bits: int, rotation: str, group: int | None) -> Callable[..., Model]
     return build
 
 
-def spike(variant: Variant, group: int = 32, weight_bits: int = 4):
+def program(**options) -> Callable[[Workshop, Constants, bool], Program]:
+    """The compiled program itself."""
+
+    def build(workshop: Workshop, constants: Constants, tuning: bool) -> Program:
+        return Program(workshop.compiled(Variant(), constants["budget"], **options))
+
+    return build
+
+
+def spike(variant: Variant, **options):
     """SpikeQuant's own choice of steps and bits, read from the compiled folder."""
 
     def build(workshop: Workshop, constants: Constants, tuning: bool) -> Model:
         config = variant.config(workshop.config)
-        folder = workshop.compiled(variant, constants["budget"], group, weight_bits)
+        folder = workshop.compiled(variant, constants["budget"], **options)
         compiled = CompiledModel(folder)
         weights = _read(workshop, compiled, config)
         factors = variant.factors(config)
@@ -257,61 +291,78 @@ _CLIPS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)
 
 def all_methods() -> list[Method]:
     """In the order of the table."""
-    clip = {"clip": _CLIPS}
-    methods = []
-    for b in (4, 5):
-        methods += [
-            Method(f"rtn-{b}", "RTN, per token", b, rtn(b, None), clip),
-            Method(f"rtn-g128-{b}", "RTN, groups of 128", b, rtn(b, _GROUP), clip),
-            Method(
-                f"smoothquant-{b}",
-                "SmoothQuant",
-                b,
-                smoothquant(b),
-                {"alpha": (0.35, 0.5, 0.65, 0.8, 0.95), **clip},
-            ),
-            Method(f"spikellm-{b}", "SpikeLLM-style", b, spikellm(b), {"extra": (2, 1), **clip}),
-            Method(f"atom-{b}", "Atom, 1/32 of channels", b, atom(b, None), clip),
-        ]
-        for rotation, name, label in (
-            (FOLDED, "quarot", "QuaRot"),
-            (ONLINE, "hadamard", "Hadamard at every input"),
-        ):
-            methods += [
-                Method(f"{name}-{b}", label, b, rotated(b, rotation, None), clip),
-                Method(f"{name}-g128-{b}", f"{label}, g128", b, rotated(b, rotation, _GROUP), clip),
-            ]
-    methods.append(Method("atom-128", "Atom, 128 channels", 4, atom(4, _ATOM_CHANNELS), clip))
-    for name, limit in (("paper", 32767), ("paper-8bit", 127)):
-        label = "plain MAD rule" + (", clipped at 127" if limit == 127 else "")
-        methods.append(
-            Method(
-                name,
-                label,
-                4,
-                plain_rule(limit),
-                paper_bits=lambda share: 4 + 4 * share,
-            )
-        )
+    methods = [m for bits in (4, 5) for m in _baselines(bits)] + _probes()
     for variant, name, label in (
         (Variant(rotation=FOLDED), "rotation-static", "QuaRot's rotation, static step, events"),
         (Variant(rotation=ONLINE), "hadamard-static", "Hadamard at every input, static, events"),
         (Variant(per_token=True), "token-events", "step per token, events"),
-        (Variant(), "spike", "SpikeQuant"),
+        (Variant(), "spike", "SpikeQuant, emulated"),
     ):
-        for bits in (4.125, 4.25, 5.0):
-            if bits == 4.25 and not variant.is_plain:
-                continue
-            methods.append(_spike_method(f"{name}-{bits:g}", label, bits, variant))
-    for group in (64, 128):
-        name, label = f"spike-4.25-g{group}", f"SpikeQuant, W4 g{group}"
-        methods.append(_spike_method(name, label, 4.25, Variant(), group=group))
-    methods.append(
-        _spike_method("spike-4.25-w3", "SpikeQuant, W3 g32", 4.25, Variant(), weight_bits=3)
-    )
+        build = spike(variant)
+        for bits in (4.125, 5.0):
+            methods.append(_budgeted(f"{name}-{bits:g}", label, bits, build, share=0.25))
+    return methods + _programs()
+
+
+def _baselines(b: int) -> list[Method]:
+    clip = {"clip": _CLIPS}
+    smooth = {"alpha": (0.35, 0.5, 0.65, 0.8, 0.95), **clip}
+    plain = [
+        Method(f"rtn-{b}", "RTN, per token", b, rtn(b, None), clip),
+        Method(f"rtn-g128-{b}", "RTN, groups of 128", b, rtn(b, _GROUP), clip),
+        Method(f"spikellm-{b}", "SpikeLLM-style", b, spikellm(b), {"extra": (2, 1), **clip}),
+        Method(f"atom-{b}", "Atom, 1/32 of channels", b, atom(b, None), clip),
+    ]
+    label = "SmoothQuant"
+    smoothed = Method(f"smoothquant-{b}", label, b, smoothquant(b), smooth, together="smoothed")
+    methods = [*(replace(m, together="plain") for m in plain), smoothed]
+    for rotation, name, label, share in (
+        (FOLDED, "quarot", "QuaRot", 1.0),
+        (ONLINE, "hadamard", "Hadamard at every input", 0.5),
+    ):
+        for suffix, group in (("", None), ("-g128", _GROUP)):
+            text = label if group is None else f"{label}, g128"
+            build = rotated(b, rotation, group)
+            found = Method(f"{name}{suffix}-{b}", text, b, build, clip)
+            methods.append(replace(found, together=rotation, share=share))
     return methods
 
 
-def _spike_method(name: str, label: str, bits: float, variant: Variant, **weights) -> Method:
+def _probes() -> list[Method]:
+    """Rows that say why others are where they are, and the paper's rule."""
+    clip = {"clip": _CLIPS}
+    label = "Atom, other channels rotated"
+    methods = [
+        Method("atom-128", "Atom, 128 channels", 4, atom(4, _ATOM_CHANNELS), clip, share=0.25),
+        Method("atom-rotated-4", label, 4, atom_rotated(4), clip, share=0.25),
+    ]
+    for name, limit in (("paper", 32767), ("paper-8bit", 127)):
+        label = "plain MAD rule" + (", clipped at 127" if limit == 127 else "")
+        found = Method(name, label, 4, plain_rule(limit), share=0.5)
+        methods.append(replace(found, paper_bits=lambda share: 4 + 4 * share))
+    return [replace(m, together="plain") for m in methods]
+
+
+def _programs() -> list[Method]:
+    """SpikeQuant as users get it."""
+    label = "SpikeQuant"
+    kinds = [(bits, "", "", {}) for bits in (4.125, 4.25, 5.0)]
+    kinds += [(4.25, f"-g{g}", f", W4 g{g}", {"group": g}) for g in (64, 128)]
+    kinds += [(4.25, "-w3", ", W3 g32", {"weight_bits": 3})]
+    kinds += [(4.25, f"-head{b}", f", head {b} bits", {"head_bits": b}) for b in (4, 6)]
+    return [
+        _budgeted(
+            f"program-{bits:g}{suffix}",
+            label + text,
+            bits,
+            program(**options),
+            together="programs",
+            share=0.125 if options else 1.0,
+        )
+        for bits, suffix, text, options in kinds
+    ]
+
+
+def _budgeted(name: str, label: str, bits: float, build, **settings) -> Method:
     search = {"budget": (bits,)}
-    return Method(name, label, bits, spike(variant, **weights), search, has_budget=True)
+    return Method(name, label, bits, build, search, has_budget=True, **settings)

@@ -130,6 +130,26 @@ class Rotated:
         return self.inner.bits()
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["rest", "kept"], meta_fields=[])
+@dataclass(frozen=True)
+class KeptAndRotated:
+    """Channels `kept` in 8 bits with a scale per token; the others, with zeros in the place of
+    those, are rotated, rounded and rotated back, so that the layer's weights stay as they are."""
+
+    rest: Rotated
+    kept: jax.Array
+
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        kept = x[:, self.kept]
+        rounded, salient = self.rest(x.at[:, self.kept].set(0))
+        back = rotate(rounded, tuple(factor.T for factor in self.rest.factors))
+        return back.at[:, self.kept].set(round_groups(kept, 8, kept.shape[1], 1.0)), salient
+
+    def bits(self) -> float:
+        channels, kept = self.rest.inner.parts[0].channels, len(self.kept)
+        return self.rest.bits() + (8 * kept + SCALE_BITS) / channels
+
+
 def rotate(x: jax.Array, factors: tuple[jax.Array, ...]) -> jax.Array:
     """x [T, K] times the Kronecker product of the factors."""
     shape = x.shape

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from . import metrics, plots, texts
 from .cache import cached, digest, read_json, source_digest, write_json
 from .evaluate import CODE, bit_figures, describe, run_window, say, tune
 from .methods import Method
+from .program import Program
 from .workshop import Workshop
 
 
@@ -32,39 +35,62 @@ class Results:
     def __post_init__(self):
         context = self.workshop.settings.context
         source = self.workshop.source
-        # The second domain gets a quarter of the windows.
-        counts = (self.windows, max(1, self.windows // 4))
+        # The second domain gets an eighth of the windows.
+        counts = (self.windows, max(1, self.windows // 8))
         self.tokens = {
             text.name: read_windows(source, text.path, context, count)
             for text, count in zip(self.texts, counts, strict=True)
         }
+        if not self.questions:
+            return
         room = self.workshop.max_context
         self.asked = texts.make_questions(source, self.texts[0].path, self.questions, room)
 
-    def complete(self, method: Method) -> None:
-        """Computes what is missing of a method."""
-        path = self._path(method)
-        record = read_json(path)
-        model = None
+    def complete(self, methods: list[Method]) -> None:
+        """Computes what is missing of methods that share weights, window after window."""
+        records = {method.name: self._tuned(method) for method in methods}
+        models: dict[str, object] = {}
+        for name, compute in self._tasks():
+            for method in methods:
+                if self._wants(method, records[method.name], name):
+                    self._compute(method, records[method.name], models, name, compute)
+            if models:
+                say(f"  {', '.join(models)}: {name}")
+
+    def _tuned(self, method: Method) -> dict:
+        record = read_json(self._path(method))
         if "constants" not in record:
             record = {"constants": tune(self.workshop, method, say)}
-            write_json(path, record)
-        for name, compute in self._missing(record):
-            if model is None:
-                model = method.build(self.workshop, record["constants"], False)
-                context = self.workshop.settings.context
-                record["description"] = describe(self.workshop, model, context)
-            record[name] = compute(model)
-            write_json(path, record)
-            say(f"  {method.name} {name}")
+            write_json(self._path(method), record)
+        return record
+
+    def _compute(self, method: Method, record: dict, models: dict, name: str, compute) -> None:
+        if method.name not in models:
+            model = method.build(self.workshop, record["constants"], False)
+            models[method.name] = model
+            record["description"] = describe(model, self.workshop.settings.context)
+        record[name] = compute(models[method.name])
+        write_json(self._path(method), record)
 
     def add_known(self, methods: list[Method]) -> None:
-        """Makes `rows` of all methods that are complete."""
+        """Makes `rows` of all methods of which every text has a window."""
         self.rows, self.losses = [], {}
         for method in methods:
             record = read_json(self._path(method))
-            if "description" in record and not any(True for _ in self._missing(record)):
-                self._add_row(method, record)
+            windows = {text: self._known(record, text) for text in self.tokens}
+            if all(windows.values()):
+                self._add_row(method, record, windows)
+
+    def _known(self, record: dict, text: str) -> list[dict]:
+        """The windows that were computed, up to the first which was not."""
+        names = (self._window_name(text, i) for i in range(len(self.tokens[text])))
+        return [record[n] for n in itertools.takewhile(record.__contains__, names)]
+
+    def _window_name(self, text: str, index: int) -> str:
+        return f"{text} {index} {digest(self.tokens[text][index].tolist())}"
+
+    def _question_name(self) -> str:
+        return f"choices {digest(self.asked.contexts.tolist())}"
 
     def _path(self, method: Method) -> Path:
         key = digest(
@@ -75,18 +101,26 @@ class Results:
         )
         return self.workshop.folder / "results" / f"{method.name}-{key}.json"
 
-    def _missing(self, record: dict):
+    def _tasks(self) -> Iterator[tuple[str, Callable]]:
         """(key, function of the model) of each window and of the questions."""
-        for text, windows in self.tokens.items():
-            for index, window in enumerate(windows):
-                name = f"{text} {index} {digest(window.tolist())}"
-                if name not in record:
-                    yield name, lambda model, w=window: run_window(self.workshop, model, w)
-        name = f"choices {digest(self.asked.contexts.tolist())}"
-        if name not in record:
-            yield name, self._answers
+        for text in self.tokens:
+            yield from self._windows(text)
+        if self.questions:
+            yield self._question_name(), self._answers
+
+    def _windows(self, text: str) -> Iterator[tuple[str, Callable]]:
+        for index, window in enumerate(self.tokens[text]):
+            name = self._window_name(text, index)
+            yield name, lambda model, w=window: run_window(self.workshop, model, w)
+
+    def _wants(self, method: Method, record: dict, name: str) -> bool:
+        text, index, *_ = name.split()
+        count = max(1, round(method.share * len(self.tokens.get(text, ()))))
+        return name not in record and (text not in self.tokens or int(index) < count)
 
     def _answers(self, model) -> list[int]:
+        if isinstance(model, Program):
+            return model.choose(self.asked).tolist()
         return metrics.choose(model.config, model, self.asked).tolist()
 
     def float_answers(self) -> np.ndarray:
@@ -99,14 +133,10 @@ class Results:
         folder = self.workshop.folder / "answers"
         return np.array(read_json(cached(folder / f"{key}.json", make))["answers"])
 
-    def _add_row(self, method: Method, record: dict) -> None:
-        windows = {
-            text: [record[f"{text} {i} {digest(w.tolist())}"] for i, w in enumerate(tokens)]
-            for text, tokens in self.tokens.items()
-        }
+    def _add_row(self, method: Method, record: dict, windows: dict[str, list[dict]]) -> None:
         first, second = (text.name for text in self.texts)
         self.losses[method.name] = windows[first]
-        answers = np.array(record[f"choices {digest(self.asked.contexts.tolist())}"])
+        answers = record.get(self._question_name()) if self.questions else None
         bits = bit_figures(record["description"], windows[first])
         other = metrics.summarise(windows[second])
         paper = method.paper_bits(bits["salient_share"]) if method.paper_bits else None
@@ -121,12 +151,18 @@ class Results:
                 **metrics.summarise(windows[first]),
                 "second_ratio": other["ratio"],
                 "second_ratio_standard_error": other["ratio_standard_error"],
+                "second_windows": other["windows"],
                 "second_kl": other["kl"],
-                "choices_correct": float((answers == self.asked.answers).mean()),
-                "choices_as_float": float((answers == self.float_answers()).mean()),
+                "choices_correct": self._share(answers, lambda: self.asked.answers),
+                "choices_as_float": self._share(answers, self.float_answers),
                 "constants": " ".join(f"{k}={v:g}" for k, v in record["constants"].items()),
             }
         )
+
+    @staticmethod
+    def _share(answers: list | None, expected: Callable[[], np.ndarray]) -> float | None:
+        """Of questions that are answered as expected; None if they were not asked."""
+        return None if answers is None else float((np.array(answers) == expected()).mean())
 
 
 def write_report(folder: Path, results: dict[str, Results]) -> None:

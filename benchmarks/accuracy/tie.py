@@ -21,7 +21,8 @@ from spikequant.text import read_windows
 from .__main__ import TEXTS
 from .evaluate import reference_hidden
 from .graph import SITES, Model
-from .metrics import _compare, _head, summarise
+from .metrics import compare as compare_logits
+from .metrics import expect, head, summarise
 from .packed import CompiledModel
 from .quantisers import Encode
 from .workshop import Settings, Workshop
@@ -48,18 +49,19 @@ def compare(workshop: Workshop, folder: Path, windows: np.ndarray) -> Iterator[d
     model, session = compiled_model(workshop, folder), Session(folder, threads=2)
     for tokens in windows:
         evaluator = workshop.evaluator(model.config, len(tokens))
-        head = _head(evaluator.graph)
+        head_of = head(evaluator.graph)
         hidden, _, _ = evaluator.run(model, tokens[None])
-        ours = head(hidden[0], model.weights, model.head)[0]
+        ours = head_of(hidden[0], model.weights, model.head)[0]
         session.reset(min(c for c in session.contexts if c >= len(tokens)))
         theirs = jnp.concatenate(list(session.score(tokens)))
-        expected = head(reference_hidden(workshop, tokens), workshop.reference.weights, None)[0]
+        expected = head_of(reference_hidden(workshop, tokens), workshop.reference.weights, None)[0]
         difference = np.abs(np.asarray(ours) - np.asarray(theirs)).max(axis=1)
         different = difference > 1e-4 * float(jnp.abs(theirs).max())
         following = np.append(tokens[1:], 0)
+        wanted = expect(expected, following)
         yield {
-            "evaluator": _figures(_compare(expected, ours, following)),
-            "program": _figures(_compare(expected, theirs, following)),
+            "evaluator": _figures(compare_logits(wanted, ours, following)),
+            "program": _figures(compare_logits(wanted, theirs, following)),
             "difference": float(difference.max()),
             "equal_rows": int(different.argmax()) if different.any() else len(tokens),
         }

@@ -36,13 +36,13 @@ FOLDED, ONLINE = "folded", "online"
 
 @dataclass(frozen=True)
 class Settings:
-    """`tokens` of calibration text; then come the windows of `context` tokens on which constants
-    are tuned."""
+    """`tokens` of calibration text; then come the windows of `context` tokens on which budgets
+    are corrected. Other constants are tuned on the first of these."""
 
     calibration_text: Path
     tokens: int = 8192
     context: int = 1024
-    tuning_windows: int = 1
+    tuning_windows: int = 4
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,19 @@ class Variant:
         return transforms.online_factors(config, sites)
 
 
+class Latest:
+    """One value: that of the key which was asked for last."""
+
+    def __init__(self):
+        self._kept: tuple | None = None
+
+    def get(self, key: object, make: Callable):
+        if self._kept is None or self._kept[0] != key:
+            self._kept = None  # frees the memory first
+            self._kept = (key, make())
+        return self._kept[1]
+
+
 class Workshop:
     """Everything is kept in `folder` under the hash of what made it."""
 
@@ -84,7 +97,7 @@ class Workshop:
         self.calibration_context = self.max_context
         text = settings.calibration_text
         self._calibration_key = [self.key, text, settings.tokens, self.calibration_context]
-        self._kept: tuple | None = None
+        self._weights, self.expectations = Latest(), Latest()
         # All that a method's constants and weights depend on.
         self.identity = [self._calibration_key, Path(find_tool("sq-compile"))]
 
@@ -98,10 +111,7 @@ class Workshop:
 
     def keep(self, key: object, make: Callable[[], tuple]) -> tuple:
         """The result of `make()`, as long as the key stays the same: trials share their weights."""
-        if self._kept is None or self._kept[0] != key:
-            self._kept = None  # frees the memory first
-            self._kept = (key, make())
-        return self._kept[1]
+        return self._weights.get(key, make)
 
     def evaluator(self, config: LlamaConfig, tokens: int) -> Evaluator:
         return evaluator(config, tokens, tokens)
@@ -212,19 +222,13 @@ class Workshop:
             description |= {"contexts": [context], "weights": bundle.WEIGHTS}
             bundle.write_json(fresh / bundle.MODEL, description)
 
-    def compiled(
-        self, variant: Variant, bits: float, group: int = 32, weight_bits: int = 4
-    ) -> Path:
+    def compiled(self, variant: Variant, bits: float, **options) -> Path:
+        """`options`: of CompileOptions; the score graph alone unless `graphs` says otherwise."""
         calibration = self.calibration(variant)
-        key = digest(self.key, calibration, bits, group, weight_bits, Path(find_tool("sq-compile")))
+        options = {"graphs": [f"score_{self.max_context}"], **options}
+        key = digest(self.key, calibration, bits, options, Path(find_tool("sq-compile")))
         path = self.folder / "compiled" / key
         if not (path / COMPILE).exists():
-            options = CompileOptions(
-                calibration=calibration,
-                bits=bits,
-                group=group,
-                weight_bits=weight_bits,
-                graphs=[f"score_{self.max_context}"],
-            )
-            compile_model(self.bundle(variant), path, options)
+            choices = CompileOptions(calibration=calibration, bits=bits, **options)
+            compile_model(self.bundle(variant), path, choices)
         return path

@@ -112,6 +112,8 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.weightBits = options.weightBits;
   quantize.group = options.group;
   quantize.headBits = options.headBits;
+  quantize.weightBudget = options.weightBudget;
+  quantize.weights = options.weights;
   return quantize;
 }
 
@@ -217,6 +219,8 @@ Error Compiler::prepare() {
         pm.addPass(createNameSites());
         if (options.mode == CompileMode::Observe)
           pm.addPass(createInsertObservers());
+        if (options.mode == CompileMode::Probe)
+          pm.addPass(createInsertObservers({/*probe=*/true}));
         if (options.mode == CompileMode::Quantized)
           pm.addPass(createQuantize(getQuantizeOptions(options)));
         if (options.mode == CompileMode::Quantized && options.fold)
@@ -249,6 +253,8 @@ std::string Compiler::getMethod() const {
     return "float";
   case CompileMode::Observe:
     return "observe";
+  case CompileMode::Probe:
+    return "probe";
   case CompileMode::Quantized:
     return options.method;
   }

@@ -88,20 +88,20 @@ public:
       : options(options) {}
 
   /// Null where rounding is nearest.
-  Expected<const sq::ErrorFeedback *> get(StringRef weight) {
+  Expected<const sq::ErrorFeedback *> get(StringRef weight, int64_t group) {
     auto input = options.inputs.find(weight);
     if (!options.grams || input == options.inputs.end())
       return nullptr;
     ++used;
     StringRef wanted = input->second;
-    if (feedback && site == wanted)
+    if (feedback && site == wanted && feedback->getGroup() == group)
       return &*feedback;
     const sq::GramView *gram = options.grams->find(wanted);
     if (!gram)
       return createStringError("the calibration has no Gram matrix of site '" +
                                wanted + "'; calibrate again with --gram");
     auto computed = sq::ErrorFeedback::compute(
-        int64_t(gram->channels),
+        int64_t(gram->channels), group,
         [&](int64_t i, int64_t j) { return gram->at(i, j); }, wanted);
     if (!computed)
       return computed.takeError();
@@ -268,7 +268,10 @@ private:
     options.group =
         codes.getGroup() ? codes.getGroup() : view.getSize(rank - 1);
     options.symmetric = codes.getSymmetric();
-    Expected<const sq::ErrorFeedback *> errors = feedback.get(op.getSymName());
+    int64_t channels = view.getSize(rank - 1);
+    Expected<const sq::ErrorFeedback *> errors = feedback.get(
+        op.getSymName(),
+        options.symmetric ? channels : std::min(options.group, channels));
     if (!errors)
       return errors.takeError();
     auto round = [&](const WeightView &matrix) {

@@ -8,6 +8,7 @@
 #include "spikequant/Analysis/Islands.h"
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightPlan.h"
 #include "spikequant/Pipelines/Pipelines.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -92,14 +93,10 @@ json::Array describeEncodes(ModuleOp module, StringRef method) {
   return list;
 }
 
-/// Bits per weight: the code, its share of m (8) and c (16), of s_w (32).
 double getBitsPerWeight(WeightsOp op, CodesAttr codes) {
-  double channels = op.getArrayType().getShape().back();
-  double bits = codes.getBits() + 32 / channels;
-  if (codes.getSymmetric())
-    return bits;
-  double group = codes.getGroup() ? codes.getGroup() : channels;
-  return bits + 24 / std::min(group, channels);
+  return getStoredBits(codes.getBits(), codes.getGroup(),
+                       op.getArrayType().getShape().back(),
+                       codes.getSymmetric());
 }
 
 struct WeightedMean {
@@ -123,16 +120,22 @@ void describeWeights(ModuleOp module, json::Object &report) {
       tables.insert(lookup(module, rows.getWeightsAttr()));
   });
   WeightedMean all, layers;
+  json::Object formats;
   for (WeightsOp op : sites)
     if (auto codes = op ? dyn_cast<CodesAttr>(op.getFormat()) : CodesAttr()) {
       double bits = getBitsPerWeight(op, codes);
       all.add(bits, op.getArrayType().getNumElements());
+      formats[op.getSymName()] =
+          json::Object{{"bits", int64_t(codes.getBits())},
+                       {"group", int64_t(codes.getGroup())},
+                       {"stored_bits", bits}};
       if (!tables.contains(op))
         layers.add(bits, op.getArrayType().getNumElements());
     }
   report["sites"] = int64_t(sites.size());
   report["weight_bits"] = all.get();
   report["layer_weight_bits"] = layers.get();
+  report["weight_formats"] = std::move(formats);
 }
 
 } // namespace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -69,10 +70,18 @@ def argument_numbers(model: NativeModel, graph: Graph) -> dict[str, str]:
 
 
 def named_arguments(
-    model: NativeModel, graph: Graph, arrays: dict[str, np.ndarray], source: str | Path
+    model: NativeModel,
+    graph: Graph,
+    arrays: dict[str, np.ndarray],
+    source: str | Path,
+    apart: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Arrays argN as the graph's arguments; state left out starts as zeros."""
-    names = argument_numbers(model, graph)
+    """Arrays argN as the graph's arguments; state left out starts as zeros.
+
+    Arguments named in `apart` are none of the user's.
+    """
+    numbers = argument_numbers(model, graph).items()
+    names = {key: name for key, name in numbers if name not in apart}
     unknown = [key for key in arrays if key not in names]
     if unknown:
         raise SpikeQuantError(

@@ -21,7 +21,7 @@ from .toolchain import run_tool
 # (what is being done, steps done, steps in all)
 Progress = Callable[[str, int, int], None]
 
-FLOAT, OBSERVE, SPIKE, RTN = "float", "observe", "spike", "rtn"
+FLOAT, OBSERVE, PROBE, SPIKE, RTN = "float", "observe", "probe", "spike", "rtn"
 GRAPH_FORMAT = "spikequant-graph"
 # Of the mean window of a site's channels.
 MOST_BITS = 8
@@ -36,6 +36,7 @@ class CompileOptions:
     weights: Path | None = None
     bits: float = 4.25
     weight_bits: int = 4
+    weight_budget: float | None = None
     group: int = 32
     head_bits: int = 8
     rounding: str = "auto"
@@ -63,10 +64,12 @@ class CompileOptions:
     def tool_arguments(self) -> list[str]:
         arguments = [f"--isa={self.isa}", f"--mcpu={self.mcpu}"]
         arguments += ["--profile"] if self.profile else []
-        if self.method in (FLOAT, OBSERVE):
+        if self.method in (FLOAT, OBSERVE, PROBE):
             return [f"--{self.method}", *arguments]
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]
         arguments += [f"--weight-bits={self.weight_bits}", f"--group={self.group}"]
+        if self.weight_budget is not None:
+            arguments += [f"--weight-budget={self.weight_budget}"]
         arguments += [f"--head-bits={self.head_bits}", f"--rounding={self.rounding}"]
         if self.calibration is not None:
             arguments += [f"--calibration={self.calibration}"]

@@ -192,14 +192,19 @@ class LlamaGraph:
         v_cache = _update(v_cache, value, (zero, start, zero))
         query = _rotate(query, *rope).reshape(tokens, kv_heads, group, head_width)
         query = lax.transpose(query, (1, 2, 0, 3)).reshape(kv_heads, group * tokens, head_width)
-        with jax.named_scope("attn_qk"):
-            scores = self._product("qk", query, k_cache) * np.float32(1 / math.sqrt(head_width))
-            scores = lax.select(visible, scores, lax.full_like(scores, MASKED))
-        with jax.named_scope("attn_pv"):
-            mixed = self._product("pv", _softmax(scores), v_cache)
+        mixed = self._attend(query, visible, k_cache, v_cache)
         mixed = mixed.reshape(kv_heads, group, tokens, head_width)
         mixed = lax.transpose(mixed, (2, 0, 1, 3)).reshape(tokens, config.heads * head_width)
         return self._linear(mixed, w, "attn_output"), k_cache, v_cache
+
+    def _attend(self, query, visible, keys, values):
+        """query [Hkv, R, E], visible [Hkv, R, C] -> mixed values [Hkv, R, E]."""
+        scale = np.float32(1 / math.sqrt(self.config.head_width))
+        with jax.named_scope("attn_qk"):
+            scores = self._product("qk", query, keys) * scale
+            scores = lax.select(visible, scores, lax.full_like(scores, MASKED))
+        with jax.named_scope("attn_pv"):
+            return self._product("pv", _softmax(scores), values)
 
     def _feed_forward(self, x, w):
         normed = _rms_norm(x, w["ffn_norm"], self.config.norm_epsilon)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import hadamard, histograms, metrics, transforms
+from benchmarks.accuracy import hadamard, histograms, metrics, program, transforms
 from benchmarks.accuracy.methods import round_nearest
 from benchmarks.accuracy.quantisers import (
     Attention,
     Dynamic,
     Encode,
+    KeptAndRotated,
     Part,
+    Rotated,
     rotate,
 )
 
@@ -73,6 +76,21 @@ def test_spikellm_gives_salient_channels_more_steps():
     for row, out in zip(X, np.asarray(quantised), strict=True):
         np.testing.assert_allclose(out[order[:18]], rtn(row[order[:18]], 4, 1), atol=1e-5)
         np.testing.assert_allclose(out[order[18:]], rtn(row[order[18:]], 6, 1), atol=1e-5)
+
+
+def test_kept_channels_are_not_rotated():
+    kept, factors = np.array([3, 7]), hadamard.factors(20)
+    inner = Dynamic((Part(20, 4, 8),), np.float32(0.9))
+    quantiser = KeptAndRotated(Rotated(inner, factors), kept)
+    quantised, _ = quantiser(jnp.asarray(X))
+    rest = X.copy()
+    rest[:, kept] = 0
+    turned = rest @ hadamard.product(factors)
+    rounded = [sum((rtn(row[i : i + 8], 4, 0.9) for i in (0, 8, 16)), []) for row in turned]
+    expected = np.array(rounded) @ hadamard.product(factors).T
+    expected[:, kept] = [rtn(row, 8, 1.0) for row in X[:, kept]]
+    np.testing.assert_allclose(quantised, expected, rtol=1e-4, atol=1e-4)
+    assert quantiser.bits() == pytest.approx((20 * 4 + 3 * 16 + 2 * 8 + 16) / 20)
 
 
 @pytest.mark.parametrize("tolerance", [0, 1])
@@ -211,3 +229,29 @@ def test_paired_statistics():
     ratio, error = metrics.paired(windows, [{"loss": 2.5}, {"loss": 2.0}])
     assert ratio == pytest.approx(np.exp(0.25))
     assert error == pytest.approx(np.exp(0.25) * 0.25)
+
+
+def test_logits_are_compared_in_double_precision():
+    """KL(float || model), losses and choices of each token, against their definitions."""
+    float_logits, logits = RANDOM.normal(0, 5, (2, 4, 50)).astype(np.float32)
+    following = np.array([0, 49, 7, 7])
+    p, q = (np.exp(a) / np.exp(a).sum(1, keepdims=True) for a in np.float64([float_logits, logits]))
+    found = metrics.compare(metrics.expect(float_logits, following), logits, following)
+    rows = np.arange(4)
+    losses = -np.log(q[rows, following]), -np.log(p[rows, following])
+    divergence = (p * np.log(p / q)).sum(1)
+    for have, want in zip(found, (*losses, divergence, p.argmax(1) == q.argmax(1)), strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
+
+
+def test_parts_of_a_window():
+    (first, after), (second, last) = metrics.parts(np.arange(130))
+    assert (first, second) == (slice(0, 128), slice(128, 256))
+    assert after.tolist() == list(range(1, 129)) and last.tolist() == [129, 0]
+
+
+def test_chunks_of_a_program_in_parts():
+    chunks = iter(np.split(np.arange(20.0)[:, None], [7, 14]))
+    found = list(program._in_parts(chunks, 8))
+    assert [len(part) for part in found] == [8, 8, 4]
+    np.testing.assert_array_equal(np.concatenate(found)[:, 0], np.arange(20.0))

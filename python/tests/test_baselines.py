@@ -13,9 +13,9 @@ from conftest import TEXT
 from tiny_chat import CONTEXTS
 
 from benchmarks.accuracy import __main__ as command
-from benchmarks.accuracy import evaluate, observed, plots, results, transforms
+from benchmarks.accuracy import evaluate, graph, observed, plots, results, transforms
 from benchmarks.accuracy.graph import Evaluator, Model
-from benchmarks.accuracy.quantisers import Rotated
+from benchmarks.accuracy.quantisers import Attention, Rotated
 from benchmarks.accuracy.texts import make_questions
 from benchmarks.accuracy.tie import compare, compiled_model
 from benchmarks.accuracy.workshop import FOLDED, ONLINE, Settings, Variant, Workshop
@@ -86,6 +86,28 @@ def test_salient_counts_equal_the_compiled_program(workshop, quantised_program):
         assert count <= expected[f"{site}.in"] * 1.02 + 2
 
 
+def test_attention_in_blocks_is_attention(workshop, monkeypatch):
+    """Queries that look at no later keys give what a mask gives, on counts too."""
+    quantisers = {"attention": Attention(*np.full((3, workshop.config.kv_heads), 0.01, np.float32))}
+    layers = [quantisers] * workshop.config.layers
+    model = Model(workshop.config, workshop.weights, layers).on_device()
+    monkeypatch.setattr(graph, "_BLOCK", CONTEXT + 1)
+    whole = logits(model)
+    monkeypatch.setattr(graph, "_BLOCK", CONTEXT // 4)
+    np.testing.assert_allclose(logits(model), whole, rtol=1e-4, atol=1e-4)
+    assert np.abs(whole - logits(workshop.reference)).max() > 1e-3
+
+
+def test_budget_pays_for_held_out_bits(monkeypatch):
+    """What costs 0.1 bits too many, give or take 0.02, is given 0.14 fewer."""
+    found = {"activation_bits": 4.35, "bits_error": 0.02}
+    monkeypatch.setattr(evaluate._Trials, "__init__", lambda self: None)
+    monkeypatch.setattr(evaluate._Trials, "trial", lambda self, constants: found)
+    assert evaluate._Trials().budget(4.25) == pytest.approx(4.11)
+    found["activation_bits"] = 4.1
+    assert evaluate._Trials().budget(4.25) == 4.25
+
+
 @pytest.mark.parametrize("rotation", [FOLDED, ONLINE])
 def test_rotated_model_is_equivalent(workshop, rotation):
     variant = Variant(rotation=rotation)
@@ -148,8 +170,9 @@ def test_collected_statistics_are_the_products(workshop):
 def arguments(bundle: Path, folder: Path, **changes):
     options = {
         "bundle": bundle, "output": folder, "windows": 2, "context": CONTEXTS[0], "questions": 6,
-        "methods": "smoothquant-4,quarot-4,paper,spike-5", "grid": "on",
+        "methods": "smoothquant-4,quarot-4,paper,spike-5,program-5", "grid": "on",
         "calibration_tokens": 200, "tuning_windows": 1, "docs": False, "list": False,
+        "report": False,
     }  # fmt: skip
     return command.argparse.Namespace(**{**options, **changes})
 
@@ -160,8 +183,9 @@ def test_one_run_and_its_continuation(tiny_bundle, tmp_path, monkeypatch):
     command.run(arguments(tiny_bundle, tmp_path))
     with (tmp_path / "accuracy.csv").open() as file:
         rows = {row["method"]: row for row in csv.DictReader(file)}
-    assert list(rows) == ["smoothquant-4", "quarot-4", "paper", "spike-5"]
-    assert len(drawn) == 4
+    assert list(rows) == ["smoothquant-4", "quarot-4", "paper", "spike-5", "program-5"]
+    # After each of five groups, and at the end.
+    assert len(drawn) == 6
     # 24 and 20 channels with a scale of 16 bits each; the head's input has 8 bits.
     values = 2 * (3 * 24 + 20) + 24
     bits = (2 * (3 * (24 * 4 + 16) + 20 * 4 + 16) + 24 * 8 + 16) / values

@@ -35,6 +35,10 @@ cl::opt<bool> observe("observe",
                       cl::desc("Do not quantise; show every encode site to the "
                                "host, for calibration"),
                       cl::cat(category));
+cl::opt<bool> probe("probe",
+                    cl::desc("As --observe, with an argument of steps that the "
+                             "inputs of sites are rounded to"),
+                    cl::cat(category));
 cl::opt<double> bits("bits", cl::init(4.25),
                      cl::desc("Mean bits per activation, events included"),
                      cl::cat(category));
@@ -45,6 +49,11 @@ cl::opt<unsigned>
 cl::opt<unsigned> weightBits("weight-bits", cl::init(4),
                              cl::desc("Bits of a weight code, 2 to 8"),
                              cl::cat(category));
+cl::opt<double> weightBudget(
+    "weight-budget", cl::init(0), cl::cat(category),
+    cl::desc("Mean stored bits per weight of the layers, multipliers, offsets "
+             "and scales included: each gets the bits and groups that serve it "
+             "best. Instead of --weight-bits and --group"));
 cl::opt<unsigned> group("group", cl::init(32),
                         cl::desc("Input channels per multiplier and offset; "
                                  "0: the whole row"),
@@ -140,7 +149,8 @@ CompileOptions getOptions(const char *program) {
   options.graphs.assign(graphs.begin(), graphs.end());
   options.weights = weights;
   options.output = output;
-  options.mode = observe     ? CompileMode::Observe
+  options.mode = probe       ? CompileMode::Probe
+                 : observe   ? CompileMode::Observe
                  : floatOnly ? CompileMode::Float
                              : CompileMode::Quantized;
   options.stage = stage;
@@ -148,6 +158,7 @@ CompileOptions getOptions(const char *program) {
   options.bits = bits;
   options.tolerance = tolerance;
   options.weightBits = weightBits;
+  options.weightBudget = weightBudget;
   options.group = group;
   options.headBits = headBits;
   options.rounding = rounding;

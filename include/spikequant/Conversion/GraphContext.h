@@ -32,6 +32,8 @@ inline constexpr llvm::StringLiteral kArenaAttr = "spikequant.arena";
 inline constexpr llvm::StringLiteral kSalientAttr = "spikequant.salient";
 inline constexpr llvm::StringLiteral kCallAttr = "spikequant.call";
 inline constexpr llvm::StringLiteral kSitesAttr = "spikequant.sites";
+/// Name of the argument that `spikequant-insert-observers` adds for probing.
+inline constexpr llvm::StringLiteral kProbeStepsName = "probe_steps";
 /// On arguments and results: the host's arrays hold unsigned integers.
 inline constexpr llvm::StringLiteral kUnsignedAttr = "spikequant.unsigned";
 /// On a graph function: the numbers of such results.

@@ -34,8 +34,8 @@ void sq_ref_encode(const float *x, const float *rowScale, int64_t rows,
                    int64_t *salientCounter);
 
 /* acc[rows][n] from counts[rows][k] and a packed matrix [n][k] whose parts lie
- * at the given byte offsets from packedFile (see PackedCodes.h: container is 4
- * or 8, group is the number of input channels that share m and c). */
+ * at the given byte offsets from packedFile (see PackedCodes.h: container is 2
+ * to 8, group is the number of input channels that share m and c). */
 void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
                       const void *packedFile, int64_t codesOffset,
                       int64_t multipliersOffset, int64_t offsetsOffset,

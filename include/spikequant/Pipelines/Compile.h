@@ -18,7 +18,8 @@ namespace mlir::spikequant {
 enum class CompileMode {
   Quantized, ///< Needs a calibration file.
   Float,     ///< The baseline: nothing is quantised.
-  Observe    ///< Float, and shows every encode site to the host.
+  Observe,   ///< Float, and shows every encode site to the host.
+  Probe      ///< As Observe, and rounds what sites read as the host asks.
 };
 
 /// Where to stop, for a look at the program.
@@ -50,6 +51,9 @@ struct CompileOptions {
   double bits = 4.25;     ///< mean activation bits, events included
   unsigned tolerance = 1; ///< counts so far outside the window saturate
   unsigned weightBits = 4;
+  /// Mean stored bits per weight of a format for each matrix; 0: weightBits and
+  /// group for all.
+  double weightBudget = 0;
   unsigned group = 32;   ///< input channels per multiplier; 0: the whole row
   unsigned headBits = 8; ///< of the result's weights and of embeddings
   WeightRounding rounding = WeightRounding::Automatic;

@@ -136,7 +136,7 @@ FailureOr<Lowering::Codes> Lowering::getCodes(Operation *op,
   };
   codes.multipliers = relative("multipliers");
   codes.offsets = relative("offsets");
-  codes.container = calls.number(format.getBits() <= 4 ? 4 : 8, 32);
+  codes.container = calls.number(std::max(format.getBits(), 2u), 32);
   codes.group = calls.number(format.getGroup() ? format.getGroup() : shape[1]);
   codes.n = calls.number(shape[0]);
   codes.k = calls.number(shape[1]);

@@ -54,9 +54,14 @@ private:
                               int64_t lines);
   void emitLine(const RegisterBlock &block, Value line,
                 MutableArrayRef<Value> partials);
-  Value highHalves(Value codes);
+  SmallVector<Value> loadOperands(const RegisterBlock &block, Value line,
+                                  int64_t tile);
+  Value spreadPlane(Value stored, CodePlane plane);
+  Value planeOperand(Value spread, CodePlane plane, int64_t half);
   Value broadcastCounts(const RegisterBlock &block, int64_t row, Value channel);
-  Value loadLine(const RegisterBlock &block, Value line, int64_t tile);
+  Value loadPlane(const RegisterBlock &block, Value line, int64_t tile,
+                  CodePlane plane);
+  Value planeWords(Value stored, CodePlane plane);
 
   // Result and overflow: OverflowEpilogue.cpp.
   void emitEpilogue(const RegisterBlock &block, ValueRange accumulators);

@@ -54,6 +54,14 @@ def add_arguments(parser) -> None:
         "--weight-bits", type=whole(2, 8), default=4, metavar="B", help="default: 4"
     )
     parser.add_argument(
+        "--weight-budget",
+        type=real(2, 16),
+        metavar="B",
+        help="mean stored bits per weight of the layers, multipliers, offsets and scales included: "
+        "each gets the bits and groups that serve it best, instead of --weight-bits and --group "
+        "(which take 4.80 for 576 inputs by default)",
+    )
+    parser.add_argument(
         "--group",
         type=whole(0),
         default=32,
@@ -188,6 +196,7 @@ def _settings(options):
         weights=options.weights,
         bits=options.bits,
         weight_bits=options.weight_bits,
+        weight_budget=options.weight_budget,
         group=options.group,
         head_bits=options.head_bits,
         rounding=options.rounding,

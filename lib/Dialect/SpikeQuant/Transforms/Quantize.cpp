@@ -35,7 +35,7 @@ struct QuantizePass : impl::QuantizeBase<QuantizePass> {
 private:
   LogicalResult nameSitesIfNeeded();
   FailureOr<SitePlan> makePlan();
-  WeightFormats getFormats();
+  FailureOr<WeightFormats> getFormats();
   QuantizeMethod getMethod() {
     return method == "rtn" ? QuantizeMethod::RoundToNearest
                            : QuantizeMethod::Spike;
@@ -65,6 +65,8 @@ LogicalResult QuantizePass::initialize(MLIRContext *context) {
     return fail("option 'tolerance' must be 0 or 1");
   if (weightBits < 1 || weightBits > 8 || headBits < 1 || headBits > 8)
     return fail("options 'weight-bits' and 'head-bits' must be 1 to 8");
+  if (weightBudget != 0 && !(weightBudget >= 2 && weightBudget <= 16))
+    return fail("option 'weight-budget' must be 2 to 16 bits, or 0 for none");
   if (group % 8 != 0)
     return fail("option 'group' must be 0 or a multiple of 8");
   auto stepRule = ::spikequant::parseStepRule(rule);
@@ -103,12 +105,19 @@ FailureOr<SitePlan> QuantizePass::makePlan() {
   return planFromCalibration(module, *sites, calibration, allocation);
 }
 
-WeightFormats QuantizePass::getFormats() {
+FailureOr<WeightFormats> QuantizePass::getFormats() {
   WeightFormats formats;
   formats.bits = weightBits;
   formats.group = group;
   formats.headBits = headBits;
   formats.heads = findHeads(getOperation());
+  if (weightBudget == 0)
+    return formats;
+  FailureOr<WeightPlan> plan = planWeights(
+      getOperation(), formats.heads, {weightBudget, weights, calibration});
+  if (failed(plan))
+    return failure();
+  formats.plan = std::move(*plan);
   return formats;
 }
 
@@ -119,14 +128,16 @@ void QuantizePass::runOnOperation() {
   FailureOr<SitePlan> plan = makePlan();
   if (failed(plan))
     return signalPassFailure();
-  WeightFormats formats = getFormats();
+  FailureOr<WeightFormats> formats = getFormats();
+  if (failed(formats))
+    return signalPassFailure();
   llvm::StringSet<> siteWeights = getSiteWeights(module);
   for (auto function : module.getOps<func::FuncOp>()) {
     if (function.isExternal())
       continue;
     if (failed(
-            convertGathers(function, formats, lookupMinBytes, siteWeights)) ||
-        failed(quantizeSites(function, *plan, getMethod(), formats)))
+            convertGathers(function, *formats, lookupMinBytes, siteWeights)) ||
+        failed(quantizeSites(function, *plan, getMethod(), *formats)))
       return signalPassFailure();
   }
   if (plan->predicted)

@@ -86,8 +86,21 @@ def InsertObservers : Pass<"spikequant-insert-observers", "::mlir::ModuleOp"> {
     %q = linalg.matmul {spikequant.site = "q"} ins(%x, %wq : ..
     %k = linalg.matmul {spikequant.site = "k"} ins(%x, %wk : ..
     ```
+
+    With `probe`, each function gets a last argument of its own, named
+    `probe_steps`, with a step for each of its sites: the sites' consumers then
+    read the input rounded to multiples of that step (ties to even), or
+    unchanged if the step is not positive. So the host can put the error of one
+    site into the program and measure what it does. What is shown is the input
+    before rounding.
   }];
-  let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
+  let options = [Option<"probe", "probe", "bool", "false",
+      "an argument with a step per site, which its input is rounded to">];
+  let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect",
+                           "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
@@ -99,7 +112,9 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     `calibration`; all graphs of a module get the same. Each site becomes an
     integrate over codes [N, K] and a decode. Weights that compute a result of
     the program, or that an embedding is gathered from, have `head-bits`, all
-    others `weight-bits`. Gathers of rows from such a table become
+    others `weight-bits`, or, with `weight-budget`, bits and groups that are
+    chosen for each of them so that the predicted loss is least (a remark each
+    says which). Gathers of rows from such a table become
     `spikequant.lookup`. A contraction that does not start from zero adds its
     initial value after the decode.
 
@@ -138,6 +153,11 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     Option<"weightBits", "weight-bits", "unsigned", "4", "bits of a weight's code, 1 to 8">,
     Option<"group", "group", "unsigned", "32",
            "channels that share a multiplier and an offset; 0: the whole row">,
+    Option<"weightBudget", "weight-budget", "double", "0",
+           "mean stored bits per weight, multipliers, offsets and scales included: every matrix "
+           "but heads gets a format of its own; 0: all the same">,
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the sources' values, for weight-budget">,
     Option<"headBits", "head-bits", "unsigned", "8",
            "bits of a code in the weights of the result and in embeddings">,
     Option<"lookupMinBytes", "lookup-min-bytes", "uint64_t", "4194304",
