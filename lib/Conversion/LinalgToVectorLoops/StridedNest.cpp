@@ -264,12 +264,15 @@ void mlir::spikequant::flattenOperands(OpBuilder &builder, StridedNest &nest) {
 
 static bool isVectorElement(Type type) { return type.isIntOrIndexOrFloat(); }
 
-/// An element of an array outside, at a place that the payload computes.
+/// An element of an array outside, at a place that the payload computes. Only
+/// of 32 or 64 bits: processors gather no others.
 static bool isGather(Operation &op) {
   auto load = dyn_cast<memref::LoadOp>(op);
-  return load && load.getMemRefType().getRank() == 1 &&
+  if (!load || !load.getType().isIntOrFloat())
+    return false;
+  unsigned bits = load.getType().getIntOrFloatBitWidth();
+  return (bits == 32 || bits == 64) && load.getMemRefType().getRank() == 1 &&
          load.getMemRefType().isLastDimUnitStride() &&
-         isVectorElement(load.getType()) &&
          load.getMemref().getParentBlock() != op.getBlock();
 }
 

@@ -65,6 +65,7 @@ private:
   bool findFactors();
   std::optional<double> getSpread(const DecodedLeaf &leaf);
   bool plan(Factor &factor, double largestUnit);
+  bool planAll(double largestUnit);
   double evaluate(const Factor &factor, double x) const;
   std::optional<::spikequant::FireTable> getThresholds();
   FailureOr<Value> emitFactor(const Factor &factor);
@@ -158,6 +159,22 @@ bool ActivationFolder::plan(Factor &factor, double largestUnit) {
   if (!factor.table)
     refused = "a function is not straight far from 0, or not finite";
   return factor.table.has_value();
+}
+
+/// A product that is not straight far out, as a square, may have factors that
+/// are.
+bool ActivationFolder::planAll(double largestUnit) {
+  if (llvm::all_of(factors,
+                   [&](Factor &factor) { return plan(factor, largestUnit); }))
+    return true;
+  if (factors.size() != 1 || factors[0].steps.size() != 2)
+    return false;
+  factors.push_back({factors[0].leaf, {factors[0].steps.pop_back_val()}});
+  for (Factor &factor : factors)
+    if (!plan(factor, largestUnit))
+      return false;
+  refused.clear();
+  return true;
 }
 
 /// Thresholds of the product, per channel, with one shift.
@@ -332,8 +349,7 @@ FailureOr<bool> ActivationFolder::fold(double largestUnit) {
   if (op.getRowScale() || op.getOverflow() || !op.getType().hasStaticShape() ||
       !findFactors())
     return false;
-  bool possible = llvm::all_of(
-      factors, [&](Factor &factor) { return plan(factor, largestUnit); });
+  bool possible = planAll(largestUnit);
   bool nonlinear = llvm::any_of(
       factors, [](Factor &factor) { return factor.table.has_value(); });
   if (!possible || !(nonlinear || factors.size() == 2)) {

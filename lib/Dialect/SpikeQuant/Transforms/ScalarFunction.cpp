@@ -166,25 +166,35 @@ std::optional<int> ScalarFunctions::readScalar(Value scalar,
 // Questions
 //===----------------------------------------------------------------------===//
 
-SmallVector<int> ScalarFunctions::getFactors(int step) const {
+SmallVector<int> ScalarFunctions::getFactors(int step, int depth) const {
   const FunctionStep &top = steps[step];
-  if (!isa_and_nonnull<arith::MulFOp>(top.op))
+  if (isa_and_nonnull<math::PowFOp>(top.op)) {
+    const FunctionStep &exponent = steps[top.operands[1]];
+    bool square = !exponent.op && exponent.leaf < 0 && exponent.constant == 2;
+    if (square)
+      return {top.operands[0], top.operands[0]};
+  }
+  if (depth == 0 || !isa_and_nonnull<arith::MulFOp>(top.op))
     return {step};
-  SmallVector<int> factors = getFactors(top.operands[0]);
-  llvm::append_range(factors, getFactors(top.operands[1]));
+  SmallVector<int> factors = getFactors(top.operands[0], depth - 1);
+  llvm::append_range(factors, getFactors(top.operands[1], depth - 1));
   return factors;
 }
 
 std::optional<int> ScalarFunctions::getOnlyLeaf(int step) const {
-  const FunctionStep &top = steps[step];
-  int leaf = top.leaf;
-  for (int operand : top.operands) {
-    std::optional<int> other = getOnlyLeaf(operand);
-    if (!other || (leaf >= 0 && *other >= 0 && *other != leaf))
-      return std::nullopt;
-    leaf = std::max(leaf, *other);
+  // Steps are in order; every one is asked once, however often it is used.
+  std::vector<std::optional<int>> only(step + 1);
+  for (int i = 0; i <= step; ++i) {
+    only[i] = steps[i].leaf;
+    for (int operand : steps[i].operands) {
+      std::optional<int> other = only[operand];
+      bool clash = !other || !only[i] ||
+                   (*only[i] >= 0 && *other >= 0 && *other != *only[i]);
+      only[i] =
+          clash ? std::nullopt : std::optional(std::max(*only[i], *other));
+    }
   }
-  return leaf;
+  return only[step];
 }
 
 static bool compare(arith::CmpFPredicate predicate, double a, double b) {
@@ -250,11 +260,14 @@ static double apply(Operation *op, ArrayRef<double> x) {
 }
 
 double ScalarFunctions::evaluate(int step, double x) const {
-  const FunctionStep &top = steps[step];
-  if (!top.op)
-    return top.leaf >= 0 ? x : top.constant;
-  SmallVector<double, 3> values;
-  for (int operand : top.operands)
-    values.push_back(evaluate(operand, x));
-  return apply(top.op, values);
+  SmallVector<double> values;
+  for (const FunctionStep &top : ArrayRef(steps).take_front(step + 1)) {
+    SmallVector<double, 3> operands;
+    for (int operand : top.operands)
+      operands.push_back(values[operand]);
+    values.push_back(top.op          ? apply(top.op, operands)
+                     : top.leaf >= 0 ? x
+                                     : top.constant);
+  }
+  return values.back();
 }

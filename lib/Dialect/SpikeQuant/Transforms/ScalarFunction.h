@@ -47,8 +47,9 @@ public:
   /// elements at the same place of leaves; nothing for other code.
   std::optional<int> read(Value value);
 
-  /// The factors of a step: the operands of nested products.
-  SmallVector<int> getFactors(int step) const;
+  /// The factors of a step: the operands of nested products, twice the base of
+  /// a square; products are looked into so deep.
+  SmallVector<int> getFactors(int step, int depth = 8) const;
 
   /// The leaf of a step that depends on one leaf alone; -1 without any, nothing
   /// with several.

@@ -61,22 +61,54 @@ func.func @gated(%n: tensor<2x8xi16>) -> tensor<2x16xi16> {
 
 // -----
 
-// Never straight: it stays as it is.
+// The square of max(x, 0) is not straight, its factors are.
 
 #all = affine_map<(i, j) -> (i, j)>
 
 // CHECK-LABEL: func.func @square
-// CHECK: spikequant.encode
-// REMARK: [Missed] activation-refused {{.*}} Function=square | Remark="site 'down.in' keeps its real function: a function is not straight far from 0, or not finite"
+// CHECK: %[[G:.*]] = spikequant.grid %{{.*}}, @a.grid
+// CHECK: %[[F:.*]] = spikequant.table %[[G]], @function.0 {high_slope = 67108864 : i32, lo = -1 : i32}
+// CHECK: %[[H:.*]] = spikequant.grid %{{.*}}, @a.grid
+// CHECK: %[[E:.*]] = spikequant.table %[[H]], @function.0
+// CHECK: linalg.generic {{.*}} ins(%[[F]], %[[E]]
+// CHECK: spikequant.fire
+// CHECK-NOT: f32>
+// CHECK: return
 spikequant.weights @a : tensor<16x8xf32> format(#spikequant.codes<bits = 4, group = 8>) value(dense<0.5> : tensor<16x8xf32>)
 func.func @square(%n: tensor<2x8xi16>) -> tensor<2x16xi16> {
+  %zero = arith.constant 0.0 : f32
   %acc = spikequant.integrate %n, @a : tensor<2x8xi16> -> tensor<2x16xi64>
   %g = spikequant.decode %acc, @a {step = 0.5 : f32} : tensor<2x16xi64> -> tensor<2x16xf32>
   %e = tensor.empty() : tensor<2x16xf32>
   %y = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel"]}
       ins(%g : tensor<2x16xf32>) outs(%e : tensor<2x16xf32>) {
   ^bb0(%a: f32, %out: f32):
-    %m = arith.mulf %a, %a : f32
+    %m = arith.maximumf %a, %zero : f32
+    %s = arith.mulf %m, %m : f32
+    linalg.yield %s : f32
+  } -> tensor<2x16xf32>
+  %m = spikequant.encode %y {step = 0.25 : f32, site = "down.in"} : tensor<2x16xf32> -> tensor<2x16xi16>
+  return %m : tensor<2x16xi16>
+}
+
+// -----
+
+// Never straight: it stays as it is.
+
+#all = affine_map<(i, j) -> (i, j)>
+
+// CHECK-LABEL: func.func @growing
+// CHECK: spikequant.encode
+// REMARK: [Missed] activation-refused {{.*}} Function=growing | Remark="site 'down.in' keeps its real function: a function is not straight far from 0, or not finite"
+spikequant.weights @a : tensor<16x8xf32> format(#spikequant.codes<bits = 4, group = 8>) value(dense<0.5> : tensor<16x8xf32>)
+func.func @growing(%n: tensor<2x8xi16>) -> tensor<2x16xi16> {
+  %acc = spikequant.integrate %n, @a : tensor<2x8xi16> -> tensor<2x16xi64>
+  %g = spikequant.decode %acc, @a {step = 0.5 : f32} : tensor<2x16xi64> -> tensor<2x16xf32>
+  %e = tensor.empty() : tensor<2x16xf32>
+  %y = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel"]}
+      ins(%g : tensor<2x16xf32>) outs(%e : tensor<2x16xf32>) {
+  ^bb0(%a: f32, %out: f32):
+    %m = math.exp %a : f32
     linalg.yield %m : f32
   } -> tensor<2x16xf32>
   %m = spikequant.encode %y {step = 0.25 : f32, site = "down.in"} : tensor<2x16xf32> -> tensor<2x16xi16>

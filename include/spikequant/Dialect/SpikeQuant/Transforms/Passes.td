@@ -264,7 +264,8 @@ def FoldActivations : Pass<"spikequant-fold-activations", "::mlir::ModuleOp"> {
     1/32 of the standard deviation of the array (estimated from its weights and the step
     before them) for arguments of functions, and at most `largest-unit`; 1/128 for other arrays. Numbers
     saturate beyond 2^31 units, functions go on straight beyond their tables. A
-    function that does not become straight keeps its real form; a remark of
+    product of two functions of one array that does not become straight, as a square, is
+    computed as a product; another such function keeps its real form; a remark of
     category `spikequant-fold-scales` says so, or the error of the tables. Runs after
     `spikequant-fold-scales`.
 
