@@ -190,13 +190,24 @@ void CountContractionEmitter::choosePartition() {
 LogicalResult CountContractionEmitter::emit() {
   if (failed(matchPayload()) || failed(matchLoops()))
     return failure();
+  // A limit is a multiple of 64 or the whole size: no step is cut by one.
+  if (nest.loops[reduction].limit && nest.loops[reduction].size % kSteps != 0)
+    return failure();
   choosePartition();
   b.parallel(outerCount * panels * rowChunks, [&](Value iteration) {
     SmallVector<Value> pieces =
         b.digits(iteration, {outerCount, panels, rowChunks});
     Position position = b.rowPosition(pieces[0], outer);
-    position = b.advance(position, column, b.mul(pieces[1], kColumns));
+    Value firstColumn = b.mul(pieces[1], kColumns);
+    position = b.advance(position, column, firstColumn);
     Value firstRow = b.mul(pieces[2], rowChunk);
+    OpBuilder::InsertionGuard outside(builder);
+    if (Value limit = nest.loops[column].limit) {
+      Value isNeeded = arith::CmpIOp::create(
+          builder, loc, arith::CmpIPredicate::slt, firstColumn, limit);
+      auto branch = scf::IfOp::create(builder, loc, isNeeded, false);
+      builder.setInsertionPointToStart(branch.thenBlock());
+    }
     int64_t rest = columns % kColumns;
     if (rest == 0 || panels == 1)
       return emitRows(position, firstRow, rest);
@@ -239,7 +250,8 @@ void CountContractionEmitter::emitTile(const Position &position, int64_t count,
   SmallVector<Value> sums(all * kVectors, splat(type, 0));
   int64_t size = nest.loops[reduction].size, whole = size - size % kSteps;
   if (whole > 0) {
-    auto loop = scf::ForOp::create(builder, loc, b.index(0), b.index(whole),
+    Value end = b.end(reduction, b.index(whole));
+    auto loop = scf::ForOp::create(builder, loc, b.index(0), end,
                                    b.index(kSteps), sums);
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointToStart(loop.getBody());
