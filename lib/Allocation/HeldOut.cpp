@@ -16,7 +16,9 @@ static BitProblem makeProblem(const CalibrationData &data,
   BitProblem problem;
   problem.options = options;
   for (const SiteStatistics &site : data.getSites())
-    problem.addSite(site, /*fanOut=*/1.0);
+    // Operands of products of activations have bits of their own.
+    if (StringRef(site.getName()).ends_with(".in"))
+      problem.addSite(site, /*fanOut=*/1.0);
   return problem;
 }
 

@@ -87,10 +87,10 @@ static bool multipliesCounts(Operation *op) {
 
 static void addOperation(Island &island, Operation *op) {
   island.operations.push_back(op);
-  island.decodes += isa<DecodeOp>(op) ||
-                    llvm::any_of(op->getOperands(), [](Value operand) {
-                      return multipliesCounts(operand.getDefiningOp());
-                    });
+  island.decodes +=
+      isa<DecodeOp>(op) || llvm::any_of(op->getOperands(), [](Value operand) {
+        return multipliesCounts(operand.getDefiningOp());
+      });
   for (Value result : op->getResults())
     if (isReal(result))
       island.elements += getElements(result.getType());

@@ -128,13 +128,17 @@ def _with_count_states(description: dict, report: Path) -> dict:
         held = value["kind"] == "state" and value["name"] in counts.get(graph["name"], ())
         return {**value, "dtype": "i8"} if held else value
 
-    return {
-        **description,
-        "graphs": [
-            {**graph, **{key: [typed(v, graph) for v in graph[key]] for key in _VALUES}}
-            for graph in description["graphs"]
-        ],
-    } if "graphs" in description else description
+    return (
+        {
+            **description,
+            "graphs": [
+                {**graph, **{key: [typed(v, graph) for v in graph[key]] for key in _VALUES}}
+                for graph in description["graphs"]
+            ],
+        }
+        if "graphs" in description
+        else description
+    )
 
 
 def import_source(

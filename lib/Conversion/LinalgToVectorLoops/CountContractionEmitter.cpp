@@ -104,8 +104,7 @@ LogicalResult CountContractionEmitter::matchPayload() {
     if (nest.accesses[i].scalar || !nest.accesses[i].elementType.isInteger(8))
       return failure();
   Block &body = nest.payload();
-  auto sum =
-      body.getTerminator()->getOperand(0).getDefiningOp<arith::AddIOp>();
+  auto sum = body.getTerminator()->getOperand(0).getDefiningOp<arith::AddIOp>();
   if (!sum || !nest.accesses[2].elementType.isInteger(32) ||
       body.getOperations().size() != 5)
     return failure();
@@ -292,13 +291,12 @@ SmallVector<Value> CountContractionEmitter::loadPanel(const Position &position,
   Value zero = splat(bytes, 0);
   SmallVector<Value> lines(kSteps, zero);
   for (int64_t k = 0; k < steps; ++k) {
-    Value offset = b.add(position.offsets[panel], k * access.strides[reduction]);
-    lines[k] = tail == 0
-                   ? b.load(access, offset, 1, kColumns)
-                   : vector::MaskedLoadOp::create(builder, loc, bytes,
-                                                  access.base,
-                                                  ValueRange{offset},
-                                                  mask(kColumns, tail), zero);
+    Value offset =
+        b.add(position.offsets[panel], k * access.strides[reduction]);
+    lines[k] = tail == 0 ? b.load(access, offset, 1, kColumns)
+                         : vector::MaskedLoadOp::create(
+                               builder, loc, bytes, access.base,
+                               ValueRange{offset}, mask(kColumns, tail), zero);
   }
   auto interleave = [&](Value x, Value y, bool high) -> Value {
     int64_t size = cast<VectorType>(x.getType()).getNumElements();
@@ -350,17 +348,16 @@ Value CountContractionEmitter::loadScalars(const Position &position,
       builder, loc, VectorType::get({kColumns}, builder.getI8Type()), all);
 }
 
-SmallVector<Value> CountContractionEmitter::emitSteps(const Position &position,
-                                                      ValueRange sums,
-                                                      int64_t count,
-                                                      int64_t steps,
-                                                      int64_t tail) {
+SmallVector<Value>
+CountContractionEmitter::emitSteps(const Position &position, ValueRange sums,
+                                   int64_t count, int64_t steps, int64_t tail) {
   SmallVector<Value> vectors = loadPanel(position, steps, tail), results;
   bool panelIsUnsigned = extensions[1] == Extension::Unsigned;
   auto add = [&](Value sum, Value scalar, Value vector) {
     if (panelIsUnsigned)
       std::swap(scalar, vector);
-    results.push_back(Dot4Op::create(builder, loc, sum.getType(), sum, scalar, vector));
+    results.push_back(
+        Dot4Op::create(builder, loc, sum.getType(), sum, scalar, vector));
   };
   for (int64_t r = 0; r < count; ++r) {
     Value scalar = loadScalars(position, r, steps);
@@ -377,8 +374,9 @@ SmallVector<Value> CountContractionEmitter::emitSteps(const Position &position,
 }
 
 /// Exchanges blocks of four lanes, so that vector l holds columns 16 l on.
-static SmallVector<Value> orderColumns(
-    ValueRange sums, function_ref<Value(Value, Value, ArrayRef<int64_t>)> mix) {
+static SmallVector<Value>
+orderColumns(ValueRange sums,
+             function_ref<Value(Value, Value, ArrayRef<int64_t>)> mix) {
   auto blocks = [](ArrayRef<int64_t> list) {
     SmallVector<int64_t> mask;
     for (int64_t block : list)
@@ -406,8 +404,7 @@ void CountContractionEmitter::storeRow(const Position &position, int64_t number,
     int64_t lanes = tail == 0 ? kLanes : tail - i * kLanes;
     if (lanes <= 0)
       return;
-    Value offset =
-        b.add(position.offsets[2], number * stride + i * kLanes);
+    Value offset = b.add(position.offsets[2], number * stride + i * kLanes);
     if (lanes >= kLanes) {
       Value old = b.load(access, offset, 1, kLanes);
       Value sum = arith::AddIOp::create(builder, loc, old, ordered[i]);
@@ -415,9 +412,9 @@ void CountContractionEmitter::storeRow(const Position &position, int64_t number,
       continue;
     }
     Value some = mask(kLanes, lanes);
-    Value old = vector::MaskedLoadOp::create(builder, loc, type, access.base,
-                                             ValueRange{offset}, some,
-                                             splat(type, 0));
+    Value old =
+        vector::MaskedLoadOp::create(builder, loc, type, access.base,
+                                     ValueRange{offset}, some, splat(type, 0));
     Value sum = arith::AddIOp::create(builder, loc, old, ordered[i]);
     vector::MaskedStoreOp::create(builder, loc, access.base, ValueRange{offset},
                                   some, sum);

@@ -6,8 +6,9 @@
 //                 outs(%c : memref<128x1536xf32>)
 //
 // becomes one work-shared loop over panels of 32 columns, see
-// ContractionEmitter.cpp and CountContractionEmitter.cpp; other operations see GenericEmitter.cpp. Operations
-// with dynamic shapes or maps that are not linear become scalar loops.
+// ContractionEmitter.cpp and CountContractionEmitter.cpp; other operations see
+// GenericEmitter.cpp. Operations with dynamic shapes or maps that are not
+// linear become scalar loops.
 //
 //===----------------------------------------------------------------------===//
 
@@ -93,8 +94,7 @@ LogicalResult mlir::spikequant::convertLinalgToVectorLoops(
   simplifyNest(*nest);
   flattenOperands(rewriter, *nest);
   NestBuilder builder(rewriter, *nest, options);
-  if (failed(emitCountContraction(builder)) &&
-      failed(emitContraction(builder)))
+  if (failed(emitCountContraction(builder)) && failed(emitContraction(builder)))
     emitGeneric(builder);
   // What lies behind the limit of a sum was never written.
   for (const NestLoop &loop : nest->loops)

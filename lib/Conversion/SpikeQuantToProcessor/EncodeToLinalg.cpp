@@ -56,8 +56,8 @@ static Threshold getThreshold(OpBuilder &b, EncodeOp op) {
   result.rate = plain->rate;
   result.membrane = plain->membrane;
   auto load = [&](FlatSymbolRefAttr symbol) -> Value {
-    auto type = RankedTensorType::get({op.getType().getShape().back()},
-                                      b.getF32Type());
+    auto type =
+        RankedTensorType::get({op.getType().getShape().back()}, b.getF32Type());
     return LoadWeightsOp::create(b, loc, type, symbol);
   };
   if (op.getGainsAttr())
@@ -136,10 +136,9 @@ Value mlir::spikequant::lowerEncodeToLinalg(RewriterBase &b, EncodeOp op,
         Value v = in[0];
         if (scale >= 0)
           v = arith::MulFOp::create(b, loc, v, in[scale]);
-        v = arith::MulFOp::create(b, loc, v,
-                                  rates >= 0
-                                      ? in[rates]
-                                      : constant(b, loc, threshold.rate));
+        v = arith::MulFOp::create(
+            b, loc, v,
+            rates >= 0 ? in[rates] : constant(b, loc, threshold.rate));
         v = arith::AddFOp::create(b, loc, v,
                                   membranes >= 0
                                       ? in[membranes]

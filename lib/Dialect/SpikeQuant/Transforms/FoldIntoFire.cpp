@@ -43,9 +43,9 @@ static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
   if (failed(gains) || failed(biases))
     return failure();
   Builder b(op.getContext());
-  auto format = ThresholdsAttr::get(
-      op.getContext(), decode.getWeightsAttr(), decode.getStepAttr(),
-      op.getStepAttr(), *gains, *biases, lo, hi);
+  auto format = ThresholdsAttr::get(op.getContext(), decode.getWeightsAttr(),
+                                    decode.getStepAttr(), op.getStepAttr(),
+                                    *gains, *biases, lo, hi);
   auto type = RankedTensorType::get(
       {5, static_cast<int64_t>(form.scales.size())}, b.getI64Type());
   WeightsContent content{};
@@ -62,11 +62,11 @@ static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
 static std::optional<int32_t> getCommonWindow(EncodeOp op) {
   if (!op.saturates() || !op.getBits())
     return std::nullopt;
-  auto bits = SymbolTable::lookupNearestSymbolFrom<WeightsOp>(
-      op, op.getBitsAttr());
-  auto values = bits ? dyn_cast_or_null<DenseIntElementsAttr>(
-                           bits.getValueAttr())
-                     : DenseIntElementsAttr();
+  auto bits =
+      SymbolTable::lookupNearestSymbolFrom<WeightsOp>(op, op.getBitsAttr());
+  auto values =
+      bits ? dyn_cast_or_null<DenseIntElementsAttr>(bits.getValueAttr())
+           : DenseIntElementsAttr();
   if (!values || !values.isSplat())
     return std::nullopt;
   return ::spikequant::windowOf(values.getSplatValue<int8_t>());

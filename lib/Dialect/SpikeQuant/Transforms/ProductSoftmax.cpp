@@ -93,7 +93,8 @@ bool isUnitReshape(Operation *op) {
 /// Follows a broadcast back to the statistic of the last dimension that it
 /// repeats: what `dimensions` says of `value` must come out as all dimensions
 /// of `whole` but the last.
-Value skipBroadcast(Value value, Dimensions dimensions, RankedTensorType whole) {
+Value skipBroadcast(Value value, Dimensions dimensions,
+                    RankedTensorType whole) {
   while (Operation *op = value.getDefiningOp()) {
     Value source = getMovedValue(op);
     if (!source)

@@ -127,8 +127,9 @@ static std::string describe(const Product &product) {
 namespace {
 class Consistency {
 public:
-  Consistency(FunctionProducts &products, const ProductSteps &steps,
-              function_ref<void(func::FuncOp, linalg::LinalgOp, StringRef)> leave)
+  Consistency(
+      FunctionProducts &products, const ProductSteps &steps,
+      function_ref<void(func::FuncOp, linalg::LinalgOp, StringRef)> leave)
       : products(products), steps(steps), leave(leave) {}
 
   void run() {
@@ -157,7 +158,8 @@ Consistency::getReason(const Product &product,
     SmallVector<Operation *> readers;
     collectReaders(tensor::InsertSliceOp(operand.insertion).getResult(),
                    readers);
-    if (!llvm::all_of(readers, [&](Operation *op) { return kept.contains(op); }))
+    if (!llvm::all_of(readers,
+                      [&](Operation *op) { return kept.contains(op); }))
       return "a product that stays real reads the same state";
   }
   // Of the graphs that have this product, all must agree.

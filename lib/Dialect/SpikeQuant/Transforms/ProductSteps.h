@@ -25,9 +25,10 @@ using FunctionProducts =
 
 /// The step with the least error of each operand that `calibration` has
 /// statistics of. Fails, with a diagnostic, if the file is unreadable.
-FailureOr<ProductSteps>
-chooseProductSteps(ModuleOp module, const FunctionProducts &products,
-                   StringRef calibration, const ProductOptions &options);
+FailureOr<ProductSteps> chooseProductSteps(ModuleOp module,
+                                           const FunctionProducts &products,
+                                           StringRef calibration,
+                                           const ProductOptions &options);
 
 /// Drops products without a step, and those that all graphs cannot compute from
 /// counts, or with other states: graphs share states.

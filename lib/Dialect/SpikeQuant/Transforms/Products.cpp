@@ -38,8 +38,7 @@ static Value skipMovement(Value value, SmallVectorImpl<Operation *> &path) {
 
 /// The number of the result that is the next value of `argument`, or -1.
 static int64_t getStateResult(BlockArgument argument) {
-  auto function =
-      dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
   auto state = function ? function.getArgAttrOfType<IntegerAttr>(
                               argument.getArgNumber(), "spikequant.state")
                         : IntegerAttr();

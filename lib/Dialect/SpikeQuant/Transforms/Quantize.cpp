@@ -70,9 +70,12 @@ LogicalResult QuantizePass::initialize(MLIRContext *context) {
     return fail("option 'weight-budget' must be 2 to 16 bits, or 0 for none");
   if (group % 8 != 0)
     return fail("option 'group' must be 0 or a multiple of 8");
-  auto isWidth = [](unsigned bits) { return bits == 0 || (bits > 1 && bits < 9); };
+  auto isWidth = [](unsigned bits) {
+    return bits == 0 || (bits > 1 && bits < 9);
+  };
   if (!isWidth(attentionBits) || !isWidth(cacheBits))
-    return fail("options 'attention-bits' and 'cache-bits' must be 0 or 2 to 8");
+    return fail(
+        "options 'attention-bits' and 'cache-bits' must be 0 or 2 to 8");
   auto stepRule = ::spikequant::parseStepRule(rule);
   if (!stepRule)
     return fail("option 'rule': " + llvm::toString(stepRule.takeError()));

@@ -116,17 +116,16 @@ Value ProductQuantizer::zeros(Location loc, ArrayRef<int64_t> shape,
 }
 
 /// The same bits for all channels.
-FailureOr<FlatSymbolRefAttr> ProductQuantizer::getBits(Location loc,
-                                                       unsigned bits,
-                                                       int64_t channels) {
+FailureOr<FlatSymbolRefAttr>
+ProductQuantizer::getBits(Location loc, unsigned bits, int64_t channels) {
   auto type = RankedTensorType::get(channels, b.getI8Type());
   auto value = DenseElementsAttr::get(type, static_cast<int8_t>(bits));
   std::string name =
       "bits." + std::to_string(bits) + "x" + std::to_string(channels);
-  FailureOr<WeightsOp> symbol = getOrCreateWeights(
-      module, loc, name,
-      {type, RealAttr::get(b.getContext()), nullptr, nullptr, nullptr,
-       cast<ElementsAttr>(value)});
+  FailureOr<WeightsOp> symbol =
+      getOrCreateWeights(module, loc, name,
+                         {type, RealAttr::get(b.getContext()), nullptr, nullptr,
+                          nullptr, cast<ElementsAttr>(value)});
   if (failed(symbol))
     return failure();
   return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
@@ -138,8 +137,7 @@ Value ProductQuantizer::narrow(Value counts, bool isUnsigned) {
   RankedTensorType type = typeOf(counts);
   auto identity =
       AffineMap::getMultiDimIdentityMap(type.getRank(), b.getContext());
-  Value empty =
-      tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
+  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
   return createGeneric(
       loc, counts, empty, {identity, identity}, parallel(type.getRank()),
       [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
@@ -243,8 +241,8 @@ FailureOr<Factor> ProductQuantizer::getFactor(const ProductOperand &operand) {
   Factor result = *factor;
   result.counts = replay(operand.path, result.counts);
   if (operand.insertion)
-    result.counts = replay(operand.afterState,
-                           insertIntoState(operand, result.counts));
+    result.counts =
+        replay(operand.afterState, insertIntoState(operand, result.counts));
   return result;
 }
 
@@ -315,8 +313,8 @@ static AffineMap getRowMap(linalg::LinalgOp op, unsigned number) {
   AffineMap operand = op.getMatchingIndexingMap(op.getDpsInputOperand(number));
   SmallVector<AffineExpr> rows;
   for (AffineExpr expr : operand.getResults().drop_back())
-    rows.push_back(getAffineDimExpr(*result.getResultPosition(expr),
-                                    op.getContext()));
+    rows.push_back(
+        getAffineDimExpr(*result.getResultPosition(expr), op.getContext()));
   return AffineMap::get(result.getNumResults(), 0, rows, op.getContext());
 }
 
@@ -342,8 +340,7 @@ Value ProductQuantizer::decode(linalg::LinalgOp op, Value membrane,
       inputs.push_back(createGeneric(
           loc, sums, empty, {all, all}, parallel(rows.getRank()),
           [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
-            Value sum =
-                arith::SIToFPOp::create(b, loc, b.getF32Type(), in[0]);
+            Value sum = arith::SIToFPOp::create(b, loc, b.getF32Type(), in[0]);
             return arith::DivFOp::create(b, loc, real(b, loc, step), sum);
           }));
       maps.push_back(getRowMap(op, i));
@@ -386,12 +383,12 @@ LogicalResult ProductQuantizer::quantize(const Product &product) {
         AffineMap::getMultiDimIdentityMap(type.getRank(), b.getContext());
     Value empty = tensor::EmptyOp::create(b, op.getLoc(), type.getShape(),
                                           b.getF32Type());
-    result = createGeneric(
-        op.getLoc(), {result, init}, empty, {all, all, all},
-        parallel(type.getRank()),
-        [](OpBuilder &b, Location loc, ValueRange in) -> Value {
-          return arith::AddFOp::create(b, loc, in[0], in[1]);
-        });
+    result =
+        createGeneric(op.getLoc(), {result, init}, empty, {all, all, all},
+                      parallel(type.getRank()),
+                      [](OpBuilder &b, Location loc, ValueRange in) -> Value {
+                        return arith::AddFOp::create(b, loc, in[0], in[1]);
+                      });
   }
   remarkQuantized(product, factors);
   b.replaceOp(op, result);
@@ -422,9 +419,8 @@ LogicalResult ProductQuantizer::run(ArrayRef<Product> products) {
       return failure();
   (void)runRegionDCE(b, function->getRegions());
   Block &body = function.getBody().front();
-  function.setFunctionType(
-      b.getFunctionType(body.getArgumentTypes(),
-                        body.getTerminator()->getOperandTypes()));
+  function.setFunctionType(b.getFunctionType(
+      body.getArgumentTypes(), body.getTerminator()->getOperandTypes()));
   return success();
 }
 
@@ -438,13 +434,14 @@ static void remarkLeft(func::FuncOp function, linalg::LinalgOp op,
                  remark::RemarkOpts::name("product-left")
                      .category("spikequant-quantize")
                      .function(function.getSymName()))
-      << remark::add(
-             "product '{0}' stays real: {1}",
-             op->getAttrOfType<StringAttr>(kProductAttr).getValue(), reason);
+      << remark::add("product '{0}' stays real: {1}",
+                     op->getAttrOfType<StringAttr>(kProductAttr).getValue(),
+                     reason);
 }
 
-LogicalResult mlir::spikequant::quantizeProducts(
-    ModuleOp module, StringRef calibration, const ProductOptions &options) {
+LogicalResult
+mlir::spikequant::quantizeProducts(ModuleOp module, StringRef calibration,
+                                   const ProductOptions &options) {
   if (options.bits == 0)
     return success();
   SmallVector<std::pair<func::FuncOp, std::vector<Product>>> found;

@@ -188,8 +188,15 @@ def contractions() -> Iterator[Case]:
     yield from named_contractions()
 
 
-def count_product(name: str, reason: str, buffers: Sequence[Buffer], maps: str, loops: str,
-                  left: str = "s", right: str = "s") -> Case:
+def count_product(
+    name: str,
+    reason: str,
+    buffers: Sequence[Buffer],
+    maps: str,
+    loops: str,
+    left: str = "s",
+    right: str = "s",
+) -> Case:
     """Products of i8 in i32; each factor extended as signed or unsigned."""
     order = [loop.split(":") for loop in loops.split()]
     number = {letter: f"d{i}" for i, (letter, _) in enumerate(order)}

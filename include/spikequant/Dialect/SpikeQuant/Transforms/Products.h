@@ -47,9 +47,9 @@ struct ProductOperand {
   bool isNumerators = false;
 
   BlockArgument getState() const {
-    return insertion ? cast<BlockArgument>(
-                           tensor::InsertSliceOp(insertion).getDest())
-                     : BlockArgument();
+    return insertion
+               ? cast<BlockArgument>(tensor::InsertSliceOp(insertion).getDest())
+               : BlockArgument();
   }
 };
 
@@ -61,9 +61,9 @@ struct Product {
 
 /// The named products of `function` that counts can compute, in program order.
 /// `leave` hears of the others and why they stay real.
-std::vector<Product> findProducts(
-    func::FuncOp function,
-    function_ref<void(linalg::LinalgOp, StringRef)> leave = nullptr);
+std::vector<Product>
+findProducts(func::FuncOp function,
+             function_ref<void(linalg::LinalgOp, StringRef)> leave = nullptr);
 
 /// Values of a function to observe for its products, with their names.
 std::vector<std::pair<std::string, Value>>
