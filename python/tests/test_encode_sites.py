@@ -22,7 +22,11 @@ CONTEXT = CONTEXTS[1]
 def session(tmp_path_factory, tiny_bundle, calibration):
     folder = tmp_path_factory.mktemp("taps") / "program"
     options = CompileOptions(
-        calibration=calibration, bits=4.5, graphs=[f"score_{CONTEXT}"], taps=True
+        calibration=calibration,
+        bits=4.5,
+        graphs=[f"score_{CONTEXT}"],
+        taps=True,
+        real_activations=True,
     )
     compile_model(tiny_bundle, folder, options)
     return Session(folder)

@@ -10,7 +10,7 @@ from tiny_chat import CONTEXTS
 from spikequant import llama_fisher, sensitivity
 from spikequant.arrays import save_arrays
 from spikequant.calibrate import CalibrationOptions, calibrate_inputs
-from spikequant.calibration_runs import ArrayRuns, TextRuns
+from spikequant.calibration_runs import ArrayRuns, TextRuns, probed_sites
 from spikequant.compiler import PROBE, CompileOptions, compile_model
 from spikequant.text import read_windows
 
@@ -31,13 +31,16 @@ def test_gradients_agree_with_finite_differences(text_runs, tiny_bundle, monkeyp
     """XLA's gradients of the exported layers, against rounded sites of the compiled program."""
     monkeypatch.setattr(sensitivity, "_STEP_OVER_MEDIAN", 0.1)
     monkeypatch.setattr(llama_fisher, "_DRAWS", 40)
-    names = text_runs.graph.sites
+    probed = probed_sites(text_runs.graph)
+    names = text_runs.graph.sites[:probed]
+    assert all(name.endswith((".left", ".right")) for name in text_runs.graph.sites[probed:])
     finite, fisher = np.zeros(len(names)), np.zeros(len(names))
     model = llama_fisher.LlamaFisher(tiny_bundle)
     for unit, window in enumerate(text_runs.windows):
         values, rows = sensitivity.probe_sites(text_runs, unit)
-        assert (rows == TOKENS).all()
-        finite += values
+        assert (rows[:probed] == TOKENS).all()
+        assert not rows[probed:].any()
+        finite += values[:probed]
         known, count = model.measure(window)
         assert known.keys() == set(names)
         assert count == TOKENS
@@ -48,7 +51,7 @@ def test_gradients_agree_with_finite_differences(text_runs, tiny_bundle, monkeyp
 
 def test_probe_rounds_one_site(text_runs):
     """Steps of 0 change nothing to the bit, and a step changes the results."""
-    count = len(text_runs.graph.sites)
+    count = probed_sites(text_runs.graph)
     zero = np.zeros(count, np.float32)
     exact = [part.copy() for part in text_runs.results(0, zero)]
     again = list(text_runs.results(0, zero))
