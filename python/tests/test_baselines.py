@@ -99,11 +99,11 @@ def test_attention_in_blocks_is_attention(workshop, monkeypatch):
 
 
 def test_budget_pays_for_held_out_bits(monkeypatch):
-    """What costs 0.1 bits too many, give or take 0.02, is given 0.14 fewer."""
+    """What costs 0.1 bits too many, give or take 0.02, is given 0.16 fewer."""
     found = {"activation_bits": 4.35, "bits_error": 0.02}
     monkeypatch.setattr(evaluate._Trials, "__init__", lambda self: None)
     monkeypatch.setattr(evaluate._Trials, "trial", lambda self, constants: found)
-    assert evaluate._Trials().budget(4.25) == pytest.approx(4.11)
+    assert evaluate._Trials().budget(4.25) == pytest.approx(4.09)
     found["activation_bits"] = 4.1
     assert evaluate._Trials().budget(4.25) == 4.25
 
