@@ -51,11 +51,11 @@ class Results:
         records = {method.name: self._tuned(method) for method in methods}
         models: dict[str, object] = {}
         for name, compute in self._tasks():
-            for method in methods:
-                if self._wants(method, records[method.name], name):
-                    self._compute(method, records[method.name], models, name, compute)
-            if models:
-                say(f"  {', '.join(models)}: {name}")
+            wanted = [m for m in methods if self._wants(m, records[m.name], name)]
+            for method in wanted:
+                self._compute(method, records[method.name], models, name, compute)
+            if wanted:
+                say(f"  {', '.join(method.name for method in wanted)}: {name}")
 
     def _tuned(self, method: Method) -> dict:
         record = read_json(self._path(method))
