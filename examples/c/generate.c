@@ -13,13 +13,9 @@
 #include "spikequant/Runtime/spikequant.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static void fail(const char *what, const char *detail) {
   fprintf(stderr, "generate: %s: %s\n", what, detail);
@@ -36,22 +32,10 @@ static void *allocate(int64_t bytes) {
   return memory;
 }
 
-static const void *map_file(const char *path) {
-  struct stat status;
-  int file = open(path, O_RDONLY);
-  if (file < 0 || fstat(file, &status))
-    fail(path, "cannot be opened");
-  void *data =
-      mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, file, 0);
-  close(file);
-  if (data == MAP_FAILED)
-    fail(path, "cannot be mapped");
-  return data;
-}
-
 /* The functions of one model.so. */
 struct library {
   const sq_graph *(*find_graph)(const char *);
+  const void *(*map_weights)(const char *, uint64_t *);
   int32_t (*check)(const void *);
   int32_t (*run)(const sq_graph *, const sq_call *);
   const char *(*status_message)(int32_t);
@@ -71,6 +55,7 @@ static struct library load(const char *path) {
   struct library library;
   /* POSIX's way around the lack of function pointer conversion in ISO C. */
   *(void **)&library.find_graph = symbol(handle, "sq_find_graph");
+  *(void **)&library.map_weights = symbol(handle, "sq_map_weights");
   *(void **)&library.check = symbol(handle, "sq_check");
   *(void **)&library.run = symbol(handle, "sq_run");
   *(void **)&library.status_message = symbol(handle, "sq_status_message");
@@ -135,7 +120,10 @@ int main(int argc, char **argv) {
   struct library library = load(path);
   snprintf(path, sizeof path, "%s/weights.sqw", argv[1]);
   sq_call call = {.size = sizeof(sq_call), .threads = 1};
-  call.weights = map_file(path);
+  uint64_t bytes;
+  call.weights = library.map_weights(path, &bytes);
+  if (!call.weights)
+    fail(path, "cannot be mapped");
   int32_t status = library.check(call.weights);
   if (status)
     fail(argv[1], library.status_message(status));

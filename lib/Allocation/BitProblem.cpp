@@ -34,6 +34,24 @@ Expected<StepRule> spikequant::parseStepRule(StringRef name) {
                            "'; choose budget, mad or percentile");
 }
 
+static constexpr std::pair<BudgetBy, StringLiteral> budgetNames[] = {
+    {BudgetBy::Values, "values"}, {BudgetBy::Macs, "macs"}};
+
+StringRef spikequant::getBudgetByName(BudgetBy by) {
+  for (auto [value, name] : budgetNames)
+    if (value == by)
+      return name;
+  return "unknown";
+}
+
+Expected<BudgetBy> spikequant::parseBudgetBy(StringRef name) {
+  for (auto [value, known] : budgetNames)
+    if (known == name)
+      return value;
+  return createStringError("unknown kind of budget '" + name +
+                           "'; choose values or macs");
+}
+
 /// Exact zeros (behind a ReLU, half of all values) are rounded without error
 /// and say nothing about the size of the others.
 static double getMedianOfNonzero(const SiteStatistics &statistics) {
@@ -55,10 +73,10 @@ SiteProblem &BitProblem::addSite(const SiteStatistics &statistics,
   site.medianNonzeroAbs = getMedianOfNonzero(statistics);
   site.percentileAbs = statistics.getPercentile(options.percentile);
   site.fanOut = fanOut;
+  site.sensitivity = statistics.getSensitivity();
   double total = 0.0;
   for (uint32_t c = 0; c < statistics.getChannels(); ++c) {
-    site.meanSquares.push_back(statistics.getMeanSquare(c));
-    total += site.meanSquares.back();
+    total += statistics.getMeanSquare(c);
     site.maxAbs = std::max(site.maxAbs, double(statistics.getMaxAbs(c)));
   }
   site.rootMeanSquare = std::sqrt(total / statistics.getChannels());
@@ -80,6 +98,10 @@ static Error checkOptions(const AllocationOptions &options) {
   if (!(options.eventBits > 0.0) || !std::isfinite(options.eventBits))
     return createStringError("the bits of an event must be positive, not %g",
                              options.eventBits);
+  if (!(options.errorBits >= 0.0) || !std::isfinite(options.errorBits))
+    return createStringError("the bits of an error must not be negative, as %g "
+                             "is",
+                             options.errorBits);
   if (options.tolerance < 0 || options.tolerance > 1)
     return createStringError("the tolerance must be 0 or 1, not %d",
                              options.tolerance);
@@ -96,16 +118,16 @@ static bool isUsable(double value) {
   return std::isfinite(value) && value >= 0;
 }
 
-template <typename T>
-static Error checkVector(const SiteProblem &site, const std::vector<T> &values,
-                         const char *what, bool optional) {
-  if (values.size() != site.getChannels() && !(optional && values.empty()))
-    return createStringError("site '%s': %zu %s for %u channels",
-                             site.name.c_str(), values.size(), what,
+static Error checkEncodeScales(const SiteProblem &site) {
+  const std::vector<float> &scales = site.encodeScales;
+  if (!scales.empty() && scales.size() != site.getChannels())
+    return createStringError("site '%s': %zu encode scales for %u channels",
+                             site.name.c_str(), scales.size(),
                              site.getChannels());
-  if (!llvm::all_of(values, [](T value) { return isUsable(value); }))
-    return createStringError("site '%s': %s must be finite and not negative",
-                             site.name.c_str(), what);
+  if (!llvm::all_of(scales, [](float scale) { return isUsable(scale); }))
+    return createStringError("site '%s': encode scales must be finite and not "
+                             "negative",
+                             site.name.c_str());
   return Error::success();
 }
 
@@ -122,12 +144,12 @@ static Error checkSite(const SiteProblem &site) {
   if (!(site.fanOut > 0.0) || !std::isfinite(site.fanOut))
     return createStringError("site '%s': the fan-out must be positive, not %g",
                              site.name.c_str(), site.fanOut);
-  if (Error error = checkVector(site, site.meanSquares, "mean squares", false))
-    return error;
-  if (Error error =
-          checkVector(site, site.columnEnergies, "column energies", true))
-    return error;
-  return checkVector(site, site.encodeScales, "encode scales", true);
+  if (!isUsable(site.sensitivity.value_or(0.0)))
+    return createStringError(
+        "site '%s': the sensitivity must be finite and not "
+        "negative, not %g",
+        site.name.c_str(), *site.sensitivity);
+  return checkEncodeScales(site);
 }
 
 Error BitProblem::check() const {
@@ -143,4 +165,51 @@ Error BitProblem::check() const {
       return createStringError("site '%s' occurs twice", site.name.c_str());
   }
   return Error::success();
+}
+
+//===----------------------------------------------------------------------===//
+// Weights of sites
+//===----------------------------------------------------------------------===//
+
+bool spikequant::hasSensitivities(const BitProblem &problem) {
+  return llvm::all_of(problem.sites,
+                      [](const SiteProblem &site) {
+                        return site.sensitivity.has_value();
+                      }) &&
+         llvm::any_of(problem.sites, [](const SiteProblem &site) {
+           return *site.sensitivity > 0.0;
+         });
+}
+
+double SiteProblem::getTypicalAbs() const {
+  if (medianNonzeroAbs > 0.0)
+    return medianNonzeroAbs;
+  return rootMeanSquare > 0.0 ? rootMeanSquare : 1.0;
+}
+
+double spikequant::assumedSensitivity(const SiteProblem &site,
+                                      size_t siteCount) {
+  double typical = site.getTypicalAbs(), channels = site.getChannels();
+  double fanOut = std::min(site.fanOut, 8 * channels);
+  if (fanOut < channels / 4)
+    fanOut = channels * std::max(1.0, std::sqrt(double(siteCount)) / 2);
+  return fanOut / (channels * typical * typical);
+}
+
+std::vector<double> spikequant::getLossWeights(const BitProblem &problem) {
+  bool measured = hasSensitivities(problem);
+  std::vector<double> weights, energies;
+  double total = 0.0;
+  for (const SiteProblem &site : problem.sites) {
+    double typical = site.getTypicalAbs();
+    weights.push_back(measured
+                          ? *site.sensitivity
+                          : assumedSensitivity(site, problem.sites.size()));
+    energies.push_back(site.getChannels() * typical * typical);
+    total += weights.back() * energies.back();
+  }
+  double least = 1e-4 * total / double(problem.sites.size());
+  for (auto [weight, energy] : llvm::zip_equal(weights, energies))
+    weight = std::max(weight, least / energy);
+  return weights;
 }

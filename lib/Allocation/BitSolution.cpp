@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Allocation/BitProblem.h"
+#include "spikequant/Allocation/StepModel.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Format.h"
@@ -26,51 +26,30 @@ const SiteSolution *BitSolution::findSite(StringRef name) const {
 // Costs
 //===----------------------------------------------------------------------===//
 
-/// Energy of the weights behind a channel; 1 if the caller gave none.
-static double columnEnergy(const SiteProblem &site, uint32_t channel) {
-  return site.columnEnergies.empty() ? 1.0 : site.columnEnergies[channel];
-}
-
-/// Expected squared error of the output over its expected square.
-static double computeLoss(const SiteProblem &site, float step,
-                          ArrayRef<double> saturated) {
-  double error = 0.0, energy = 0.0, s = step;
-  for (uint32_t c = 0; c < site.getChannels(); ++c) {
-    double weight = columnEnergy(site, c);
-    double noise = s * s * (1.0 / 12.0 + saturated[c]);
-    // A silent value's error is the value itself.
-    error += weight * std::min(noise, site.meanSquares[c]);
-    energy += weight * site.meanSquares[c];
-  }
-  return energy > 0.0 ? error / energy : 0.0;
-}
-
 SiteCost spikequant::computeCost(const SiteProblem &site,
                                  const AllocationOptions &options, float step,
                                  ArrayRef<int8_t> bits) {
   uint32_t channels = site.getChannels();
-  std::vector<float> inside(channels), salient(channels);
-  std::vector<double> saturated(channels);
+  StepModel model(site, options.tolerance, step);
+  WindowModel window;
   SiteCost cost;
   for (int b = 0; b <= options.maxBits; ++b) {
     if (!llvm::is_contained(bits, b))
       continue;
-    double edge = windowOf(b) + 0.5;
-    site.tails.evaluate(edge * step, inside);
-    site.tails.evaluate((edge + options.tolerance) * step, salient);
+    model.evaluate(b, window);
     for (uint32_t c = 0; c < channels; ++c) {
       if (bits[c] != b)
         continue;
-      saturated[c] = inside[c] - salient[c];
       cost.windowBits += b;
-      cost.salient += salient[c];
-      cost.saturated += saturated[c];
+      cost.salient += window.salient[c];
+      cost.saturated += window.saturated[c];
+      cost.error += window.error[c];
     }
   }
   cost.windowBits /= channels;
   cost.salient /= channels;
   cost.saturated /= channels;
-  cost.loss = computeLoss(site, step, saturated);
+  cost.error /= channels;
   return cost;
 }
 
@@ -78,7 +57,9 @@ void spikequant::summarise(const BitProblem &problem, BitSolution &solution) {
   const AllocationOptions &options = problem.options;
   double values = 0.0, macs = 0.0, bits = 0.0, stored = 0.0, byMacs = 0.0;
   double salient = 0.0, loss = 0.0;
-  for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites)) {
+  std::vector<double> lossWeights = getLossWeights(problem);
+  for (auto [site, answer, lossWeight] :
+       llvm::zip_equal(problem.sites, solution.sites, lossWeights)) {
     double weight = site.getChannels();
     double siteBits = answer.cost.getActivationBits(options.eventBits);
     values += weight;
@@ -87,13 +68,14 @@ void spikequant::summarise(const BitProblem &problem, BitSolution &solution) {
     byMacs += weight * site.fanOut * siteBits;
     stored += weight * answer.cost.getActivationBits(16.0);
     salient += weight * answer.cost.salient;
-    loss += answer.cost.loss;
+    answer.loss = lossWeight * weight * answer.cost.error;
+    loss += answer.loss;
   }
   solution.activationBits = bits / values;
   solution.storedBits = stored / values;
   solution.activationBitsByMacs = byMacs / macs;
   solution.salient = salient / values;
-  solution.expectedLoss = loss / double(problem.sites.size());
+  solution.expectedLoss = loss;
 }
 
 //===----------------------------------------------------------------------===//
@@ -148,7 +130,7 @@ static Error verifyCost(const SiteProblem &site, const SiteSolution &answer,
   if (isClose(cost.windowBits, answer.cost.windowBits) &&
       isClose(cost.salient, answer.cost.salient) &&
       isClose(cost.saturated, answer.cost.saturated) &&
-      isClose(cost.loss, answer.cost.loss))
+      isClose(cost.error, answer.cost.error))
     return Error::success();
   return createStringError("site '%s': the recorded cost is not that of the "
                            "step and bits",
@@ -171,6 +153,12 @@ static Error verifyMeans(const BitProblem &problem,
                          const BitSolution &solution) {
   BitSolution again = solution;
   summarise(problem, again);
+  for (auto [site, answer] : llvm::zip_equal(again.sites, solution.sites))
+    if (!isClose(site.loss, answer.loss))
+      return createStringError(
+          "site '%s': the recorded loss is not that of its "
+          "error",
+          site.name.c_str());
   if (isClose(again.activationBits, solution.activationBits) &&
       isClose(again.storedBits, solution.storedBits) &&
       isClose(again.activationBitsByMacs, solution.activationBitsByMacs) &&
@@ -190,10 +178,11 @@ Error spikequant::verify(const BitProblem &problem,
       return error;
   if (Error error = verifyMeans(problem, solution))
     return error;
+  double bits = solution.getBudgetedBits(problem.options.budgetBy);
   if (problem.options.rule == StepRule::Budget &&
-      solution.activationBits > problem.options.meanBits + 1e-9)
+      bits > problem.options.meanBits + 1e-9)
     return createStringError("%.4f bits per value exceed the budget of %.4f",
-                             solution.activationBits, problem.options.meanBits);
+                             bits, problem.options.meanBits);
   return Error::success();
 }
 
@@ -236,7 +225,7 @@ static json::Value siteToJSON(const SiteSolution &site) {
                       {"window_bits", site.cost.windowBits},
                       {"salient", site.cost.salient},
                       {"saturated", site.cost.saturated},
-                      {"expected_loss", site.cost.loss},
+                      {"expected_loss", site.loss},
                       {"reason", site.reason}};
 }
 

@@ -1,4 +1,4 @@
-//===- MagnitudeTails.cpp - P(|x| >= t) per channel -----------------------===//
+//===- MagnitudeTails.cpp - P(|x| >= t) and moments per channel -----------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -8,6 +8,8 @@
 
 #include "llvm/ADT/STLExtras.h"
 
+#include <cmath>
+
 using namespace llvm;
 using namespace spikequant;
 using namespace spikequant::magnitude;
@@ -15,8 +17,8 @@ using namespace spikequant::magnitude;
 /// The bins of finite values that some channel uses, [first, last).
 static std::pair<unsigned, unsigned> usedBins(const SiteStatistics &site) {
   unsigned first = infinityBin, last = tinyBin;
-  for (uint32_t c = 0; c < site.getChannels(); ++c)
-    for (unsigned bin = 0; bin < infinityBin; ++bin)
+  for (unsigned bin = 0; bin < infinityBin; ++bin)
+    for (uint32_t c = 0; c < site.getChannels(); ++c)
       if (site.getCount(c, bin) != 0) {
         first = std::min(first, bin);
         last = std::max(last, bin + 1);
@@ -24,36 +26,97 @@ static std::pair<unsigned, unsigned> usedBins(const SiteStatistics &site) {
   return {std::min(first, last), last};
 }
 
+/// Mean and mean square of values spread evenly from `low` to `high`; those of
+/// `low` itself for the bin that reaches to infinity.
+static std::pair<double, double> momentsOfBin(double low, double high) {
+  if (!std::isfinite(high))
+    high = low;
+  return {(low + high) / 2, (low * low + low * high + high * high) / 3};
+}
+
 MagnitudeTails::MagnitudeTails(const SiteStatistics &site)
     : channels(site.getChannels()) {
   auto [first, last] = usedBins(site);
   for (unsigned bin = first; bin <= last; ++bin)
     edges.push_back(lowerEdge(bin));
-  tails.resize(edges.size() * channels);
+  for (std::vector<float> *table : {&tails, &firsts, &seconds})
+    table->resize(edges.size() * channels);
+  addTails(site, first, last);
+  addMoments(site, first, last);
+}
+
+/// Bins in the outer loops: the counts of a bin lie side by side.
+void MagnitudeTails::addTails(const SiteStatistics &site, unsigned first,
+                              unsigned last) {
   double perRow = site.getRows() == 0 ? 0.0 : 1.0 / double(site.getRows());
-  for (uint32_t c = 0; c < channels; ++c) {
-    uint64_t above = site.getCount(c, infinityBin);
-    for (unsigned bin = last + 1; bin-- > first;) {
-      if (bin < last)
-        above += site.getCount(c, bin);
-      tails[size_t(bin - first) * channels + c] = float(double(above) * perRow);
+  std::vector<uint64_t> above(channels);
+  for (uint32_t c = 0; c < channels; ++c)
+    above[c] = site.getCount(c, infinityBin);
+  for (unsigned bin = last + 1; bin-- > first;) {
+    float *row = &tails[size_t(bin - first) * channels];
+    for (uint32_t c = 0; c < channels; ++c) {
+      above[c] += bin < last ? site.getCount(c, bin) : 0;
+      row[c] = float(double(above[c]) * perRow);
     }
   }
 }
 
+void MagnitudeTails::addMoments(const SiteStatistics &site, unsigned first,
+                                unsigned last) {
+  double perRow = site.getRows() == 0 ? 0.0 : 1.0 / double(site.getRows());
+  std::vector<double> mean(channels), square(channels);
+  for (unsigned bin = first; bin < last; ++bin) {
+    auto [m1, m2] = momentsOfBin(lowerEdge(bin), upperEdge(bin));
+    size_t row = size_t(bin + 1 - first) * channels;
+    for (uint32_t c = 0; c < channels; ++c) {
+      double share = site.getCount(c, bin) * perRow;
+      firsts[row + c] = float(mean[c] += share * m1);
+      seconds[row + c] = float(square[c] += share * m2);
+    }
+  }
+}
+
+MagnitudeTails::Position MagnitudeTails::find(double threshold) const {
+  auto next = llvm::upper_bound(edges, threshold);
+  if (next == edges.begin())
+    return {0, 0.0};
+  unsigned index = unsigned(next - edges.begin());
+  if (next == edges.end())
+    return {index - 1, 0.0};
+  // A huge bin reaches to infinity: its lower edge then stands for all of it.
+  double low = edges[index - 1];
+  return {index - 1, (threshold - low) / (edges[index] - low)};
+}
+
 void MagnitudeTails::evaluate(double threshold,
                               MutableArrayRef<float> result) const {
-  auto next = llvm::upper_bound(edges, threshold);
-  if (next == edges.begin() || next == edges.end()) {
-    ArrayRef<float> end = row(next == edges.begin() ? 0 : edges.size() - 1);
-    llvm::copy(end, result.begin());
+  auto [index, share] = find(threshold);
+  ArrayRef<float> low = row(tails, index);
+  if (share == 0.0) {
+    llvm::copy(low, result.begin());
     return;
   }
-  unsigned index = unsigned(next - edges.begin());
-  ArrayRef<float> low = row(index - 1), high = row(index);
-  // A huge bin reaches to infinity: its lower edge then stands for all of it.
-  double low0 = edges[index - 1];
-  float weight = float((threshold - low0) / (edges[index] - low0));
+  ArrayRef<float> high = row(tails, index + 1);
+  float weight = float(share);
   for (uint32_t c = 0; c < channels; ++c)
     result[c] = low[c] + (high[c] - low[c]) * weight;
+}
+
+void MagnitudeTails::evaluateMoments(double threshold,
+                                     MutableArrayRef<float> first,
+                                     MutableArrayRef<float> second) const {
+  auto [index, share] = find(threshold);
+  auto add = [&, index = index](const std::vector<float> &table, double weight,
+                                MutableArrayRef<float> result) {
+    llvm::copy(row(table, index), result.begin());
+    if (weight == 0.0)
+      return;
+    ArrayRef<float> low = row(tails, index), high = row(tails, index + 1);
+    for (uint32_t c = 0; c < channels; ++c)
+      result[c] += (low[c] - high[c]) * float(weight);
+  };
+  auto [m1, m2] = momentsOfBin(edges[index], threshold);
+  add(firsts, share == 0.0 ? 0.0 : share * m1, first);
+  if (!second.empty())
+    add(seconds, share == 0.0 ? 0.0 : share * m2, second);
 }

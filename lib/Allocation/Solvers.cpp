@@ -6,11 +6,15 @@
 
 #include "spikequant/Allocation/Solvers.h"
 
+#include "spikequant/Allocation/StepModel.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/Parallel.h"
 
 #include <cmath>
+#include <limits>
 
 using namespace llvm;
 using namespace spikequant;
@@ -22,26 +26,48 @@ static constexpr double referenceWindow = 7.0;
 // Bits
 //===----------------------------------------------------------------------===//
 
+double AllocationOptions::getErrorBits() const {
+  return rule == StepRule::Budget ? errorBits : 0.0;
+}
+
 std::vector<int8_t> spikequant::chooseBits(const SiteProblem &site,
                                            const AllocationOptions &options,
                                            float step) {
+  return chooseWindows(site, options, step).bits;
+}
+
+WindowChoice spikequant::chooseWindows(const SiteProblem &site,
+                                       const AllocationOptions &options,
+                                       float step) {
   uint32_t channels = site.getChannels();
-  std::vector<int8_t> bits(channels);
-  std::vector<float> best(channels), salient(channels);
+  StepModel model(site, options.tolerance, step);
+  WindowModel window;
+  WindowChoice choice;
+  choice.bits.resize(channels);
+  std::vector<float> best(channels), bits(channels), error(channels);
+  float eventBits = float(options.eventBits);
+  double squared = double(step) * step;
+  float errorBits = float(options.getErrorBits() / squared);
   for (int b = 0; b <= options.maxBits; ++b) {
     if (b == 1)
       continue;
-    double threshold = (windowOf(b) + options.tolerance + 0.5) * step;
-    site.tails.evaluate(threshold, salient);
+    model.evaluate(b, window);
     for (uint32_t c = 0; c < channels; ++c) {
-      float cost = float(b) + float(options.eventBits) * salient[c];
+      float spent = float(b) + eventBits * window.salient[c];
+      float cost = spent + errorBits * window.error[c];
       if (b == 0 || cost < best[c]) {
         best[c] = cost;
-        bits[c] = int8_t(b);
+        bits[c] = spent;
+        error[c] = window.error[c];
+        choice.bits[c] = int8_t(b);
       }
     }
   }
-  return bits;
+  for (uint32_t c = 0; c < channels; ++c) {
+    choice.activationBits += bits[c];
+    choice.error += error[c];
+  }
+  return choice;
 }
 
 //===----------------------------------------------------------------------===//
@@ -57,38 +83,21 @@ struct Scale {
 
 /// The site's typical magnitude. More than half zeros make the median 0: then
 /// the root mean square, and 1 for a site that is always zero.
-static Scale typicalMagnitude(const SiteProblem &site, double median) {
-  if (median > 0.0)
-    return {median, "median |x|"};
+static Scale typicalMagnitude(const SiteProblem &site) {
+  if (site.medianAbs > 0.0)
+    return {site.medianAbs, "median |x|"};
   if (site.rootMeanSquare > 0.0)
     return {site.rootMeanSquare, "root mean square, the median being 0"};
   return {1.0, "1, every value being 0"};
 }
 
-/// Budget rule: s is proportional to `median |x| sqrt(channels / fanOut)`.
-///
-/// Rounding adds noise s^2 / 12 to values of typical square median^2, and each
-/// of the fanOut outputs inherits that ratio: the site's loss is
-/// F s^2 with F = fanOut / median^2. The budget is counted per value, and one
-/// factor on s changes all bits alike, so the sum of F s^2 at a given mean is
-/// least for s^2 proportional to channels / F. The median stands for the size
-/// of ordinary values: a mean square is that of a few massive ones.
-static Scale balancedScale(const SiteProblem &site) {
-  Scale scale = typicalMagnitude(site, site.medianNonzeroAbs);
-  scale.value *= std::sqrt(site.getChannels() / site.fanOut);
-  scale.reason = formatv("{0} sqrt({1} channels / fan-out {2:f0})",
-                         scale.reason, site.getChannels(), site.fanOut);
-  return scale;
-}
-
-static Scale baseScale(const SiteProblem &site,
-                       const AllocationOptions &options) {
-  if (options.rule == StepRule::Budget)
-    return balancedScale(site);
+/// Rules without a budget.
+static Scale plainScale(const SiteProblem &site,
+                        const AllocationOptions &options) {
   if (options.rule == StepRule::Percentile && site.percentileAbs > 0.0)
     return {site.percentileAbs / referenceWindow,
             formatv("percentile {0} / 7", format("%g", options.percentile))};
-  Scale scale = typicalMagnitude(site, site.medianAbs);
+  Scale scale = typicalMagnitude(site);
   scale.value *= options.madFactor / referenceWindow;
   scale.reason =
       formatv("{0} / 7 of {1}", format("%g", options.madFactor), scale.reason);
@@ -106,52 +115,226 @@ static float toStep(const SiteProblem &site, double value) {
 static void setFactor(const BitProblem &problem, BitSolution &solution,
                       double factor) {
   solution.factor = factor;
-  for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites)) {
+  parallelFor(0, problem.sites.size(), [&](size_t i) {
+    const SiteProblem &site = problem.sites[i];
+    SiteSolution &answer = solution.sites[i];
     answer.step = toStep(site, answer.scale * factor);
     answer.bits = chooseBits(site, problem.options, answer.step);
     answer.cost = computeCost(site, problem.options, answer.step, answer.bits);
-  }
+  });
   summarise(problem, solution);
 }
 
-/// Larger steps never cost more bits, so the factor is bisected, by geometric
-/// means (exact rounding: equal on every machine). `high` always meets the
-/// budget and is the answer.
-static void meetBudget(const BitProblem &problem, BitSolution &solution) {
-  const AllocationOptions &options = problem.options;
-  double low = 0x1p-24, high = 0x1p24;
-  setFactor(problem, solution, low);
-  if (solution.activationBits <= options.meanBits)
-    return; // So little fires that the finest steps fit the budget.
+namespace {
+/// Looks for the least factor that meets the budget.
+class FactorSearch {
+public:
+  FactorSearch(const BitProblem &problem, BitSolution &solution)
+      : problem(problem), solution(solution) {}
+
+  void run();
+
+private:
+  double bitsOf(double factor) {
+    setFactor(problem, solution, factor);
+    return solution.getBudgetedBits(problem.options.budgetBy);
+  }
+  bool exceeds(double factor) {
+    return bitsOf(factor) > problem.options.meanBits;
+  }
+  bool isNear() const {
+    const AllocationOptions &options = problem.options;
+    return solution.getBudgetedBits(options.budgetBy) >
+           options.meanBits - options.meanBitsTolerance;
+  }
+
+  static constexpr double largest = 0x1p24;
+  const BitProblem &problem;
+  BitSolution &solution;
+};
+} // namespace
+
+/// Doubles or halves from 1 until the factor is bracketed, then bisects by
+/// geometric means (exact rounding: equal on every machine). `high` always
+/// meets the budget.
+void FactorSearch::run() {
+  double low = 1.0, high = 1.0;
+  if (exceeds(1.0)) {
+    do
+      low = high, high *= 2;
+    while (high < largest && exceeds(high));
+  } else {
+    do {
+      if (isNear())
+        return;
+      high = low, low /= 2;
+    } while (low > 1 / largest && !exceeds(low));
+    if (low <= 1 / largest)
+      return; // So little fires that the finest steps fit the budget.
+  }
   while (high > low * 1.0001) {
     double middle = std::sqrt(low * high);
-    setFactor(problem, solution, middle);
-    if (solution.activationBits > options.meanBits) {
+    if (exceeds(middle)) {
       low = middle;
       continue;
     }
     high = middle;
-    if (solution.activationBits > options.meanBits - options.meanBitsTolerance)
+    if (isNear())
       return;
   }
   setFactor(problem, solution, high);
+}
+
+//===----------------------------------------------------------------------===//
+// Sharing the budget
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// One step that a site may take; sums over its channels.
+struct Point {
+  float step;
+  double bits;
+  double error;
+};
+} // namespace
+
+/// Steps from 2^5 down to 2^-7 times the typical magnitude, four per octave:
+/// nearly silent to 9 bits for most values.
+static constexpr int lowestOctave = -7, highestOctave = 5;
+
+/// Coarsest step first. Steps so fine that most values are salient are left
+/// out.
+static std::vector<Point> computeCurve(const SiteProblem &site,
+                                       const AllocationOptions &options) {
+  std::vector<Point> curve;
+  const double quarter = std::sqrt(std::sqrt(2.0)); // Rounded exactly.
+  for (int octave = highestOctave; octave >= lowestOctave; --octave) {
+    double scale = std::ldexp(site.getTypicalAbs(), octave);
+    for (int i = 0; i < 4; ++i, scale /= quarter) {
+      float step = toStep(site, scale);
+      if (!curve.empty() && curve.back().step == step)
+        continue;
+      WindowChoice choice = chooseWindows(site, options, step);
+      curve.push_back({step, choice.activationBits, choice.error});
+    }
+  }
+  return curve;
+}
+
+namespace {
+/// One point for each site: least loss within a number of bits, by dynamic
+/// programming over the sites. Bits are counted in so many units of the budget
+/// that rounding them costs less than a thousandth of it.
+class Knapsack {
+public:
+  explicit Knapsack(const BitProblem &problem);
+
+  /// The chosen steps; the coarsest ones if nothing fits the budget.
+  std::vector<float> solve();
+
+private:
+  void addSite(size_t site);
+  size_t unitsOf(size_t site, const Point &point) const {
+    return size_t(std::llround(bitWeights[site] * point.bits / unit));
+  }
+
+  static constexpr size_t capacity = 1 << 14;
+  std::vector<std::vector<Point>> curves;
+  std::vector<double> lossWeights;
+  std::vector<double> bitWeights; ///< Of a bit of one value in the budget.
+  double unit = 0.0;              ///< Bits.
+  /// Least loss of the sites so far within so many units, and the point of each
+  /// site that it takes.
+  std::vector<double> losses;
+  std::vector<std::vector<uint8_t>> chosen;
+};
+} // namespace
+
+Knapsack::Knapsack(const BitProblem &problem)
+    : curves(problem.sites.size()), lossWeights(getLossWeights(problem)),
+      losses(capacity + 1) {
+  parallelFor(0, curves.size(), [&](size_t i) {
+    curves[i] = computeCurve(problem.sites[i], problem.options);
+  });
+  for (const SiteProblem &site : problem.sites) {
+    bool byMacs = problem.options.budgetBy == BudgetBy::Macs;
+    bitWeights.push_back(byMacs ? site.fanOut : 1.0);
+    unit += bitWeights.back() * site.getChannels();
+  }
+  unit *= problem.options.meanBits / capacity;
+}
+
+void Knapsack::addSite(size_t site) {
+  std::vector<double> next(losses.size(),
+                           std::numeric_limits<double>::infinity());
+  std::vector<uint8_t> &point = chosen.emplace_back(losses.size());
+  for (auto [index, candidate] : llvm::enumerate(curves[site])) {
+    double loss = lossWeights[site] * candidate.error;
+    size_t units = unitsOf(site, candidate);
+    for (size_t u = units; u < losses.size(); ++u) {
+      double total = losses[u - units] + loss;
+      if (total > next[u])
+        continue;
+      next[u] = total;
+      point[u] = uint8_t(index);
+    }
+  }
+  losses = std::move(next);
+}
+
+std::vector<float> Knapsack::solve() {
+  for (size_t site = 0; site < curves.size(); ++site)
+    addSite(site);
+  std::vector<float> steps(curves.size());
+  bool fits = losses.back() < std::numeric_limits<double>::infinity();
+  size_t units = capacity;
+  for (size_t site = curves.size(); site-- > 0;) {
+    const std::vector<Point> &curve = curves[site];
+    const Point &point = fits ? curve[chosen[site][units]] : curve.front();
+    steps[site] = point.step;
+    units -= fits ? unitsOf(site, point) : 0;
+  }
+  return steps;
+}
+
+/// Minimises the sum over sites of weight x squared error at a given mean of
+/// bits. Sets scales whose factor 1 meets the budget nearly.
+static void shareBudget(const BitProblem &problem, BitSolution &solution) {
+  std::vector<float> steps = Knapsack(problem).solve();
+  bool measured = hasSensitivities(problem);
+  for (auto [index, answer] : llvm::enumerate(solution.sites)) {
+    const SiteProblem &site = problem.sites[index];
+    answer.scale = steps[index];
+    if (measured)
+      answer.reason = formatv("step from sensitivity {0}",
+                              format("%.4g", *site.sensitivity));
+    else
+      answer.reason = formatv("step from {0} channels / fan-out {1:f0}",
+                              site.getChannels(), site.fanOut);
+  }
+}
+
+static void setPlainScales(const BitProblem &problem, BitSolution &solution) {
+  for (auto [site, answer] : llvm::zip_equal(problem.sites, solution.sites)) {
+    Scale scale = plainScale(site, problem.options);
+    answer.scale = scale.value;
+    answer.reason = "step from " + scale.reason;
+  }
 }
 
 Expected<BitSolution> spikequant::solve(const BitProblem &problem) {
   if (Error error = problem.check())
     return std::move(error);
   BitSolution solution;
-  for (const SiteProblem &site : problem.sites) {
-    Scale scale = baseScale(site, problem.options);
-    SiteSolution &answer = solution.sites.emplace_back();
-    answer.name = site.name;
-    answer.scale = scale.value;
-    answer.reason = "step from " + scale.reason;
-  }
-  if (problem.options.rule == StepRule::Budget)
-    meetBudget(problem, solution);
-  else
+  for (const SiteProblem &site : problem.sites)
+    solution.sites.emplace_back().name = site.name;
+  if (problem.options.rule == StepRule::Budget) {
+    shareBudget(problem, solution);
+    FactorSearch(problem, solution).run();
+  } else {
+    setPlainScales(problem, solution);
     setFactor(problem, solution, 1.0);
+  }
   if (Error error = verify(problem, solution))
     return std::move(error);
   return solution;

@@ -76,9 +76,21 @@ static int64_t getTraffic(Operation *op, bool realOnly) {
   return bytes;
 }
 
+/// Products of two arrays of counts, which no weights are in.
+static bool multipliesCounts(Operation *op) {
+  auto linalgOp = dyn_cast_or_null<linalg::LinalgOp>(op);
+  return linalgOp && linalg::isaContractionOpInterface(linalgOp) &&
+         llvm::all_of(linalgOp->getOperands(), [](Value value) {
+           return isa<IntegerType>(getElementTypeOrSelf(value.getType()));
+         });
+}
+
 static void addOperation(Island &island, Operation *op) {
   island.operations.push_back(op);
-  island.decodes += isa<DecodeOp>(op);
+  island.decodes += isa<DecodeOp>(op) ||
+                    llvm::any_of(op->getOperands(), [](Value operand) {
+                      return multipliesCounts(operand.getDefiningOp());
+                    });
   for (Value result : op->getResults())
     if (isReal(result))
       island.elements += getElements(result.getType());
@@ -127,16 +139,24 @@ static void addIntegrate(IslandReport &report, IntegrateOp op) {
         weights.getArrayType().getNumElements() * int64_t(codes.getBits()) / 8;
 }
 
+/// Rows of what weights are applied to: tokens. Factors of products of
+/// activations have rows of another kind.
+static int64_t countTokens(EncodeOp encode) {
+  if (llvm::none_of(encode->getUsers(), llvm::IsaPred<IntegrateOp>))
+    return 0;
+  auto type = cast<ShapedType>(encode.getType());
+  return getElements(type) / type.getShape().back();
+}
+
 IslandReport mlir::spikequant::findIslands(func::FuncOp function) {
   IslandReport report;
   report.function = function.getName().str();
   report.islands = connect(findIslandKinds(function));
   function.walk<WalkOrder::PreOrder>([&](Operation *op) {
-    if (auto encode = dyn_cast<EncodeOp>(op)) {
-      auto type = cast<ShapedType>(encode.getType());
-      report.tokens =
-          std::max(report.tokens, getElements(type) / type.getShape().back());
-    }
+    if (auto encode = dyn_cast<EncodeOp>(op))
+      report.tokens = std::max(report.tokens, countTokens(encode));
+    if (multipliesCounts(op))
+      report.accumulations += getIterations(op);
     if (auto integrate = dyn_cast<IntegrateOp>(op))
       addIntegrate(report, integrate);
     if (op != function && !op->hasTrait<OpTrait::ConstantLike>() &&

@@ -6,6 +6,8 @@
 
 #include "spikequant/Calibration/CAPI.h"
 
+#include "CAPIErrors.h"
+
 #include "spikequant/Calibration/GramMatrix.h"
 #include "spikequant/Calibration/Statistics.h"
 #include "spikequant/Runtime/spikequant.h"
@@ -39,6 +41,10 @@ static int32_t report(sq_calibration *collector, Error error) {
   if (!collector || slot.empty())
     slot = std::move(message);
   return 1;
+}
+
+int32_t reportThreadError(Error error) {
+  return report(nullptr, std::move(error));
 }
 
 static Error createSites(sq_calibration &collector, int32_t count,
@@ -146,6 +152,21 @@ int64_t sq_calibration_rows(const sq_calibration *collector, int32_t site) {
   if (site < 0 || size_t(site) >= collector->sites.size())
     return -1;
   return int64_t(collector->sites[size_t(site)].getRows());
+}
+
+static Error setSensitivity(sq_calibration &collector, int32_t site,
+                            double sensitivity, int64_t rows) {
+  if (site < 0 || size_t(site) >= collector.sites.size())
+    return createStringError("sensitivity of site %d of %zu", site,
+                             collector.sites.size());
+  return collector.sites[size_t(site)].setSensitivity(
+      sensitivity, uint64_t(std::max<int64_t>(rows, 0)));
+}
+
+int32_t sq_calibration_set_sensitivity(sq_calibration *collector, int32_t site,
+                                       double sensitivity, int64_t rows) {
+  Error error = setSensitivity(*collector, site, sensitivity, rows);
+  return error ? report(collector, std::move(error)) : 0;
 }
 
 static Error save(const sq_calibration &collector, const char *path) {

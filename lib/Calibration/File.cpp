@@ -28,7 +28,9 @@ using namespace spikequant;
 using namespace spikequant::magnitude;
 
 static constexpr StringLiteral formatName = "spikequant-calibration";
-static constexpr int64_t formatVersion = 1;
+static constexpr int64_t formatVersion = 2;
+/// Files without sensitivities.
+static constexpr int64_t oldestVersion = 1;
 
 //===----------------------------------------------------------------------===//
 // Writing
@@ -70,6 +72,11 @@ static void printSite(const SiteStatistics &site, json::OStream &os) {
   os.object([&] {
     os.attribute("name", site.getName());
     os.attribute("rows", int64_t(site.getRows()));
+    if (site.getSensitivityRows() != 0)
+      os.attributeObject("sensitivity", [&] {
+        os.attribute("rows", int64_t(site.getSensitivityRows()));
+        os.attribute("sum", toDecimal(site.getSensitivitySum()));
+      });
     os.attributeArray("channels", [&] {
       for (uint32_t c = 0; c < site.getChannels(); ++c)
         os.rawValue([&](raw_ostream &raw) { raw << printChannel(site, c); });
@@ -118,6 +125,7 @@ private:
   }
   Error readHeader(const json::Object &file);
   Expected<SiteStatistics> readSite(const json::Value &value);
+  Error readSensitivity(const json::Object &object, SiteStatistics &site);
   Error readChannel(const json::Value &value, SiteStatistics &site,
                     uint32_t channel);
   Error readBins(StringRef text, SiteStatistics &site, uint32_t channel);
@@ -134,9 +142,11 @@ Error StatisticsReader::readHeader(const json::Object &file) {
   if (file.getString("format") != std::optional<StringRef>(formatName))
     return fail("not a calibration file: \"format\" is not \"" + formatName +
                 "\"");
-  if (file.getInteger("version") != formatVersion)
-    return fail("this program reads version " + Twine(formatVersion) +
-                " calibration files; run 'spikequant calibrate' again");
+  int64_t version = file.getInteger("version").value_or(0);
+  if (version < oldestVersion || version > formatVersion)
+    return fail("this program reads calibration files of version " +
+                Twine(oldestVersion) + " to " + Twine(formatVersion) +
+                "; run 'spikequant calibrate' again");
   const std::pair<StringRef, int64_t> constants[] = {
       {"bins_per_octave", 1 << subdivisionBits},
       {"min_exponent", minExponent},
@@ -145,7 +155,7 @@ Error StatisticsReader::readHeader(const json::Object &file) {
   for (auto [key, value] : constants)
     if (file.getInteger(key) != value)
       return fail("\"" + key + "\" must be " + Twine(value) + " in version " +
-                  Twine(formatVersion));
+                  Twine(version));
   return Error::success();
 }
 
@@ -184,6 +194,8 @@ Expected<SiteStatistics> StatisticsReader::readSite(const json::Value &value) {
     return fail("\"channels\" is missing or empty");
   SiteStatistics site(name->str(), uint32_t(channels->size()));
   site.rows = uint64_t(*rows);
+  if (Error error = readSensitivity(*object, site))
+    return std::move(error);
   std::string siteWhere = where;
   for (auto [index, channel] : llvm::enumerate(*channels)) {
     where = siteWhere + formatv("channel {0}: ", index).str();
@@ -191,6 +203,25 @@ Expected<SiteStatistics> StatisticsReader::readSite(const json::Value &value) {
       return std::move(error);
   }
   return site;
+}
+
+Error StatisticsReader::readSensitivity(const json::Object &object,
+                                        SiteStatistics &site) {
+  const json::Value *value = object.get("sensitivity");
+  if (!value)
+    return Error::success();
+  const json::Object *fields = value->getAsObject();
+  std::optional<int64_t> rows =
+      fields ? fields->getInteger("rows") : std::nullopt;
+  if (!rows || *rows < 1 || *rows > std::numeric_limits<uint32_t>::max())
+    return fail("\"sensitivity\" needs \"rows\" from 1 to 2^32 - 1");
+  if (Error error = readSum(*fields, "sum", site.sensitivitySum))
+    return error;
+  site.sensitivityRows = uint64_t(*rows);
+  Int128 largest = Int128(largestSensitivity) << sensitivityFractionBits;
+  if (site.sensitivitySum < 0 || site.sensitivitySum > largest * *rows)
+    return fail("\"sensitivity\" must lie between 0 and 2^30");
+  return Error::success();
 }
 
 Error StatisticsReader::readChannel(const json::Value &value,

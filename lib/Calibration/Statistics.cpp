@@ -21,13 +21,24 @@ SiteStatistics::SiteStatistics(std::string name, uint32_t channels)
       sums(channels), squares(channels),
       histogram(size_t(alignTo(channels, laneCount)) * binCount) {}
 
+static constexpr uint64_t largestRows = std::numeric_limits<uint32_t>::max();
+
 /// The bins are u32, so the row counter must stay below 2^32.
 static Error checkRows(const SiteStatistics &site, uint64_t more) {
-  if (more <= std::numeric_limits<uint32_t>::max() - site.getRows())
+  if (more <= largestRows - site.getRows())
     return Error::success();
   return createStringError("site '%s': more than 2^32 - 1 rows; calibrate on "
                            "less text",
                            site.getName().c_str());
+}
+
+static Error checkSensitivityRows(const SiteStatistics &a,
+                                  const SiteStatistics &b) {
+  if (a.getSensitivityRows() + b.getSensitivityRows() <= largestRows)
+    return Error::success();
+  return createStringError("site '%s': more than 2^32 - 1 rows with a "
+                           "sensitivity; measure it on less text",
+                           a.getName().c_str());
 }
 
 static Error checkMergeable(const SiteStatistics &a, const SiteStatistics &b) {
@@ -39,13 +50,17 @@ static Error checkMergeable(const SiteStatistics &a, const SiteStatistics &b) {
         "cannot merge site '%s': %u channels against %u; were both files made "
         "from the same model?",
         a.getName().c_str(), a.getChannels(), b.getChannels());
-  return checkRows(a, b.getRows());
+  if (Error error = checkRows(a, b.getRows()))
+    return error;
+  return checkSensitivityRows(a, b);
 }
 
 Error SiteStatistics::merge(const SiteStatistics &other) {
   if (Error error = checkMergeable(*this, other))
     return error;
   rows += other.rows;
+  sensitivitySum += other.sensitivitySum;
+  sensitivityRows += other.sensitivityRows;
   for (size_t i = 0; i < histogram.size(); ++i)
     histogram[i] += other.histogram[i];
   for (uint32_t c = 0; c < channels; ++c) {
@@ -58,8 +73,34 @@ Error SiteStatistics::merge(const SiteStatistics &other) {
 
 bool SiteStatistics::operator==(const SiteStatistics &other) const {
   return name == other.name && channels == other.channels &&
-         rows == other.rows && maxAbs == other.maxAbs && sums == other.sums &&
-         squares == other.squares && histogram == other.histogram;
+         rows == other.rows && sensitivitySum == other.sensitivitySum &&
+         sensitivityRows == other.sensitivityRows && maxAbs == other.maxAbs &&
+         sums == other.sums && squares == other.squares &&
+         histogram == other.histogram;
+}
+
+Error SiteStatistics::setSensitivity(double value, uint64_t measuredRows) {
+  if (!(value >= 0.0 && value <= largestSensitivity))
+    return createStringError("site '%s': a sensitivity must lie between 0 and "
+                             "2^30, not %g",
+                             name.c_str(), value);
+  if (measuredRows < 1 || measuredRows > largestRows)
+    return createStringError("site '%s': a sensitivity must come from 1 to "
+                             "2^32 - 1 rows, not %llu",
+                             name.c_str(), (unsigned long long)measuredRows);
+  // Exact but for the rounding: the value has 53 bits and lies below 2^90.
+  Int128 fixed =
+      Int128(std::nearbyint(std::ldexp(value, sensitivityFractionBits)));
+  sensitivitySum = fixed * Int128(measuredRows);
+  sensitivityRows = measuredRows;
+  return Error::success();
+}
+
+std::optional<double> SiteStatistics::getSensitivity() const {
+  if (sensitivityRows == 0)
+    return std::nullopt;
+  return std::ldexp(double(sensitivitySum) / double(sensitivityRows),
+                    -sensitivityFractionBits);
 }
 
 uint64_t SiteStatistics::getFiniteCount(uint32_t channel) const {
@@ -83,11 +124,11 @@ double SiteStatistics::getMeanSquare(uint32_t channel) const {
 double SiteStatistics::getPercentile(double fraction) const {
   std::vector<uint64_t> totals(infinityBin);
   float largest = 0.0f;
-  for (uint32_t c = 0; c < channels; ++c) {
-    for (unsigned bin = 0; bin < infinityBin; ++bin)
+  for (unsigned bin = 0; bin < infinityBin; ++bin)
+    for (uint32_t c = 0; c < channels; ++c)
       totals[bin] += getCount(c, bin);
+  for (uint32_t c = 0; c < channels; ++c)
     largest = std::max(largest, maxAbs[c]);
-  }
   uint64_t count = sum_of(totals, uint64_t(0));
   double target = std::clamp(fraction, 0.0, 1.0) * double(count);
   double below = 0.0;

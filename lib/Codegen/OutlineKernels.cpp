@@ -7,6 +7,7 @@
 #include "spikequant/Codegen/Passes.h"
 #include "spikequant/Conversion/GraphContext.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Utils/Utils.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -76,6 +77,30 @@ Type withDynamicOffset(Type type) {
                          memref.getMemorySpace());
 }
 
+/// Where the loop of a limited operation ends, or null.
+Value getLimit(OpBuilder &b, Operation *op) {
+  auto limit = op->getAttrOfType<DenseI64ArrayAttr>(kLimitAttr);
+  auto graph = op->getParentOfType<func::FuncOp>();
+  if (!limit || limit.size() != 5)
+    return {};
+  Location loc = op->getLoc();
+  auto constant = [&](int64_t value) -> Value {
+    return arith::ConstantIndexOp::create(b, loc, value);
+  };
+  int64_t divisor = limit[3], size = limit[4];
+  Value loaded =
+      memref::LoadOp::create(b, loc, graph.getArgument(limit[1]), ValueRange());
+  Value start = arith::IndexCastOp::create(b, loc, b.getIndexType(), loaded);
+  Value end = arith::AddIOp::create(b, loc, start, constant(limit[2]));
+  end = arith::CeilDivSIOp::create(b, loc, end, constant(kLimitUnit));
+  end = arith::MulIOp::create(b, loc, end, constant(kLimitUnit / divisor));
+  end = arith::MinSIOp::create(b, loc, end, constant(size));
+  // Then some rows are hidden as a whole, and their maximum is the mask's.
+  Value isNegative = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                           start, constant(0));
+  return arith::SelectOp::create(b, loc, isNegative, constant(size), end);
+}
+
 /// Names of sites would keep equal kernels apart.
 void eraseAnnotations(Operation *op) {
   for (NamedAttribute attribute : llvm::to_vector(op->getDiscardableAttrs()))
@@ -101,8 +126,13 @@ struct Outliner {
     for (Value value : captured)
       (isClonedIntoKernel(value) ? constants : arguments).push_back(value);
     SmallVector<Value> operands = castOffsets(builder, op, arguments);
+    Value limit = getLimit(builder, op);
+    if (limit)
+      operands.push_back(limit);
     func::FuncOp kernel = createKernel(op, TypeRange(ValueRange(operands)));
     fillKernel(kernel, op, arguments, constants);
+    if (limit)
+      limitLoop(kernel, op->getAttrOfType<DenseI64ArrayAttr>(kLimitAttr)[0]);
     func::CallOp::create(builder, op->getLoc(), kernel, operands);
     op->erase();
   }
@@ -136,11 +166,21 @@ private:
     Block *entry = kernel.addEntryBlock();
     OpBuilder builder = OpBuilder::atBlockEnd(entry);
     IRMapping mapping;
-    mapping.map(ValueRange(arguments), entry->getArguments());
+    mapping.map(ValueRange(arguments),
+                entry->getArguments().take_front(arguments.size()));
     for (Value constant : constants)
       builder.clone(*constant.getDefiningOp(), mapping);
     cloneBody(builder, op, mapping);
     func::ReturnOp::create(builder, op->getLoc());
+  }
+
+  /// The last argument of the kernel ends loop `loop`.
+  static void limitLoop(func::FuncOp kernel, int64_t loop) {
+    Builder builder(kernel.getContext());
+    int64_t numbers[] = {loop, kernel.getNumArguments() - 1};
+    kernel.walk([&](linalg::LinalgOp op) {
+      op->setAttr(kLimitAttr, builder.getDenseI64ArrayAttr(numbers));
+    });
   }
 
   /// Strided copies are loops like any other; memref.copy would be lowered to

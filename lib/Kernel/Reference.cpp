@@ -9,6 +9,7 @@
 #include "spikequant/Kernel/Decode.h"
 #include "spikequant/Kernel/Encode.h"
 #include "spikequant/Kernel/Fire.h"
+#include "spikequant/Kernel/Grid.h"
 #include "spikequant/Kernel/Integrate.h"
 #include "spikequant/Kernel/PackedCodes.h"
 
@@ -166,6 +167,22 @@ void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
         FireThreshold{static_cast<int32_t>(multipliers[i % n]), biases[i % n],
                       static_cast<int32_t>(shifts[i % n])},
         lo, hi);
+}
+
+void sq_ref_grid(const int64_t *acc, int64_t rows, int64_t n,
+                 const int32_t *rates, int32_t *y) {
+  for (int64_t i = 0; i < rows * n; ++i) {
+    int64_t o = i % n;
+    y[i] = gridNumber(acc[i], {rates[o], rates[n + o], rates[2 * n + o]});
+  }
+}
+
+void sq_ref_table(const int32_t *x, int64_t count, const int32_t *entries,
+                  int64_t size, int32_t lo, int32_t lowSlope, int32_t highSlope,
+                  int32_t *y) {
+  GridTable table{entries, size, lo, lowSlope, highSlope};
+  for (int64_t i = 0; i < count; ++i)
+    y[i] = tableNumber(x[i], table);
 }
 
 void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,

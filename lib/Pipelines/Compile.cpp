@@ -17,6 +17,7 @@
 #include "spikequant/Pipelines/Pipelines.h"
 #include "spikequant/Pipelines/Report.h"
 #include "spikequant/Pipelines/TargetCode.h"
+#include "spikequant/Runtime/spikequant.h"
 #include "spikequant/Support/OutputFile.h"
 
 #include "mlir/Target/LLVMIR/Dialect/All.h"
@@ -108,10 +109,18 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.calibration = options.calibration;
   quantize.method = options.method;
   quantize.bits = options.bits;
+  quantize.rule = options.allocation;
+  quantize.budgetBy = options.budgetBy;
+  quantize.madFactor = options.madFactor;
+  quantize.percentile = options.percentile;
   quantize.tolerance = options.tolerance;
   quantize.weightBits = options.weightBits;
   quantize.group = options.group;
   quantize.headBits = options.headBits;
+  quantize.weightBudget = options.weightBudget;
+  quantize.weights = options.weights;
+  quantize.attentionBits = options.attentionBits;
+  quantize.cacheBits = options.cacheBits;
   return quantize;
 }
 
@@ -154,6 +163,25 @@ openGrams(const CompileOptions &options) {
   return std::move(*grams);
 }
 
+/// The channels' mean squares, for rounding without Gram matrices.
+Expected<StringMap<std::vector<float>>>
+readImportance(const CompileOptions &options) {
+  StringMap<std::vector<float>> importance;
+  if (options.mode != CompileMode::Quantized || options.method != "spike" ||
+      options.rounding != WeightRounding::Automatic ||
+      options.calibration.empty())
+    return importance;
+  auto data = ::spikequant::loadCalibration(options.calibration);
+  if (!data)
+    return data.takeError();
+  for (const auto &site : data->getSites()) {
+    std::vector<float> &squares = importance[site.getName()];
+    for (uint32_t c = 0; c < site.getChannels(); ++c)
+      squares.push_back(float(site.getMeanSquare(c)));
+  }
+  return importance;
+}
+
 class Compiler {
 public:
   Compiler(const CompileOptions &options, MLIRContext *context)
@@ -184,6 +212,7 @@ private:
   PackedFileInfo weights;
   std::vector<GraphSpec> graphs;
   json::Object program, realNumbers;
+  StringRef rounding;
   bool stopped = false;
 };
 
@@ -214,13 +243,23 @@ Error Compiler::prepare() {
     return createStringError("the graphs could not be read");
   if (Error failure = runPasses("find sites", [&](OpPassManager &pm) {
         pm.addPass(createWeightsToSymbols());
+        if (options.rotateValues)
+          pm.addPass(createRotateValues());
         pm.addPass(createNameSites());
         if (options.mode == CompileMode::Observe)
           pm.addPass(createInsertObservers());
+        if (options.mode == CompileMode::Probe)
+          pm.addPass(createInsertObservers({/*probe=*/true}));
         if (options.mode == CompileMode::Quantized)
           pm.addPass(createQuantize(getQuantizeOptions(options)));
         if (options.mode == CompileMode::Quantized && options.fold)
           pm.addPass(createFoldScales({options.weights}));
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldActivations) {
+          FoldActivationsOptions activations;
+          activations.weights = options.weights;
+          pm.addPass(createFoldActivations(activations));
+        }
       }))
     return failure;
   FailureOr<json::Object> described = describeRealNumbers(*module);
@@ -243,6 +282,8 @@ std::string Compiler::getMethod() const {
     return "float";
   case CompileMode::Observe:
     return "observe";
+  case CompileMode::Probe:
+    return "probe";
   case CompileMode::Quantized:
     return options.method;
   }
@@ -298,10 +339,21 @@ Error Compiler::lower(const OutputFolder &folder) {
   SecondOrderOptions secondOrder;
   secondOrder.grams = *grams ? &**grams : nullptr;
   secondOrder.inputs = findWeightInputs(*module);
+  if (!*grams) {
+    auto importance = readImportance(options);
+    if (!importance)
+      return importance.takeError();
+    secondOrder.importance = std::move(*importance);
+  }
+  rounding = *grams                            ? "second-order"
+             : !secondOrder.importance.empty() ? "weighted"
+                                               : "nearest";
   if (Error failure = runPasses("select kernels", [&](OpPassManager &pm) {
         if (options.taps)
           pm.addPass(createSpikeQuantInsertTaps());
         pm.addPass(createConvertSpikeQuantToProcessor());
+        // What became linalg here may join its neighbours: same operations.
+        buildFusionPipeline(pm);
       }))
     return failure;
   progress.begin("pack weights");
@@ -365,16 +417,27 @@ Error Compiler::generateCode(const OutputFolder &folder) {
 
 std::string Compiler::createReport() {
   json::Array list;
-  for (const GraphSpec &graph : graphs)
+  for (const GraphSpec &graph : graphs) {
+    int64_t stateBytes = 0;
+    json::Array countStates;
+    for (const ArraySpec &argument : graph.arguments)
+      if (argument.stateResult >= 0) {
+        stateBytes += argument.getBytes();
+        if (argument.elementType == SQ_I8)
+          countStates.push_back(argument.name);
+      }
     list.push_back(json::Object{{"name", graph.name},
                                 {"arena_bytes", graph.arenaBytes},
+                                {"state_bytes", stateBytes},
+                                {"count_states", std::move(countStates)},
                                 {"sites", int64_t(graph.sites.size())}});
+  }
   json::Object report = program;
   report["seconds"] = progress.total();
   report["stages"] = progress.toJson(/*cpu=*/false);
   report["stages_cpu"] = progress.toJson(/*cpu=*/true);
   report["peak_bytes"] = getPeakBytes();
-  report["rounding"] = weights.secondOrder ? "second-order" : "nearest";
+  report["rounding"] = rounding;
   report["second_order_weights"] = weights.secondOrder;
   report["packed_bytes"] = int64_t(weights.bytes);
   report["cpu"] = machine->getTargetCPU().str();

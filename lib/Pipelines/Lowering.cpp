@@ -28,6 +28,7 @@ void buildFusionPipeline(OpPassManager &pm) {
 void buildBufferizationPipeline(OpPassManager &pm) {
   pm.addNestedPass<func::FuncOp>(createRematerializeDestinations());
   pm.addNestedPass<func::FuncOp>(createCarryInPlace());
+  pm.addNestedPass<func::FuncOp>(createLimitLoops());
   pm.addPass(createBufferizeGraphs());
 }
 

@@ -6,6 +6,7 @@
 
 #include "PackThresholds.h"
 #include "spikequant/Kernel/Fire.h"
+#include "spikequant/Kernel/Grid.h"
 #include "spikequant/Kernel/Thresholds.h"
 
 #include "mlir/IR/Remarks.h"
@@ -69,6 +70,35 @@ makeThresholds(WeightsOp op, ThresholdsAttr format, ArrayRef<double> scales) {
       << remark::add("'{0}': largest relative error of a threshold {1:E2}",
                      op.getSymName(), table->error);
   return getRows(*table, format);
+}
+
+std::optional<std::vector<int32_t>> makeRates(WeightsOp op, RatesAttr format,
+                                              ArrayRef<double> scales) {
+  double step = format.getStep().getValueAsDouble();
+  double unit = format.getUnit().getValueAsDouble();
+  size_t n = scales.size();
+  auto gains = getArray(op, format.getGains(), n, 1.0);
+  auto biases = getArray(op, format.getBiases(), n, 0.0);
+  std::vector<int32_t> rows(3 * n);
+  double error = 0;
+  for (size_t o = 0; o < n; ++o) {
+    double exact = step * scales[o] * gains[o] / unit;
+    auto rate = sq::roundRate(exact, biases[o] / unit);
+    if (!rate)
+      return std::nullopt;
+    rows[o] = rate->multiplier;
+    rows[n + o] = rate->shift;
+    rows[2 * n + o] = rate->bias;
+    if (exact != 0)
+      error = std::max(
+          error,
+          std::abs(std::ldexp(rate->multiplier, -rate->shift) / exact - 1.0));
+  }
+  remark::analysis(op.getLoc(), remark::RemarkOpts::name("rates-rounded")
+                                    .category("spikequant-pack-weights"))
+      << remark::add("'{0}': largest relative error of a rate {1:E2}",
+                     op.getSymName(), error);
+  return rows;
 }
 
 } // namespace mlir::spikequant

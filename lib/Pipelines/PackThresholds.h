@@ -22,6 +22,12 @@ std::optional<std::vector<int64_t>>
 makeThresholds(WeightsOp op, ThresholdsAttr format,
                llvm::ArrayRef<double> scales);
 
+/// The array [3, N] of `format` (rows M, S, b), row-major, and a remark with
+/// the largest relative error of a rate. Nothing if a rate or a bias is out of
+/// range.
+std::optional<std::vector<int32_t>> makeRates(WeightsOp op, RatesAttr format,
+                                              llvm::ArrayRef<double> scales);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_PIPELINES_PACKTHRESHOLDS_H

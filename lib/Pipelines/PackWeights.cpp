@@ -9,6 +9,7 @@
 
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/ChannelRotations.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Weights/ErrorFeedback.h"
 #include "spikequant/Weights/PackedFileWriter.h"
@@ -88,26 +89,35 @@ public:
       : options(options) {}
 
   /// Null where rounding is nearest.
-  Expected<const sq::ErrorFeedback *> get(StringRef weight) {
+  Expected<const sq::ErrorFeedback *> get(StringRef weight, int64_t group) {
     auto input = options.inputs.find(weight);
     if (!options.grams || input == options.inputs.end())
       return nullptr;
     ++used;
     StringRef wanted = input->second;
-    if (feedback && site == wanted)
+    if (feedback && site == wanted && feedback->getGroup() == group)
       return &*feedback;
     const sq::GramView *gram = options.grams->find(wanted);
     if (!gram)
       return createStringError("the calibration has no Gram matrix of site '" +
                                wanted + "'; calibrate again with --gram");
     auto computed = sq::ErrorFeedback::compute(
-        int64_t(gram->channels),
+        int64_t(gram->channels), group,
         [&](int64_t i, int64_t j) { return gram->at(i, j); }, wanted);
     if (!computed)
       return computed.takeError();
     feedback = std::move(*computed);
     site = wanted.str();
     return &*feedback;
+  }
+  /// Of the weight's input channels; empty where none is known.
+  ArrayRef<float> getImportance(StringRef weight) const {
+    auto input = options.inputs.find(weight);
+    if (options.grams || input == options.inputs.end())
+      return {};
+    auto known = options.importance.find(input->second);
+    return known == options.importance.end() ? ArrayRef<float>()
+                                             : ArrayRef(known->second);
   }
   int64_t getUsed() const { return used; }
 
@@ -137,6 +147,8 @@ public:
       return packCodes(op, codes);
     if (auto thresholds = dyn_cast<ThresholdsAttr>(op.getFormat()))
       return packThresholds(op, thresholds);
+    if (auto rates = dyn_cast<RatesAttr>(op.getFormat()))
+      return packRates(op, rates);
     if (!isa<RealAttr>(op.getFormat()))
       return weightError(op, "has a format that cannot be packed");
     return op.getValue() ? packLiteral(op) : packReal(op);
@@ -266,13 +278,17 @@ private:
     options.group =
         codes.getGroup() ? codes.getGroup() : view.getSize(rank - 1);
     options.symmetric = codes.getSymmetric();
-    Expected<const sq::ErrorFeedback *> errors = feedback.get(op.getSymName());
+    int64_t channels = view.getSize(rank - 1);
+    Expected<const sq::ErrorFeedback *> errors = feedback.get(
+        op.getSymName(),
+        options.symmetric ? channels : std::min(options.group, channels));
     if (!errors)
       return errors.takeError();
     auto round = [&](const WeightView &matrix) {
       std::vector<float> copy;
       return sq::roundToCodes(getMatrix(matrix, values, copy), options,
-                              op.getSymName(), *errors);
+                              op.getSymName(), *errors,
+                              feedback.getImportance(op.getSymName()));
     };
     if (rank == 3)
       return writer.addStack(op.getSymName(), view.getSize(0), [&](int64_t i) {
@@ -309,6 +325,20 @@ private:
       return weightError(op, "has thresholds that no shift can hold");
     return writer.addRaw(op.getSymName(), "i64", {5, n},
                          getBytes(ArrayRef<int64_t>(*table)));
+  }
+
+  Error packRates(WeightsOp op, RatesAttr format) {
+    auto found = scales.find(format.getWeights().getValue());
+    int64_t n = op.getArrayType().getDimSize(1);
+    if (found == scales.end() || int64_t(found->second.size()) != n)
+      return weightError(op, "needs the scales of '" +
+                                 format.getWeights().getValue() + "'");
+    std::optional<std::vector<int32_t>> table =
+        makeRates(op, format, found->second);
+    if (!table)
+      return weightError(op, "has rates that no shift can hold");
+    return writer.addRaw(op.getSymName(), "i32", {3, n},
+                         getBytes(ArrayRef<int32_t>(*table)));
   }
 
   /// A matrix [N, K] in `values`; copied where strides do not describe it.
@@ -423,6 +453,7 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
     if (!opened)
       return opened.takeError();
     source = std::move(*opened);
+    addRotations(module, *source);
   }
   Expected<sq::PackedFileWriter> writer = sq::PackedFileWriter::create(path);
   if (!writer)
@@ -431,7 +462,7 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
   // Thresholds last: they need the scales of codes.
   for (bool thresholds : {false, true})
     for (auto op : module.getOps<WeightsOp>())
-      if (isa<ThresholdsAttr>(op.getFormat()) == thresholds)
+      if (isa<ThresholdsAttr, RatesAttr>(op.getFormat()) == thresholds)
         if (Error failure = packer.pack(op))
           return std::move(failure);
   if (Error failure = writer->finish())

@@ -6,7 +6,9 @@
 
 #include "spikequant/Pipelines/Report.h"
 #include "spikequant/Analysis/Islands.h"
+#include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightPlan.h"
 #include "spikequant/Pipelines/Pipelines.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -44,7 +46,7 @@ struct CountsSite {
   StringRef name;
   Value counts;
   FlatSymbolRefAttr bits;
-  double step; ///< 0 if the thresholds are literal
+  double step; ///< 0 if the thresholds are literal and nothing tells it
 };
 
 std::optional<CountsSite> getCountsSite(ModuleOp module, Operation *op) {
@@ -57,8 +59,10 @@ std::optional<CountsSite> getCountsSite(ModuleOp module, Operation *op) {
   WeightsOp table = lookup(module, fire.getThresholdsAttr());
   auto format =
       table ? dyn_cast<ThresholdsAttr>(table.getFormat()) : ThresholdsAttr();
+  FloatAttr step =
+      format ? format.getOutput() : fire->getAttrOfType<FloatAttr>(kStepAttr);
   return CountsSite{*fire.getSite(), fire.getCounts(), fire.getBitsAttr(),
-                    format ? format.getOutput().getValueAsDouble() : 0};
+                    step ? step.getValueAsDouble() : 0};
 }
 
 json::Array describeEncodes(ModuleOp module, StringRef method) {
@@ -67,15 +71,16 @@ json::Array describeEncodes(ModuleOp module, StringRef method) {
     std::optional<CountsSite> counts = getCountsSite(module, op);
     if (!counts)
       return;
-    json::Object &site = sites[counts->name];
-    if (!site.empty())
-      return;
     int64_t fanOut = 0;
     for (Operation *user : counts->counts.getUsers())
       if (auto integrate = dyn_cast<IntegrateOp>(user))
         fanOut += cast<ShapedType>(integrate.getMembrane().getType())
                       .getShape()
                       .back();
+    // Factors of products of activations have no fan-out and no events.
+    if (fanOut == 0 || sites.count(counts->name))
+      return;
+    json::Object &site = sites[counts->name];
     site["site"] = counts->name.str();
     site["channels"] =
         cast<ShapedType>(counts->counts.getType()).getShape().back();
@@ -89,14 +94,10 @@ json::Array describeEncodes(ModuleOp module, StringRef method) {
   return list;
 }
 
-/// Bits per weight: the code, its share of m (8) and c (16), of s_w (32).
 double getBitsPerWeight(WeightsOp op, CodesAttr codes) {
-  double channels = op.getArrayType().getShape().back();
-  double bits = codes.getBits() + 32 / channels;
-  if (codes.getSymmetric())
-    return bits;
-  double group = codes.getGroup() ? codes.getGroup() : channels;
-  return bits + 24 / std::min(group, channels);
+  return getStoredBits(codes.getBits(), codes.getGroup(),
+                       op.getArrayType().getShape().back(),
+                       codes.getSymmetric());
 }
 
 struct WeightedMean {
@@ -120,16 +121,22 @@ void describeWeights(ModuleOp module, json::Object &report) {
       tables.insert(lookup(module, rows.getWeightsAttr()));
   });
   WeightedMean all, layers;
+  json::Object formats;
   for (WeightsOp op : sites)
     if (auto codes = op ? dyn_cast<CodesAttr>(op.getFormat()) : CodesAttr()) {
       double bits = getBitsPerWeight(op, codes);
       all.add(bits, op.getArrayType().getNumElements());
+      formats[op.getSymName()] =
+          json::Object{{"bits", int64_t(codes.getBits())},
+                       {"group", int64_t(codes.getGroup())},
+                       {"stored_bits", bits}};
       if (!tables.contains(op))
         layers.add(bits, op.getArrayType().getNumElements());
     }
   report["sites"] = int64_t(sites.size());
   report["weight_bits"] = all.get();
   report["layer_weight_bits"] = layers.get();
+  report["weight_formats"] = std::move(formats);
 }
 
 } // namespace

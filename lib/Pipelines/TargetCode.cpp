@@ -157,7 +157,7 @@ Error linkLibrary(StringRef objectPath, StringRef runtimeFolder,
                            entry,
                            "-Wl,--no-undefined,--gc-sections,-Bsymbolic",
                            "-Wl,-u,sq_get_model,-u,sq_find_graph,-u,sq_check,"
-                           "-u,sq_run,-u,sq_status_message",
+                           "-u,sq_run,-u,sq_status_message,-u,sq_map_weights",
                            "-l:libomp.so.5",
                            "-lm"};
   std::string message;

@@ -10,6 +10,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Reference/Npz.h"
+
+#include "spikequant/Kernel/PackedCounts.h"
 #include "spikequant/Support/OutputFile.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -198,6 +200,24 @@ static Expected<std::string> readMember(zip_t *archive, uint64_t index,
   return bytes;
 }
 
+/// Packed counts, which are arrays of bytes to NumPy, as the counts they are.
+static Expected<NpyArray> unpackIfCounts(NpyArray array) {
+  ArrayRef<uint8_t> bytes = array.values<uint8_t>();
+  if (array.type != "u1" || array.shape.size() != 1 ||
+      !isPackedCounts(bytes.data(), bytes.size()))
+    return array;
+  CountArray counts;
+  std::string reason;
+  if (!unpackCounts(bytes.data(), bytes.size(), counts, reason))
+    return createStringError("holds damaged packed counts: " + reason);
+  NpyArray result;
+  result.type = "i2";
+  result.shape.assign(counts.shape.begin(), counts.shape.end());
+  const auto *begin = reinterpret_cast<const char *>(counts.counts.data());
+  result.data.assign(begin, begin + counts.counts.size() * sizeof(int16_t));
+  return result;
+}
+
 Expected<NpzArrays> readNpz(StringRef path) {
   Expected<ZipHandle> archive = openZip(path.str(), ZIP_RDONLY);
   if (!archive)
@@ -216,6 +236,8 @@ Expected<NpzArrays> readNpz(StringRef path) {
         readMember(archive->get(), index, info, fileBytes);
     Expected<NpyArray> array =
         bytes ? parseNpy(*bytes) : Expected<NpyArray>(bytes.takeError());
+    if (array)
+      array = unpackIfCounts(std::move(*array));
     if (!array)
       return createStringError("array '" + name + "' in '" + path + "' " +
                                toString(array.takeError()));

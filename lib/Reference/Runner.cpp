@@ -268,6 +268,8 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
   add("sq_ref_decode_stack", sq_ref_decode_stack);
   add("sq_ref_fire", sq_ref_fire);
   add("sq_ref_fire_table", sq_ref_fire_table);
+  add("sq_ref_grid", sq_ref_grid);
+  add("sq_ref_table", sq_ref_table);
   add("sq_ref_window", sq_ref_window);
   add("sq_ref_lookup", sq_ref_lookup);
   add("sq_ref_observe", observe);

@@ -6,11 +6,14 @@
 
 #include "spikequant/Weights/ErrorFeedback.h"
 
+#include "llvm/ADT/STLExtras.h"
+
 #include <Eigen/Cholesky>
 
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <numeric>
 
 using namespace llvm;
 using namespace spikequant;
@@ -78,13 +81,42 @@ static Expected<MatrixXd> factorise(function_ref<double(int64_t, int64_t)> gram,
   return matrix;
 }
 
+/// Whole groups by falling sum of squares, then a shorter one; channels of a
+/// group by falling square. Equal ones as they are.
+static std::vector<int64_t> findOrder(const VectorXd &diagonal, int64_t group) {
+  int64_t channels = diagonal.size(), whole = channels / group;
+  std::vector<double> sums(whole + 1, -1.0);
+  for (int64_t g = 0; g < whole; ++g)
+    sums[g] = diagonal.segment(g * group, group).sum();
+  std::vector<int64_t> order(channels);
+  std::iota(order.begin(), order.end(), 0);
+  llvm::sort(order, [&](int64_t a, int64_t b) {
+    int64_t g = a / group, h = b / group;
+    if (g != h)
+      return std::make_pair(-sums[g], g) < std::make_pair(-sums[h], h);
+    return std::make_pair(-diagonal[a], a) < std::make_pair(-diagonal[b], b);
+  });
+  return order;
+}
+
 Expected<ErrorFeedback>
-ErrorFeedback::compute(int64_t channels,
-                       function_ref<double(int64_t, int64_t)> gram,
+ErrorFeedback::compute(int64_t channels, int64_t group,
+                       function_ref<double(int64_t, int64_t)> stored,
                        StringRef site, Damping damping) {
-  Expected<VectorXd> diagonal = readDiagonal(channels, gram, site);
-  if (!diagonal)
-    return diagonal.takeError();
+  Expected<VectorXd> unordered = readDiagonal(channels, stored, site);
+  if (!unordered)
+    return unordered.takeError();
+  ErrorFeedback result;
+  result.group = group;
+  result.order = findOrder(*unordered, group);
+  ArrayRef<int64_t> order = result.order;
+  auto gram = [&](int64_t i, int64_t j) {
+    return stored(std::max(order[i], order[j]), std::min(order[i], order[j]));
+  };
+  VectorXd ordered(channels);
+  for (int64_t j = 0; j < channels; ++j)
+    ordered[j] = (*unordered)[order[j]];
+  VectorXd *diagonal = &ordered;
   double common = damping.common * medianOfActive(*diagonal);
   VectorXd scale =
       (*diagonal * (1 + damping.relative)).array().operator+(common).sqrt();
@@ -92,7 +124,6 @@ ErrorFeedback::compute(int64_t channels,
   if (!factor)
     return factor.takeError();
 
-  ErrorFeedback result;
   int64_t last = channels - 1;
   VectorXd importance(channels);
   result.coefficients.resize(channels * (channels - 1) / 2);

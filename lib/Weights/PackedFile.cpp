@@ -115,7 +115,7 @@ static std::string readCodesEntry(const json::Object &object,
       !readNonNegative(object, "k", entry.layout.k) ||
       !readNonNegative(object, "max_row_sum", entry.maxRowSum))
     return "lacks one of bits, container, group, n, k, max_row_sum";
-  if (bits < 2 || bits > 8 || container != (bits <= 4 ? 4 : 8))
+  if (bits < 2 || bits > 8 || container != bits)
     return "has bits or container out of range";
   entry.bits = static_cast<int32_t>(bits);
   entry.layout.container = static_cast<int32_t>(container);

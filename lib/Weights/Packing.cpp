@@ -32,6 +32,16 @@ static void computeBounds(const RoundedMatrix &matrix, PackedMatrix &bounds) {
   }
 }
 
+/// Places one plane of `count` (1..8) codes of one output channel.
+static void packPlane(CodePlane plane, const uint8_t *codes, int64_t count,
+                      uint8_t *bytes) {
+  int32_t mask = (1 << plane.bits) - 1;
+  for (int64_t j = 0; j < count; ++j) {
+    int32_t bit = plane.bitOf(j);
+    bytes[bit / 8] |= (codes[j] >> plane.shift & mask) << (bit % 8);
+  }
+}
+
 /// Places one output channel's codes; everything else stays 0.
 static void packRow(const PackedLayout &layout, int64_t o, const uint8_t *row,
                     uint8_t *packed) {
@@ -39,11 +49,16 @@ static void packRow(const PackedLayout &layout, int64_t o, const uint8_t *row,
   int64_t tile = o / PackedLayout::tileChannels;
   int64_t lane = o % PackedLayout::tileChannels;
   for (int64_t line = 0, k0 = 0; k0 < layout.k; ++line, k0 += perLine) {
-    uint8_t *bytes = packed + layout.lineOffset(tile, line) + 4 * lane;
     int64_t count = std::min(perLine, layout.k - k0);
-    // Container 4: the second four codes of a line are the high nibbles.
-    for (int64_t j = 0; j < count; ++j)
-      bytes[j % 4] |= row[k0 + j] << (j / 4 * 4);
+    if (layout.container == 8) {
+      std::copy_n(row + k0, count,
+                  packed + layout.lineOffset(tile, line, {}) + 4 * lane);
+      continue;
+    }
+    for (CodePlane plane : CodePlanes(layout.container))
+      packPlane(plane, row + k0, count,
+                packed + layout.lineOffset(tile, line, plane) +
+                    plane.bits * lane);
   }
 }
 

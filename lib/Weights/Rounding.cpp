@@ -13,6 +13,7 @@
 #include "llvm/Support/Parallel.h"
 
 #include <cmath>
+#include <numeric>
 
 using namespace llvm;
 using namespace spikequant;
@@ -33,7 +34,7 @@ static Error checkArguments(MatrixView weights, const RoundingOptions &options,
                              "': codes have 2 to 8 bits, not " +
                              Twine(options.bits));
   int64_t group = options.symmetric ? weights.k : options.group;
-  PackedLayout layout{weights.n, weights.k, group, options.bits <= 4 ? 4 : 8};
+  PackedLayout layout{weights.n, weights.k, group, options.bits};
   if (layout.isValid())
     return Error::success();
   return createStringError(
@@ -43,48 +44,63 @@ static Error checkArguments(MatrixView weights, const RoundingOptions &options,
           .str());
 }
 
-/// Copies one tile to [k][lane]; lanes beyond the matrix are zero.
-static void loadTile(MatrixView source, int64_t first,
+static Error checkImportance(ArrayRef<float> importance, int64_t k,
+                             StringRef name) {
+  bool valid = importance.empty() || int64_t(importance.size()) == k;
+  for (float value : importance)
+    valid &= value >= 0 && std::isfinite(value);
+  if (valid)
+    return Error::success();
+  return createStringError("weight '" + name + "' has " + Twine(k) +
+                           " input channels, whose importance must be as many "
+                           "finite numbers, not negative");
+}
+
+/// Copies one tile to [place in the order][lane]; lanes beyond the matrix are
+/// zero.
+static void loadTile(MatrixView source, int64_t first, ArrayRef<int64_t> order,
                      std::vector<float> &out) {
   int64_t present = std::min(lanes, source.n - first);
   llvm::fill(out, 0.0f);
   const float *base = source.data + first * source.strideN;
   for (int64_t j = 0; j < source.k; ++j)
     for (int64_t l = 0; l < present; ++l)
-      out[j * lanes + l] = base[l * source.strideN + j * source.strideK];
+      out[j * lanes + l] = base[l * source.strideN + order[j] * source.strideK];
 }
 
-static Error checkTile(const std::vector<float> &tile, int64_t k, int64_t first,
-                       StringRef name) {
+static Error checkTile(const std::vector<float> &tile, ArrayRef<int64_t> order,
+                       int64_t first, StringRef name) {
   bool valid = true;
   for (float value : tile)
     valid &= std::fabs(value) <= largestWeight; // false for NaN
   if (valid)
     return Error::success();
   for (int64_t l = 0; l < lanes; ++l)
-    for (int64_t j = 0; j < k; ++j)
+    for (int64_t j = 0, k = order.size(); j < k; ++j)
       if (float value = tile[j * lanes + l];
           !(std::fabs(value) <= largestWeight))
         return createStringError(
             formatv("weight '{0}': output channel {1}, input channel {2} is "
                     "{3}; weights must be finite and at most 2^120",
-                    name, first + l, j, value)
+                    name, first + l, order[j], value)
                 .str());
   return Error::success();
 }
 
 static void storeTile(const TileRounding &tile, int64_t first,
-                      RoundedMatrix &matrix) {
-  int64_t groups = matrix.layout().groups();
+                      ArrayRef<int64_t> order, RoundedMatrix &matrix) {
+  PackedLayout layout = matrix.layout();
+  int64_t groups = layout.groups();
   for (int64_t l = 0, end = std::min(lanes, matrix.n - first); l < end; ++l) {
     int64_t o = first + l;
     matrix.scales[o] = tile.scales[l];
-    for (int64_t g = 0; g < groups; ++g) {
-      matrix.multipliers[o * groups + g] = tile.multipliers[g][l];
-      matrix.offsets[o * groups + g] = tile.offsets[g][l];
+    for (int64_t i = 0; i < groups; ++i) {
+      int64_t g = layout.groupOf(order[i * layout.group]);
+      matrix.multipliers[o * groups + g] = tile.multipliers[i][l];
+      matrix.offsets[o * groups + g] = tile.offsets[i][l];
     }
     for (int64_t j = 0; j < matrix.k; ++j)
-      matrix.codes[o * matrix.k + j] = tile.codes[j * lanes + l];
+      matrix.codes[o * matrix.k + order[j]] = tile.codes[j * lanes + l];
   }
 }
 
@@ -135,27 +151,40 @@ static void fillReport(ArrayRef<TileErrors> tiles, RoundedMatrix &matrix) {
     matrix.report.relativeFrobenius = std::sqrt(squaredError / squaredWeight);
 }
 
-Expected<RoundedMatrix>
-spikequant::roundToCodes(MatrixView weights, const RoundingOptions &options,
-                         StringRef name, const ErrorFeedback *feedback) {
+Expected<RoundedMatrix> spikequant::roundToCodes(MatrixView weights,
+                                                 const RoundingOptions &options,
+                                                 StringRef name,
+                                                 const ErrorFeedback *feedback,
+                                                 ArrayRef<float> importance) {
   if (Error failure = checkArguments(weights, options, name))
+    return std::move(failure);
+  if (Error failure = checkImportance(importance, weights.k, name))
     return std::move(failure);
   if (feedback && feedback->getChannels() != weights.k)
     return createStringError("weight '" + name + "' has " + Twine(weights.k) +
                              " input channels, but its Gram matrix has " +
                              Twine(feedback->getChannels()));
   RoundedMatrix matrix = makeMatrix(weights, options);
+  if (feedback && feedback->getGroup() != matrix.group)
+    return createStringError("weight '" + name + "' has groups of " +
+                             Twine(matrix.group) + ", its feedback of " +
+                             Twine(feedback->getGroup()));
+  std::vector<int64_t> natural(weights.k);
+  std::iota(natural.begin(), natural.end(), 0);
+  ArrayRef<int64_t> order = natural;
+  if (feedback)
+    order = feedback->getOrder();
   std::vector<TileErrors> errors((weights.n + lanes - 1) / lanes);
   auto roundTile = [&](size_t index) -> Error {
-    TileRounding tile(weights.k, options, feedback);
+    TileRounding tile(weights.k, options, feedback, importance);
     int64_t first = int64_t(index) * lanes;
-    loadTile(weights, first, tile.weights);
-    if (Error failure = checkTile(tile.weights, weights.k, first, name))
+    loadTile(weights, first, order, tile.weights);
+    if (Error failure = checkTile(tile.weights, order, first, name))
       return failure;
     if (!tile.round())
       return createStringError("weight '" + name +
                                "': rows are too long for 32-bit sums");
-    storeTile(tile, first, matrix);
+    storeTile(tile, first, order, matrix);
     errors[index] = sumErrors(tile);
     return Error::success();
   };
@@ -170,4 +199,41 @@ spikequant::roundToCodes(MatrixView weights, const RoundingOptions &options,
       return createStringError(failure);
   fillReport(errors, matrix);
   return std::move(matrix);
+}
+
+//===----------------------------------------------------------------------===//
+// Estimates
+//===----------------------------------------------------------------------===//
+
+/// At most `rows` output channels, evenly spread, row-major.
+static std::vector<float> sampleRows(MatrixView weights, int64_t rows) {
+  std::vector<float> sample(rows * weights.k);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < weights.k; ++j)
+      sample[i * weights.k + j] = weights.at(i * weights.n / rows, j);
+  return sample;
+}
+
+Expected<FormatError> spikequant::estimateFormatError(
+    MatrixView weights, const RoundingOptions &options,
+    ArrayRef<float> importance, StringRef name, int64_t rows) {
+  rows = std::min(rows, weights.n);
+  std::vector<float> sample = sampleRows(weights, rows);
+  MatrixView view = MatrixView::rowMajor(sample.data(), rows, weights.k);
+  Expected<RoundedMatrix> rounded =
+      roundToCodes(view, options, name, nullptr, importance);
+  if (!rounded)
+    return rounded.takeError();
+  FormatError result;
+  for (int64_t o = 0; o < rows; ++o)
+    for (int64_t j = 0; j < weights.k; ++j) {
+      double w = view.at(o, j), by = importance.empty() ? 1.0 : importance[j];
+      double e = w - double(rounded->scales[o]) * rounded->weightAt(o, j);
+      result.error += by * e * e;
+      result.energy += by * w * w;
+    }
+  double factor = double(weights.n) / double(rows);
+  result.error *= factor;
+  result.energy *= factor;
+  return result;
 }

@@ -237,9 +237,27 @@ Expected<F32Tensor> SafetensorsFile::tensorF32(StringRef name) const {
   if (info->dtype == "F32" && aligned && sys::IsLittleEndianHost) {
     tensor.view = {reinterpret_cast<const float *>(raw.data()),
                    raw.size() / sizeof(float)};
-    return std::move(tensor);
+  } else {
+    tensor.storage = convert(info->dtype, raw);
+    tensor.view = tensor.storage;
   }
-  tensor.storage = convert(info->dtype, raw);
-  tensor.view = tensor.storage;
+  if (Error failure = rotate(name, tensor))
+    return std::move(failure);
   return std::move(tensor);
+}
+
+Error SafetensorsFile::rotate(StringRef name, F32Tensor &tensor) const {
+  auto found = rotations.find(name);
+  if (found == rotations.end())
+    return Error::success();
+  tensor.storage = tensor.view.vec();
+  for (const ChannelRotation &rotation : found->second) {
+    if (!fits(rotation, tensor.dimensions))
+      return error("tensor '" + name +
+                   "' has not the shape that its rotation "
+                   "needs");
+    rotateChannels(tensor.storage, tensor.dimensions, rotation);
+  }
+  tensor.view = tensor.storage;
+  return Error::success();
 }

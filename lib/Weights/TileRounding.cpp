@@ -53,14 +53,28 @@ static std::vector<GridCandidate> gridCandidates(const RoundingOptions &options,
   return candidates;
 }
 
+/// Relative to the largest, and never 0, so that the grids of silent channels
+/// are still chosen by their weights. None: all 1.
+static std::vector<float> normalise(llvm::ArrayRef<float> weight, int64_t k) {
+  constexpr float least = 1e-9f;
+  float largest = 0.0f;
+  for (float value : weight)
+    largest = std::max(largest, value);
+  std::vector<float> result(k, 1.0f);
+  for (int64_t j = 0; j < k && largest > 0.0f; ++j)
+    result[j] = std::max(weight[j] / largest, least);
+  return result;
+}
+
 TileRounding::TileRounding(int64_t k, const RoundingOptions &options,
-                           const ErrorFeedback *feedback)
+                           const ErrorFeedback *feedback,
+                           llvm::ArrayRef<float> weight)
     : k(k), group(options.symmetric ? k : std::min(options.group, k)),
       groups((k + group - 1) / group), options(options),
       top(static_cast<float>((1 << options.bits) - 1)),
       maxMultiplier(options.bits <= 4 ? 255.0f : 63.0f),
-      candidates(gridCandidates(options, top)), importance(k, 1.0f),
-      feedback(feedback) {
+      candidates(gridCandidates(options, top)),
+      importance(normalise(weight, k)), feedback(feedback) {
   weights.resize(k * lanes);
   codes.resize(k * lanes);
   multipliers.resize(groups);

@@ -43,9 +43,11 @@ struct GridCandidate {
 /// One tile on its way from real weights to codes.
 class TileRounding {
 public:
-  /// With `feedback` (it must outlive this) second-order rounding.
+  /// With `feedback` (it must outlive this) second-order rounding; without it,
+  /// `weight` of each channel, or none.
   TileRounding(int64_t k, const RoundingOptions &options,
-               const ErrorFeedback *feedback = nullptr);
+               const ErrorFeedback *feedback = nullptr,
+               llvm::ArrayRef<float> weight = {});
 
   /// Real weights, [k][lane]; the caller fills it before each round().
   std::vector<float> weights;
@@ -87,7 +89,7 @@ private:
   Lanes<float> maxAbs;
   std::vector<GroupGrid> grids;
   std::vector<float> normalised; ///< Scratch, one group.
-  std::vector<float> importance; ///< [k], 1 without feedback.
+  std::vector<float> importance; ///< [k], positive, at most 1.
 
   const ErrorFeedback *feedback;
   std::vector<float> original; ///< The weights, which become targets. [k][lane]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from .errors import SpikeQuantError
 from .native import Graph, NativeModel, Observer
 from .outputs import replacing_file
+from .packed_counts import is_packed, pack_counts, unpack_counts
 
 _NPZ_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, NotImplementedError)
 _DAMAGE = (zipfile.BadZipFile, zlib.error, SyntaxError)
@@ -24,8 +26,12 @@ def run_arrays(
     graph_name: str | None = None,
     threads: int = 1,
     record: str | Path | None = None,
+    packed: bool = False,
 ) -> None:
-    """Runs one graph; with `record`, saves what it shows, by site. Both files appear or none."""
+    """Runs one graph; with `record`, saves what it shows, by site. Both files appear or none.
+
+    `packed` saves recorded counts in the bits of their windows (docs/PackedCounts.md).
+    """
     model = NativeModel(program)
     graph = choose_graph(model, graph_name)
     recorder = Recorder(graph)
@@ -33,7 +39,11 @@ def run_arrays(
     results = graph.run(given, threads, recorder.observer if record else None)
     written = {outputs: {f"out{i}": array for i, array in enumerate(results)}}
     if record:
-        written[record] = recorder.arrays()
+        shown = recorder.arrays()
+        written[record] = {
+            name: pack_counts(array) if packed and array.dtype == np.int16 else array
+            for name, array in shown.items()
+        }
     save_arrays(written)
 
 
@@ -69,10 +79,18 @@ def argument_numbers(model: NativeModel, graph: Graph) -> dict[str, str]:
 
 
 def named_arguments(
-    model: NativeModel, graph: Graph, arrays: dict[str, np.ndarray], source: str | Path
+    model: NativeModel,
+    graph: Graph,
+    arrays: dict[str, np.ndarray],
+    source: str | Path,
+    apart: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Arrays argN as the graph's arguments; state left out starts as zeros."""
-    names = argument_numbers(model, graph)
+    """Arrays argN as the graph's arguments; state left out starts as zeros.
+
+    Arguments named in `apart` are none of the user's.
+    """
+    numbers = argument_numbers(model, graph).items()
+    names = {key: name for key, name in numbers if name not in apart}
     unknown = [key for key in arrays if key not in names]
     if unknown:
         raise SpikeQuantError(
@@ -117,15 +135,20 @@ def _as_integers(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Packed counts are unpacked."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise SpikeQuantError(f"{path}: no such file") from error
     except (*_NPZ_ERRORS, *_DAMAGE) as error:
         raise SpikeQuantError(
             f"{path}: not an .npz file of arrays (numpy.savez makes one): {error}"
         ) from error
+    try:
+        return {n: unpack_counts(a) if is_packed(a) else a for n, a in arrays.items()}
+    except SpikeQuantError as error:
+        raise SpikeQuantError(f"{path}: {error}") from error
 
 
 def save_arrays(files: dict[str | Path, dict[str, np.ndarray]]) -> None:

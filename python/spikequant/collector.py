@@ -38,6 +38,10 @@ class Collector:
         address = ctypes.cast(self._library.sq_calibration_observe, ctypes.c_void_p).value
         self.observer = Observer(ObserveFunction(address), self._handle)
 
+    def set_sensitivity(self, site: int, value: float, rows: int) -> None:
+        """Nats per token and unit of squared error of a token, measured on `rows` tokens."""
+        self._check(self._library.sq_calibration_set_sensitivity(self._handle, site, value, rows))
+
     def save(self, path: Path) -> None:
         """Writes the statistics, and the Gram matrices beside them (`gram_path`)."""
         self._check(self._library.sq_calibration_save(self._handle, os.fsencode(path)))
@@ -81,17 +85,50 @@ def merge(files: Sequence[Path], out: Path) -> None:
     for file in files:
         if not file.is_file():
             raise SpikeQuantError(f"{file}: no such file")
-    library = _load_library()
     grams = [gram_path(file) for file in files]
     with replacing_calibration(out) as fresh:
-        _merge(library, library.sq_calibration_merge_files, files, fresh)
+        merge_into(files, fresh)
         if all(gram.is_file() for gram in grams):
-            _merge(library, library.sq_calibration_merge_gram_files, grams, gram_path(fresh))
+            merge_grams_into(grams, gram_path(fresh))
+
+
+def merge_into(files: Sequence[Path], out: Path) -> None:
+    """Adds up calibration files alone."""
+    library = _load_library()
+    _merge(library, library.sq_calibration_merge_files, files, out)
+
+
+def merge_grams_into(files: Sequence[Path], out: Path) -> None:
+    library = _load_library()
+    _merge(library, library.sq_calibration_merge_gram_files, files, out)
+
+
+class Review(ctypes.Structure):
+    """sq_calibration_review."""
+
+    _fields_ = [
+        ("in_sample_bits", ctypes.c_double),
+        ("held_out_bits", ctypes.c_double),
+        ("nan_values", ctypes.c_int64),
+        ("infinite_values", ctypes.c_int64),
+    ]
+
+
+def review(fit: Sequence[Path], held: Sequence[Path], bits: float) -> Review:
+    """What an allocation from the files `fit` costs on them and on the files `held`."""
+    library, result = _load_library(), Review()
+    counts_and_paths = [len(fit), _paths(fit), len(held), _paths(held)]
+    if library.sq_calibration_review_files(*counts_and_paths, bits, ctypes.byref(result)):
+        raise SpikeQuantError(library.sq_calibration_error(None).decode())
+    return result
+
+
+def _paths(files: Sequence[Path]):
+    return (ctypes.c_char_p * len(files))(*(os.fsencode(file) for file in files))
 
 
 def _merge(library: ctypes.CDLL, function, files: Sequence[Path], out: Path) -> None:
-    paths = (ctypes.c_char_p * len(files))(*(os.fsencode(file) for file in files))
-    if function(len(files), paths, os.fsencode(out)):
+    if function(len(files), _paths(files), os.fsencode(out)):
         raise SpikeQuantError(library.sq_calibration_error(None).decode())
 
 
@@ -107,10 +144,18 @@ def _load_library() -> ctypes.CDLL:
         "create": (pointer, [ctypes.c_int32, texts, ctypes.POINTER(ctypes.c_int64)]),
         "destroy": (None, [pointer]),
         "collect_grams": (ctypes.c_int32, [pointer]),
+        "set_sensitivity": (
+            ctypes.c_int32,
+            [pointer, ctypes.c_int32, ctypes.c_double, ctypes.c_int64],
+        ),
         "save": (ctypes.c_int32, [pointer, text]),
         "save_grams": (ctypes.c_int32, [pointer, text]),
         "merge_files": (ctypes.c_int32, [ctypes.c_int32, texts, text]),
         "merge_gram_files": (ctypes.c_int32, [ctypes.c_int32, texts, text]),
+        "review_files": (
+            ctypes.c_int32,
+            [ctypes.c_int32, texts, ctypes.c_int32, texts, ctypes.c_double, pointer],
+        ),
         "error": (text, [pointer]),
     }
     for name, (result, arguments) in signatures.items():

@@ -21,8 +21,11 @@ from .toolchain import run_tool
 # (what is being done, steps done, steps in all)
 Progress = Callable[[str, int, int], None]
 
-FLOAT, OBSERVE, SPIKE, RTN = "float", "observe", "spike", "rtn"
+FLOAT, OBSERVE, PROBE, SPIKE, RTN = "float", "observe", "probe", "spike", "rtn"
 GRAPH_FORMAT = "spikequant-graph"
+# Hadamard rotations that weights absorb: none, or of the values of attentions.
+NO_ROTATION, ROTATE_VALUES = "none", "values"
+_VALUES = "arguments", "results"
 # Of the mean window of a site's channels.
 MOST_BITS = 8
 
@@ -35,11 +38,20 @@ class CompileOptions:
     calibration: Path | None = None
     weights: Path | None = None
     bits: float = 4.25
+    allocation: str = "budget"
+    budget_by: str = "values"
+    mad_factor: float = 3.5
+    percentile: float = 0.95
     weight_bits: int = 4
+    weight_budget: float | None = None
     group: int = 32
     head_bits: int = 8
+    attention_bits: int = 8
+    cache_bits: int = 0
     rounding: str = "auto"
+    rotate: str = NO_ROTATION
     fold: bool = True
+    real_activations: bool = False
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
@@ -62,14 +74,21 @@ class CompileOptions:
     def tool_arguments(self) -> list[str]:
         arguments = [f"--isa={self.isa}", f"--mcpu={self.mcpu}"]
         arguments += ["--profile"] if self.profile else []
-        if self.method in (FLOAT, OBSERVE):
+        arguments += [] if self.rotate == NO_ROTATION else [f"--rotate={self.rotate}"]
+        if self.method in (FLOAT, OBSERVE, PROBE):
             return [f"--{self.method}", *arguments]
         arguments += [f"--method={self.method}", f"--bits={self.bits}"]
+        arguments += [f"--allocation={self.allocation}", f"--budget-by={self.budget_by}"]
+        arguments += [f"--mad-factor={self.mad_factor}", f"--percentile={self.percentile}"]
         arguments += [f"--weight-bits={self.weight_bits}", f"--group={self.group}"]
+        if self.weight_budget is not None:
+            arguments += [f"--weight-budget={self.weight_budget}"]
         arguments += [f"--head-bits={self.head_bits}", f"--rounding={self.rounding}"]
+        arguments += [f"--attention-bits={self.attention_bits}", f"--cache-bits={self.cache_bits}"]
         if self.calibration is not None:
             arguments += [f"--calibration={self.calibration}"]
         arguments += [] if self.fold else ["--no-fold"]
+        arguments += ["--real-activations"] if self.real_activations else []
         return arguments + (["--taps"] if self.taps else [])
 
 
@@ -91,13 +110,31 @@ def compile_model(
         arguments = [*files, *options.tool_arguments(), "-o", fresh]
         arguments += [f"--weights={weights}"] if weights else []
         run_tool("sq-compile", arguments)
-        bundle.write_json(fresh / bundle.MODEL, description)
+        bundle.write_json(fresh / bundle.MODEL, _with_count_states(description, fresh / COMPILE))
         if source.is_dir() and (source / bundle.TOKENIZER).exists():
             shutil.copy(source / bundle.TOKENIZER, fresh / bundle.TOKENIZER)
         seconds = time.perf_counter() - start
         result = _complete_report(fresh / COMPILE, options, seconds, importing)
     report("done", len(files) + 1, len(files) + 1)
     return result
+
+
+def _with_count_states(description: dict, report: Path) -> dict:
+    """The description with the type that states have in the compiled program."""
+    graphs = json.loads(report.read_text(encoding="utf-8"))["graphs"]
+    counts = {graph["name"]: graph["count_states"] for graph in graphs}
+
+    def typed(value: dict, graph: dict) -> dict:
+        held = value["kind"] == "state" and value["name"] in counts.get(graph["name"], ())
+        return {**value, "dtype": "i8"} if held else value
+
+    return {
+        **description,
+        "graphs": [
+            {**graph, **{key: [typed(v, graph) for v in graph[key]] for key in _VALUES}}
+            for graph in description["graphs"]
+        ],
+    } if "graphs" in description else description
 
 
 def import_source(

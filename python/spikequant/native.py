@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import json
-import mmap
+import os
 import struct
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -141,7 +142,7 @@ class NativeModel:
         path = (self.folder / LIBRARY).resolve()
         try:
             _check_whole(path)
-            library = ctypes.CDLL(_spelling(path))
+            library = ctypes.CDLL(_spelling(path), use_errno=True)
         except OSError as error:
             raise SpikeQuantError(
                 f"{path}: cannot be loaded: {error}; compile the model again"
@@ -157,17 +158,22 @@ class NativeModel:
 
     def _map_weights(self) -> np.ndarray:
         path = self.folder / WEIGHTS
-        try:
-            with path.open("rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise SpikeQuantError(f"{path}: cannot be mapped: {error}") from error
-        if len(mapped) != self._model.weights_bytes:
+        map_weights, unmap_weights = self._library.sq_map_weights, self._library.sq_unmap_weights
+        map_weights.restype = ctypes.c_void_p
+        map_weights.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+        unmap_weights.argtypes, unmap_weights.restype = [ctypes.c_void_p, ctypes.c_uint64], None
+        size = ctypes.c_uint64()
+        address = map_weights(os.fsencode(path), ctypes.byref(size))
+        if not address:
+            reason = os.strerror(ctypes.get_errno())
+            raise SpikeQuantError(f"{path}: cannot be mapped: {reason}")
+        weakref.finalize(self, unmap_weights, address, size.value)
+        if size.value != self._model.weights_bytes:
             raise SpikeQuantError(
-                f"{path}: {len(mapped)} bytes where {self._model.weights_bytes} were packed: "
+                f"{path}: {size.value} bytes where {self._model.weights_bytes} were packed: "
                 "compile the model again"
             )
-        return np.frombuffer(mapped, np.uint8)
+        return np.frombuffer((ctypes.c_uint8 * size.value).from_address(address), np.uint8)
 
     def _check(self, status: int) -> None:
         if status:

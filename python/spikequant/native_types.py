@@ -6,7 +6,7 @@ import ctypes
 
 import numpy as np
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 ALIGNMENT = 64
 
 # Index: sq_element_type. bf16 has no NumPy type of its own; its bits are handed over.

@@ -32,6 +32,7 @@ class Session:
         self.model = folder if isinstance(folder, NativeModel) else NativeModel(folder)
         self.threads, self.observer = threads, observer
         self._read_description(self.model.description)
+        self.constants: dict[str, np.ndarray] = {}  # further arguments, the same for every call
         self.rows = 0  # token rows computed so far, padding included, over all resets
         self.stopped: str | None = None  # why the last `generate` ended
         self.reset()
@@ -148,7 +149,9 @@ class Session:
         """The first result: the logits."""
         graph = self.model.graph(self._graph_name(role))
         arrays = {name: np.array(value, np.int32) for name, value in inputs.items()}
-        return graph.run({**arrays, **self._state}, self.threads, self.observer)[0]
+        return graph.run({**self.constants, **arrays, **self._state}, self.threads, self.observer)[
+            0
+        ]
 
     def _graph_name(self, role: str) -> str:
         if not self._has(role):

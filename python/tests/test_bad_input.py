@@ -159,7 +159,7 @@ CASES = {
     "calibration cut": (f"{QUANTISE} @cut_calibration.json", "@cut_calibration.json"),
     "calibration newer": (
         f"{QUANTISE} @newer_calibration.json",
-        "error: @newer_calibration.json: this program reads version 1",
+        "error: @newer_calibration.json: this program reads ",
     ),
     "calibration of other sites": (
         f"{QUANTISE} @other_calibration.json",

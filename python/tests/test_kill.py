@@ -57,6 +57,7 @@ def is_whole_bundle(folder) -> bool:
 
 def commands(bundle, folder):
     text = ["--text", TEXT / "calibration.txt", "--tokens", 80, "--context", CONTEXTS[1]]
+    text += ["--sensitivity", "none"]
     program, calibration = folder / "program", folder / "calibration"
     compile_ = ["compile", bundle, "--float", "--graphs", GRAPH, "-o", program]
     calibrate = ["calibrate", bundle, *text, "-o", calibration]

@@ -13,7 +13,8 @@ from benchmarks.accuracy.packed import PackedFile
 
 
 @pytest.mark.parametrize(
-    ("n", "k", "bits", "group"), [(1, 1, 4, 1), (35, 24, 4, 8), (70, 12, 8, 5)]
+    ("n", "k", "bits", "group"),
+    [(1, 1, 4, 1), (35, 24, 4, 8), (70, 12, 8, 5), (70, 12, 2, 8), (17, 20, 3, 8), (90, 24, 6, 8)],
 )
 def test_codes(n, k, bits, group, tmp_path):
     """Every code at the place that docs/PackedWeights.md names, one by one."""
@@ -23,29 +24,50 @@ def test_codes(n, k, bits, group, tmp_path):
     m = random.integers(1, 64, (n, groups))
     c = random.integers(-999, 999, (n, groups))
     s = random.random(n).astype(np.float32)
-    width = 8 if bits <= 4 else 4
-    lines = -(-k // 8) * 8 // width
-    blobs = {"codes": np.zeros(tiles * lines * 64, np.uint8), "scales": np.ones(tiles * 16, "<f4")}
+    blobs = {"codes": pack(codes, bits), "scales": np.ones(tiles * 16, "<f4")}
     blobs["multipliers"] = np.ones((tiles, groups, 16), np.uint8)
     blobs["offsets"] = np.zeros((tiles, groups, 16), "<i2")
     blobs["scales"][:n] = s
     for row in range(n):
         tile, channel = divmod(row, 16)
-        panel = tile - tile % 4
-        for j in range(k):
-            line, place = divmod(j, width)
-            at = (panel * lines + line * min(4, tiles - panel) + tile % 4) * 64 + 4 * channel
-            blobs["codes"][at + place % 4] |= codes[row, j] << (4 if place >= 4 else 0)
         blobs["multipliers"][tile, :, channel] = m[row]
         blobs["offsets"][tile, :, channel] = c[row]
     file = tmp_path / "w.sqw"
-    write(file, {"n": n, "k": k, "group": group, "container": 4 if bits <= 4 else 8}, blobs)
+    write(file, {"n": n, "k": k, "group": group, "container": bits}, blobs)
     integers, scales = PackedFile(file).integers("w")
     expected = [
         [m[i, j // group] * codes[i, j] + c[i, j // group] for j in range(k)] for i in range(n)
     ]
     np.testing.assert_array_equal(integers, expected)
     np.testing.assert_array_equal(scales, s)
+
+
+# Where channel j of a step is in an output channel's bytes, by the bits of the plane.
+PLACES = {4: (0, 8, 16, 24, 4, 12, 20, 28), 2: (0, 8, 4, 12, 2, 10, 6, 14), 1: range(8)}
+
+
+def pack(codes, bits) -> np.ndarray:
+    """Bit by bit."""
+    n, k = codes.shape
+    tiles, width = -(-n // 16), 4 if bits == 8 else 8
+    steps, line = -(-k // 8) * 8 // width, 64 if bits == 8 else 16 * bits
+    packed = np.zeros(tiles * steps * line, np.uint8)
+    for row in range(n):
+        panel = row // 64
+        present = min(4, tiles - 4 * panel)
+        for j in range(k):
+            start = (4 * panel * steps + j // width * present) * line
+            if bits == 8:
+                packed[start + row % 64 * 4 + j % 4] = codes[row, j]
+                continue
+            shift = 0
+            for plane in (p for p in (4, 2, 1) if bits & p):
+                byte, bit = divmod(PLACES[plane][j % 8], 8)
+                part = codes[row, j] >> shift & (2**plane - 1)
+                packed[start + row % 64 * plane + byte] |= part << bit
+                start += present * 16 * plane
+                shift += plane
+    return packed
 
 
 def write(file, entry: dict, blobs: dict) -> None:

@@ -9,6 +9,7 @@ import pytest
 from graph_cases import GraphCase
 from safetensors.numpy import save_file
 
+from benchmarks.accuracy.packed import PackedFile
 from spikequant import cli
 
 CHANNELS, OUTPUTS, ROWS = 64, 48, 256
@@ -41,7 +42,8 @@ def calibrate(layer, x, out, *more) -> None:
     graph, weights, *_ = layer
     np.savez(out.with_suffix(".npz"), arg0=x)
     inputs = ("--inputs", out.with_suffix(".npz"))
-    run_cli("calibrate", graph, "--weights", weights, *inputs, "-o", out, *more)
+    words = [graph, "--weights", weights, *inputs, "--sensitivity", "none", *more]
+    run_cli("calibrate", *words, "-o", out)
 
 
 def compile_layer(layer, calibration, out, *more) -> dict:
@@ -103,10 +105,25 @@ def test_second_order_lowers_the_error_of_new_outputs(layer, tmp_path):
     assert errors["auto"] < 0.7 * errors["nearest"]
 
 
+def test_weighted_rounding_lowers_the_error_where_inputs_are_large(layer, tmp_path):
+    """Without Gram matrices: two channels are 40 times as large as the others."""
+    *_, w, x = layer
+    x = x * np.where(np.arange(CHANNELS) % 32 == 5, 40, 1).astype(np.float32)
+    calibrate(layer, x[:5], tmp_path / "c")
+    errors = {}
+    for rounding in ("nearest", "auto"):
+        out = tmp_path / rounding
+        report = compile_layer(layer, tmp_path / "c", out, "--rounding", rounding, "--group", 0)
+        assert report["rounding"] == ("nearest" if rounding == "nearest" else "weighted")
+        real = PackedFile(out / "weights.sqw").real("arg1.codes")
+        errors[rounding] = np.square(x[5] @ (real.T - w)).sum()
+    assert errors["auto"] < 0.7 * errors["nearest"]
+
+
 def test_error_second_order_without_grams(layer, tmp_path, capsys):
     graph, weights, _, x = layer
     calibrate(layer, x, tmp_path / "c")
-    assert compile_layer(layer, tmp_path / "c", tmp_path / "out")["rounding"] == "nearest"
+    assert compile_layer(layer, tmp_path / "c", tmp_path / "out")["rounding"] == "weighted"
     source = ("compile", graph, "--weights", weights, "--calibration", tmp_path / "c")
     assert cli.main(words(*source, "--rounding", "second-order", "-o", tmp_path / "new")) == 1
     assert "--gram" in capsys.readouterr().err

@@ -27,7 +27,7 @@ TOKENS = [*SPECIAL, *byte_tokens(), "th"]
 TINY = TinyLlama(vocabulary=len(TOKENS), width=24, feed_forward=20, seed=5)
 
 
-def write_chat(path: Path, **extra) -> Path:
+def write_chat(path: Path, model: TinyLlama = TINY, **extra) -> Path:
     kinds = [3] * len(SPECIAL) + [1] * (len(TOKENS) - len(SPECIAL))
     extra = {"tokenizer.chat_template": TEMPLATE, **extra}
-    return write_tiny(path, TINY, tokens=TOKENS, merges=["t h"], kinds=kinds, extra=extra)
+    return write_tiny(path, model, tokens=TOKENS, merges=["t h"], kinds=kinds, extra=extra)

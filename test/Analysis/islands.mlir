@@ -108,6 +108,44 @@ func.func @attention(%q: tensor<3x2xf32>, %k: tensor<2x4xf32>, %v: tensor<4x2xf3
 
 // -----
 
+// Two arrays of counts: 2 * 4 * 8 products are integer accumulations. The only
+// rows that weights see are the 2 of "v": factors of products are no tokens.
+
+// CHECK-LABEL: @product: per token 64 integer accumulations
+// CHECK-NOT: product of activations
+spikequant.weights @v : tensor<4x8xf32> format(#spikequant.codes<bits = 4, group = 0>) source("v")
+func.func @product(%x: tensor<2x8xf32>, %k: tensor<4x8xf32>) -> (tensor<2x4xf32>, tensor<2x4xf32>) {
+  %n = spikequant.encode %x {step = 0.5 : f32, site = "v.in"} : tensor<2x8xf32> -> tensor<2x8xi16>
+  %acc = spikequant.integrate %n, @v : tensor<2x8xi16> -> tensor<2x4xi64>
+  %d = spikequant.decode %acc, @v {step = 0.5 : f32} : tensor<2x4xi64> -> tensor<2x4xf32>
+  %q = spikequant.encode %k {step = 0.5 : f32, site = "v.qk.right"} : tensor<4x8xf32> -> tensor<4x8xi16>
+  %zero = arith.constant 0 : i32
+  %e = tensor.empty() : tensor<2x4xi32>
+  %f = linalg.fill ins(%zero : i32) outs(%e : tensor<2x4xi32>) -> tensor<2x4xi32>
+  %s = linalg.generic {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (j, k)>,
+                                        affine_map<(i, j, k) -> (i, j)>],
+                       iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%n, %q : tensor<2x8xi16>, tensor<4x8xi16>) outs(%f : tensor<2x4xi32>) {
+  ^bb0(%a: i16, %b: i16, %out: i32):
+    %l = arith.extsi %a : i16 to i32
+    %r = arith.extsi %b : i16 to i32
+    %p = arith.muli %l, %r : i32
+    %t = arith.addi %out, %p : i32
+    linalg.yield %t : i32
+  } -> tensor<2x4xi32>
+  %g = tensor.empty() : tensor<2x4xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+                       iterator_types = ["parallel", "parallel"]}
+      ins(%s : tensor<2x4xi32>) outs(%g : tensor<2x4xf32>) {
+  ^bb0(%a: i32, %out: f32):
+    %r = arith.sitofp %a : i32 to f32
+    linalg.yield %r : f32
+  } -> tensor<2x4xf32>
+  return %d, %y : tensor<2x4xf32>, tensor<2x4xf32>
+}
+
+// -----
+
 // LayerNorm's mean belongs to the norm; a table of positions; a rotary product;
 // an activation; the last decode and its bias are the logits, while a decode
 // that is stored in a state is none. The JSON file describes the last module.

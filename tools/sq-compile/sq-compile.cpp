@@ -35,9 +35,30 @@ cl::opt<bool> observe("observe",
                       cl::desc("Do not quantise; show every encode site to the "
                                "host, for calibration"),
                       cl::cat(category));
+cl::opt<bool> probe("probe",
+                    cl::desc("As --observe, with an argument of steps that the "
+                             "inputs of sites are rounded to"),
+                    cl::cat(category));
 cl::opt<double> bits("bits", cl::init(4.25),
                      cl::desc("Mean bits per activation, events included"),
                      cl::cat(category));
+cl::opt<std::string>
+    allocation("allocation", cl::init("budget"),
+               cl::desc("Where steps come from: budget (least predicted loss "
+                        "for these bits), mad or percentile"),
+               cl::cat(category));
+cl::opt<std::string>
+    budgetBy("budget-by", cl::init("values"),
+             cl::desc("What the bits are a mean over: values, or macs"),
+             cl::cat(category));
+cl::opt<double> madFactor("mad-factor", cl::init(3.5),
+                          cl::desc("mad: the step is so many medians of |x| "
+                                   "over 7"),
+                          cl::cat(category));
+cl::opt<double> percentile("percentile", cl::init(0.95),
+                           cl::desc("percentile: the step is this percentile "
+                                    "of |x| over 7"),
+                           cl::cat(category));
 cl::opt<unsigned>
     tolerance("tolerance", cl::init(1),
               cl::desc("Counts so far outside their window saturate, 0 or 1"),
@@ -45,6 +66,11 @@ cl::opt<unsigned>
 cl::opt<unsigned> weightBits("weight-bits", cl::init(4),
                              cl::desc("Bits of a weight code, 2 to 8"),
                              cl::cat(category));
+cl::opt<double> weightBudget(
+    "weight-budget", cl::init(0), cl::cat(category),
+    cl::desc("Mean stored bits per weight of the layers, multipliers, offsets "
+             "and scales included: each gets the bits and groups that serve it "
+             "best. Instead of --weight-bits and --group"));
 cl::opt<unsigned> group("group", cl::init(32),
                         cl::desc("Input channels per multiplier and offset; "
                                  "0: the whole row"),
@@ -53,11 +79,18 @@ cl::opt<unsigned> headBits("head-bits", cl::init(8),
                            cl::desc("Bits of a code in the weights of the "
                                     "result and in embeddings"),
                            cl::cat(category));
+cl::opt<unsigned> attentionBits(
+    "attention-bits", cl::init(8), cl::cat(category),
+    cl::desc("Bits of counts in products of activations, 2 to 8; 0: real"));
+cl::opt<unsigned>
+    cacheBits("cache-bits", cl::init(0), cl::cat(category),
+              cl::desc("Bits of counts in states; 0: as attention-bits"));
 cl::opt<WeightRounding> rounding(
     "rounding", cl::init(WeightRounding::Automatic), cl::cat(category),
     cl::desc("How weights become codes"),
     cl::values(clEnumValN(WeightRounding::Automatic, "auto",
-                          "second-order if the calibration has Gram matrices"),
+                          "second-order if the calibration has Gram matrices, "
+                          "else nearest with errors weighted by the inputs"),
                clEnumValN(WeightRounding::Nearest, "nearest",
                           "least error of the weights"),
                clEnumValN(WeightRounding::SecondOrder, "second-order",
@@ -65,9 +98,20 @@ cl::opt<WeightRounding> rounding(
 cl::opt<std::string> method("method", cl::init("spike"),
                             cl::desc("spike or rtn (round to nearest)"),
                             cl::cat(category));
+cl::opt<bool> realActivations("real-activations",
+                              cl::desc("Leave functions between matrices as "
+                                       "real numbers"),
+                              cl::cat(category));
 cl::opt<bool> noFold("no-fold",
                      cl::desc("Leave scales where the graph has them"),
                      cl::cat(category));
+enum class Rotation { None, Values };
+cl::opt<Rotation>
+    rotate("rotate", cl::init(Rotation::None), cl::cat(category),
+           cl::desc("Hadamard rotations that weights absorb"),
+           cl::values(clEnumValN(Rotation::None, "none", "no rotations"),
+                      clEnumValN(Rotation::Values, "values",
+                                 "of the values of attentions")));
 cl::opt<bool> taps("taps", cl::desc("Show the counts of every site"),
                    cl::cat(category));
 cl::opt<bool> profile("profile",
@@ -136,19 +180,29 @@ CompileOptions getOptions(const char *program) {
   options.graphs.assign(graphs.begin(), graphs.end());
   options.weights = weights;
   options.output = output;
-  options.mode = observe     ? CompileMode::Observe
+  options.mode = probe       ? CompileMode::Probe
+                 : observe   ? CompileMode::Observe
                  : floatOnly ? CompileMode::Float
                              : CompileMode::Quantized;
   options.stage = stage;
   options.calibration = calibration;
   options.bits = bits;
+  options.allocation = allocation;
+  options.budgetBy = budgetBy;
+  options.madFactor = madFactor;
+  options.percentile = percentile;
   options.tolerance = tolerance;
   options.weightBits = weightBits;
+  options.weightBudget = weightBudget;
   options.group = group;
   options.headBits = headBits;
+  options.attentionBits = attentionBits;
+  options.cacheBits = cacheBits;
   options.rounding = rounding;
   options.method = method;
+  options.rotateValues = rotate == Rotation::Values;
   options.fold = !noFold;
+  options.foldActivations = !realActivations;
   options.taps = taps;
   options.profile = profile;
   options.cpu = cpu;

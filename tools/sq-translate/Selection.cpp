@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Selection.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/ChannelRotations.h"
 #include "spikequant/Reference/Npz.h"
 #include "spikequant/Weights/Safetensors.h"
 
@@ -296,6 +297,8 @@ evaluateReal(const SelectedNetwork &selected) {
     if (!opened)
       return opened.takeError();
     source = std::move(*opened);
+    addRotations(selected.layers[0].weights->getParentOfType<ModuleOp>(),
+                 *source);
   }
   auto values = evaluateInReals(selected, source ? &*source : nullptr);
   if (!values)

@@ -24,6 +24,7 @@
 #include "llvm/Support/JSON.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,7 @@ constexpr int32_t windowOf(int bits) {
 
 /// How steps come about. Every rule leaves the bits to the firing rates.
 enum class StepRule {
-  /// Balanced scales times one global factor that meets the budget (default).
+  /// Least predicted loss under one budget for all sites (default).
   Budget,
   /// The paper's: step = madFactor * median |x| / 7. Meets no budget.
   Mad,
@@ -44,19 +45,36 @@ enum class StepRule {
   Percentile
 };
 
+/// What the budget is a mean over.
+enum class BudgetBy {
+  /// Encoded values, all alike.
+  Values,
+  /// Multiply-accumulates: a value counts once per output that it drives.
+  Macs
+};
+
 /// "budget", "mad", "percentile".
 llvm::StringRef getStepRuleName(StepRule rule);
 llvm::Expected<StepRule> parseStepRule(llvm::StringRef name);
+/// "values", "macs".
+llvm::StringRef getBudgetByName(BudgetBy by);
+llvm::Expected<BudgetBy> parseBudgetBy(llvm::StringRef name);
 
 struct AllocationOptions {
   StepRule rule = StepRule::Budget;
-  /// Budget: mean over all values of all sites of b + eventBits P(salient),
-  /// predicted from the calibration text. In (0, maxBits].
+  BudgetBy budgetBy = BudgetBy::Values;
+  /// Budget: mean over all sites of b + eventBits P(salient), predicted from
+  /// the calibration text. In (0, maxBits].
   double meanBits = 4.25;
   /// How far below the budget the answer may stay (never above).
   double meanBitsTolerance = 0.01;
   /// Cost of one salient value (32: an event with its address), > 0.
   double eventBits = 32.0;
+  /// Rule `Budget` pays so many bits for s^2 less of squared error when it
+  /// chooses a window, >= 0. The default is their worth at the best steps:
+  /// halving s costs one bit and takes s^2 / 12 to a quarter, so a bit buys
+  /// 2 ln 2 s^2 / 12.
+  double errorBits = 8.66;
   /// Counts so far outside their window saturate: 0 or 1.
   int32_t tolerance = 1;
   /// Widest window, 2..8.
@@ -64,6 +82,9 @@ struct AllocationOptions {
   double madFactor = 3.5;
   /// Fraction of |x| below the percentile, in (0, 1).
   double percentile = 0.95;
+
+  /// `errorBits` for rule `Budget`, 0 for the others.
+  double getErrorBits() const;
 };
 
 /// One encode site.
@@ -79,11 +100,9 @@ struct SiteProblem {
   /// Largest finite |x|: counts end at 32767, and a salient value must not
   /// clip.
   double maxAbs = 0.0;
-  /// Mean square per channel.
-  std::vector<double> meanSquares;
-  /// Energy of the weights a channel drives, sum over consumers and outputs of
-  /// w^2; empty: all channels count alike.
-  std::vector<double> columnEnergies;
+  /// What one unit of squared error per vector costs: nats per token if it was
+  /// measured; otherwise empty, and `assumedSensitivity` stands in. >= 0.
+  std::optional<double> sensitivity;
   /// Multiply-accumulates that one value drives: outputs of all consumers.
   double fanOut = 1.0;
   /// The a_j folded into encode, r_j = f32(a_j / s); empty: all 1. `tails` are
@@ -91,13 +110,16 @@ struct SiteProblem {
   std::vector<float> encodeScales;
 
   uint32_t getChannels() const { return tails.getChannels(); }
+  /// The median of what is not 0; else the root mean square; 1 for a site of
+  /// zeros.
+  double getTypicalAbs() const;
 };
 
 struct BitProblem {
   AllocationOptions options;
   std::vector<SiteProblem> sites;
 
-  /// Appends a site, without weight energies.
+  /// Appends a site.
   SiteProblem &addSite(const SiteStatistics &statistics, double fanOut);
 
   /// Whether the question makes sense: options in range, distinct sites with
@@ -117,9 +139,8 @@ struct SiteCost {
   /// P(salient) and P(saturated by tolerance).
   double salient = 0.0;
   double saturated = 0.0;
-  /// Expected error energy of the site's output over the output's own energy
-  /// (rounding s^2 / 12, saturation 13/12 s^2; channels taken as uncorrelated).
-  double loss = 0.0;
+  /// E[(x - value of its count)^2].
+  double error = 0.0;
 
   double getActivationBits(double eventBits) const {
     return windowBits + eventBits * salient;
@@ -132,6 +153,8 @@ struct SiteSolution {
   /// Per channel, 0 or 2..8.
   std::vector<int8_t> bits;
   SiteCost cost;
+  /// Predicted loss: weight of the site times squared error of a vector.
+  double loss = 0.0;
   /// Step before the global factor, and where it came from, for remarks.
   double scale = 1.0;
   std::string reason;
@@ -145,19 +168,41 @@ struct BitSolution {
   double storedBits = 0.0;
   double activationBitsByMacs = 0.0;
   double salient = 0.0;
-  /// Mean over sites.
+  /// Sum over sites: nats per token if all sensitivities were measured.
   double expectedLoss = 0.0;
   /// Factor common to all sites (1 for rules without a budget).
   double factor = 1.0;
 
   const SiteSolution *findSite(llvm::StringRef name) const;
+  /// What a budget of that kind limits.
+  double getBudgetedBits(BudgetBy by) const {
+    return by == BudgetBy::Macs ? activationBitsByMacs : activationBits;
+  }
 };
+
+/// Whether every site of the problem has a measured sensitivity, some of them
+/// above 0. Only then are they used.
+bool hasSensitivities(const BitProblem &problem);
+
+/// Weight of a site's squared error if nobody measured it, in relative units:
+/// fan-out / (channels typical^2). Each output of the site's consumers inherits
+/// the relative error of its inputs, so the error counts once per output, up to
+/// 8 outputs per channel. A narrow result (less than a quarter of the channels:
+/// a classifier, a bottleneck) is all that the rest sees: it counts like as
+/// many outputs as channels, and sqrt(siteCount) / 2 as many if that is more,
+/// since the sites before it share what they do with others.
+double assumedSensitivity(const SiteProblem &site, size_t siteCount);
+
+/// The weights that the solver minimises with, one per site: the measured
+/// sensitivities, or the assumed ones. Above 0: a site that seems not to matter
+/// at all (measurements are noisy) counts a ten thousandth of an average one.
+std::vector<double> getLossWeights(const BitProblem &problem);
 
 /// Cost of given bits. `bits` has one entry per channel.
 SiteCost computeCost(const SiteProblem &site, const AllocationOptions &options,
                      float step, llvm::ArrayRef<int8_t> bits);
 
-/// Fills the means of `solution` from its sites' costs.
+/// Fills the losses and means of `solution` from its sites' costs.
 void summarise(const BitProblem &problem, BitSolution &solution);
 
 /// Whether `solution` answers `problem`: same sites and lengths, bits

@@ -11,8 +11,20 @@
 
 namespace spikequant {
 
-/// The bits that minimise b + eventBits P(salient), channel by channel; the
-/// smaller b on a tie. b = 1 is never chosen: it is as silent as 0.
+/// Windows for one step, and what they cost; sums over the channels.
+struct WindowChoice {
+  std::vector<int8_t> bits;
+  /// b + eventBits P(salient).
+  double activationBits = 0.0;
+  /// Squared error.
+  double error = 0.0;
+};
+
+/// The windows that minimise b + eventBits P(salient) + errorBits error / s^2,
+/// channel by channel; the smaller b on a tie. b = 1 is never chosen: it is as
+/// silent as 0.
+WindowChoice chooseWindows(const SiteProblem &site,
+                           const AllocationOptions &options, float step);
 std::vector<int8_t> chooseBits(const SiteProblem &site,
                                const AllocationOptions &options, float step);
 

@@ -60,6 +60,13 @@ sq_calibration_observe(void *user, int32_t site, const void *data,
 SQ_CALIBRATION_API int64_t sq_calibration_rows(const sq_calibration *collector,
                                                int32_t site);
 
+/* How much site `site` matters: the increase of the loss (nats per token) per
+   unit of squared error, summed over the channels, that a token has at its
+   input; 0 to 2^30, measured on `rows` (1 to 2^32 - 1) tokens. Kept in the
+   calibration file; merging averages by rows, exactly. The last call counts. */
+SQ_CALIBRATION_API int32_t sq_calibration_set_sensitivity(
+    sq_calibration *collector, int32_t site, double sensitivity, int64_t rows);
+
 /* Writes the calibration file, atomically. */
 SQ_CALIBRATION_API int32_t sq_calibration_save(sq_calibration *collector,
                                                const char *path);
@@ -82,6 +89,24 @@ SQ_CALIBRATION_API int32_t sq_calibration_merge_files(int32_t count,
 /* The same for files of Gram matrices. */
 SQ_CALIBRATION_API int32_t sq_calibration_merge_gram_files(
     int32_t count, const char *const *paths, const char *output);
+
+/* What files of statistics are worth. */
+typedef struct sq_calibration_review {
+  /* Mean bits per value, events included, of steps and bits that are chosen
+     from some files: on those files, and on others (0 without others). */
+  double in_sample_bits;
+  double held_out_bits;
+  /* Of all files. */
+  int64_t nan_values;
+  int64_t infinite_values;
+} sq_calibration_review;
+
+/* Chooses steps and bits for a mean of `bits` from the sum of the files `fit`,
+   and counts what they cost on the sum of the files `held` (none: heldCount is
+   0). Errors: sq_calibration_error(NULL). */
+SQ_CALIBRATION_API int32_t sq_calibration_review_files(
+    int32_t fitCount, const char *const *fit, int32_t heldCount,
+    const char *const *held, double bits, sq_calibration_review *result);
 
 /* The first error since creation (or of the calling thread's last failed
    function without a collector, for NULL); "" if none. Valid until the next

@@ -18,6 +18,7 @@
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,11 @@ float upperEdge(unsigned bin);
 
 /// Sums are taken of `round(x * 2^20)`, ties to even, |x| clamped to 2^24.
 constexpr int sumFractionBits = 20;
+
+/// A sensitivity is at most 2^30 and kept as `round(value * 2^60) * rows`: such
+/// sums fit 128 bits and add up in any order.
+constexpr int sensitivityFractionBits = 60;
+constexpr double largestSensitivity = 1 << 30;
 
 /// Statistics of one encode site: `rows` vectors of `channels` values.
 /// NaN and infinity are counted in their bins and left out of sums and maxima.
@@ -95,6 +101,18 @@ public:
   /// Median of |x| over all channels and rows (the MAD about zero).
   double getMedianAbs() const { return getPercentile(0.5); }
 
+  /// Says that the loss grows by `value` nats per token for each unit of
+  /// squared error, summed over the channels, that a token has at this site, as
+  /// measured on `measuredRows` tokens. Replaces what was said before; merging
+  /// averages, weighted by the rows. Fails, changing nothing, unless the value
+  /// is 0 to 2^30 and the rows 1 to 2^32 - 1.
+  llvm::Error setSensitivity(double value, uint64_t measuredRows);
+  /// None if nobody measured it.
+  std::optional<double> getSensitivity() const;
+  /// Rows that it was measured on, and the exact sum behind it.
+  uint64_t getSensitivityRows() const { return sensitivityRows; }
+  Int128 getSensitivitySum() const { return sensitivitySum; }
+
   bool operator==(const SiteStatistics &other) const;
 
 private:
@@ -112,6 +130,8 @@ private:
   std::string name;
   uint32_t channels;
   uint64_t rows = 0;
+  Int128 sensitivitySum = 0;
+  uint64_t sensitivityRows = 0; ///< 0: never measured.
   std::vector<float> maxAbs;
   std::vector<Int128> sums;
   std::vector<Int128> squares;
@@ -135,12 +155,13 @@ private:
   std::vector<SiteStatistics> sites;
 };
 
-/// Writes the version 1 text file of docs/Calibration.md (a temporary file,
+/// Writes the version 2 text file of docs/Calibration.md (a temporary file,
 /// then a rename). Equal data gives equal bytes.
 llvm::Error saveCalibration(const CalibrationData &data, llvm::StringRef path);
 void printCalibration(const CalibrationData &data, llvm::raw_ostream &os);
 
-/// Reads and checks a file. Errors name the file, the site and the channel.
+/// Reads and checks a file of version 1 or 2. Errors name the file, the site
+/// and the channel.
 llvm::Expected<CalibrationData> loadCalibration(llvm::StringRef path);
 /// The same from text; `source` is the name used in errors.
 llvm::Expected<CalibrationData> parseCalibration(llvm::StringRef text,

@@ -47,6 +47,31 @@ def RematerializeDestinations
   let dependentDialects = ["::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def LimitLoops : Pass<"spikequant-limit-loops", "::mlir::func::FuncOp"> {
+  let summary = "lets loops stop where a mask hides the rest";
+  let description = [{
+    Attention computes a product for every place of the cache and then hides
+    those that are not written yet: `select(column <= start + row, product,
+    -1e30)`. After the softmax they are 0. A sum or a maximum over the columns may
+    stop at `start + rows`, and so may everything that only such operations read.
+
+    An operation that may stop gets the attribute `spikequant.limit`: of its loop
+    `dim`, iterations from `(argument + addend) / divisor` on are not needed,
+    where `argument` is an integer scalar argument of the graph. Kernels stop at
+    the next multiple of 64 elements, or run to the end if the argument is
+    negative.
+
+    Results keep every bit as long as real numbers stay below 1e28 in magnitude
+    and the array behind the mask holds no infinities or NaN.
+
+    ```mlir
+    // Hidden columns are those from start + 1 on: limit = [2, 1, 1, 1, 256].
+    %s = linalg.batch_matmul ins(%q, %k) outs(..) -> tensor<3x3x256xf32>
+    %m = linalg.generic .. { select(%column <= %start), %s, -1e30 }
+    ```
+  }];
+}
+
 def CarryInPlace : Pass<"spikequant-carry-in-place", "::mlir::func::FuncOp"> {
   let summary = "writes the next value of a loop to the place of the current one";
   let description = [{

@@ -23,12 +23,17 @@
 
 namespace mlir::spikequant {
 
+/// On a fire without `thresholds`: the step of the encode that it replaces.
+inline constexpr llvm::StringLiteral kStepAttr = "spikequant.step";
+
 inline constexpr llvm::StringLiteral kWeightsFileAttr =
     "spikequant.weights_file";
 inline constexpr llvm::StringLiteral kArenaAttr = "spikequant.arena";
 inline constexpr llvm::StringLiteral kSalientAttr = "spikequant.salient";
 inline constexpr llvm::StringLiteral kCallAttr = "spikequant.call";
 inline constexpr llvm::StringLiteral kSitesAttr = "spikequant.sites";
+/// Name of the argument that `spikequant-insert-observers` adds for probing.
+inline constexpr llvm::StringLiteral kProbeStepsName = "probe_steps";
 /// On arguments and results: the host's arrays hold unsigned integers.
 inline constexpr llvm::StringLiteral kUnsignedAttr = "spikequant.unsigned";
 /// On a graph function: the numbers of such results.
@@ -40,6 +45,13 @@ inline constexpr llvm::StringLiteral kKernelAttr = "spikequant.kernel";
 /// in the packed file. Codes: `codes`, `multipliers`, `offsets`, `scales`,
 /// `column_max`, and the value `max_row_sum`. Real arrays: `data`.
 inline constexpr llvm::StringLiteral kLayoutAttr = "spikequant.layout";
+
+/// On a linalg operation of a graph: [loop, argument, addend, divisor, size]:
+/// of its loop, iterations from (argument + addend) / divisor on are not
+/// needed. In a kernel: [loop, argument of the kernel that is the loop's end].
+inline constexpr llvm::StringLiteral kLimitAttr = "spikequant.limit";
+/// Ends of loops are rounded up to a multiple of this (or the whole length).
+inline constexpr int64_t kLimitUnit = 64;
 
 /// The argument of `function` marked with `attribute`, or null.
 inline Value getContextArgument(func::FuncOp function, StringRef attribute) {

@@ -145,7 +145,9 @@ def ConvertLinalgToVectorLoops
 
     Values equal those of a scalar loop nest in iteration order bit for bit; a
     multiply-add contraction on f32 or f64 is one chain of fused multiply-adds per
-    element, k ascending. Operations with dynamic shapes become scalar loops.
+    element, k ascending. A contraction of i8 with i8 into i32 becomes
+    `spikequant.dot4` where one factor is contiguous along the contracted
+    dimension, the other along the result's last. Operations with dynamic shapes become scalar loops.
 
     ```mlir
     linalg.add ins(%a, %b : memref<64xf32>, memref<64xf32>) outs(%c : memref<64xf32>)
@@ -172,6 +174,7 @@ def ConvertLinalgToVectorLoops
                            "::mlir::linalg::LinalgDialect", "::mlir::LLVM::LLVMDialect",
                            "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::spikequant::SpikeQuantDialect",
                            "::mlir::vector::VectorDialect"];
 }
 

@@ -6,11 +6,12 @@
 ///
 /// \file
 /// Where each weight of a packed matrix [N output channels, K input channels]
-/// lies (docs/PackedWeights.md). The unit is a 64-byte line: the weights of one
-/// tile (16 output channels) for `kPerLine` successive input channels, four
-/// bytes per output channel. Container 4 (layout n16k8) holds two 4-bit codes
-/// per byte, container 8 (layout n16k4) one code. Up to four tiles make a
-/// panel; lines are ordered by panel, then line index along K, then tile.
+/// lies (docs/PackedWeights.md). The unit is a line: the weights of one tile
+/// (16 output channels) for `kPerLine` successive input channels. Container 8
+/// (layout n16k4) holds one code per byte, four channels per line. The others
+/// (n16k8) hold eight channels, their codes split into planes of 4, 2 and 1
+/// bits. Up to four tiles make a panel, ordered along K; at each step along K
+/// lie the first planes of all of its tiles, then the second ones.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -18,12 +19,53 @@
 #define SPIKEQUANT_KERNEL_PACKEDCODES_H
 
 #include <cstdint>
+#include <initializer_list>
 
 namespace spikequant {
 
+/// Some bits of every code of a line of eight input channels. A tile's line has
+/// 16 bytes per bit; output channel o has bytes o * bits and following of them:
+///   4 bits: byte j is the part of channel j, and above it that of channel 4+j;
+///   2 bits: channel j at bit 8 (j & 1) + 4 (j / 2 & 1) + 2 (j / 4) of 16;
+///   1 bit: channel j at bit j.
+/// So a shift and a mask give the operand of a dot product over four channels.
+struct CodePlane {
+  int32_t bits = 0;  ///< 4, 2 or 1.
+  int32_t shift = 0; ///< Of its lowest bit within the code.
+
+  int64_t bytesPerTile() const { return 16 * bits; }
+  /// Bytes per tile of the planes before it.
+  int64_t bytesBefore() const { return 16 * shift; }
+  /// Where, within an output channel's bytes, channel j (0..7) begins.
+  int32_t bitOf(int64_t j) const {
+    return static_cast<int32_t>(bits == 4   ? 8 * (j % 4) + j / 4 * 4
+                                : bits == 2 ? 8 * (j & 1) + 4 * (j / 2 & 1) +
+                                                  2 * (j / 4)
+                                            : j);
+  }
+};
+
+/// The planes of containers 2 to 7, least significant first.
+class CodePlanes {
+public:
+  explicit CodePlanes(int32_t container) {
+    int32_t shift = 0;
+    for (int32_t bits : {4, 2, 1})
+      if (container & bits) {
+        planes[count++] = {bits, shift};
+        shift += bits;
+      }
+  }
+  const CodePlane *begin() const { return planes; }
+  const CodePlane *end() const { return planes + count; }
+
+private:
+  CodePlane planes[3];
+  int32_t count = 0;
+};
+
 /// Sizes and addresses, in elements and bytes, of one packed matrix.
 struct PackedLayout {
-  static constexpr int64_t lineBytes = 64;
   static constexpr int64_t tileChannels = 16;
   static constexpr int64_t panelTiles = 4;
   static constexpr int64_t kAlignment = 8;
@@ -31,29 +73,31 @@ struct PackedLayout {
   int64_t n = 0;     ///< Output channels, >= 1.
   int64_t k = 0;     ///< Input channels, >= 1.
   int64_t group = 0; ///< Input channels per (m, c): a multiple of 8 or >= k.
-  int32_t container = 4; ///< Bits that a code occupies: 4 or 8.
+  int32_t container = 4; ///< Bits that a code occupies: 2 to 8.
 
   int64_t tiles() const { return (n + tileChannels - 1) / tileChannels; }
   int64_t nPadded() const { return tiles() * tileChannels; }
   int64_t kPadded() const {
     return (k + kAlignment - 1) / kAlignment * kAlignment;
   }
-  int64_t kPerLine() const { return container == 4 ? 8 : 4; }
+  int64_t kPerLine() const { return container == 8 ? 4 : 8; }
+  int64_t lineBytes() const { return container == 8 ? 64 : 16 * container; }
   int64_t linesPerTile() const { return kPadded() / kPerLine(); }
   int64_t groups() const { return group >= k ? 1 : (k + group - 1) / group; }
   int64_t groupOf(int64_t kIndex) const {
     return group >= k ? 0 : kIndex / group;
   }
 
-  int64_t codesBytes() const { return tiles() * linesPerTile() * lineBytes; }
+  int64_t codesBytes() const { return tiles() * linesPerTile() * lineBytes(); }
   int64_t multipliersBytes() const { return nPadded() * groups(); }
   int64_t offsetsBytes() const { return nPadded() * groups() * 2; }
   int64_t scalesBytes() const { return nPadded() * 4; }
   int64_t columnMaxBytes() const { return k * 4; }
 
-  /// Byte offset, within the codes, of the line of `tile` that holds the input
-  /// channels lineIndex * kPerLine() and following.
-  int64_t lineOffset(int64_t tile, int64_t lineIndex) const;
+  /// Byte offset, within the codes, of `plane` of the line of `tile` that holds
+  /// the input channels lineIndex * kPerLine() and following. Container 8: the
+  /// plane is not looked at.
+  int64_t lineOffset(int64_t tile, int64_t lineIndex, CodePlane plane) const;
   /// Index, within multipliers or offsets (order [tile][group][16]).
   int64_t groupIndex(int64_t nIndex, int64_t groupNumber) const {
     return (nIndex / tileChannels * groups() + groupNumber) * tileChannels +
@@ -71,7 +115,7 @@ struct PackedCodes {
   const uint8_t *multipliers = nullptr; ///< m, 1..255, [tile][group][16].
   const int16_t *offsets = nullptr;     ///< c, [tile][group][16].
 
-  /// The code u of weight (n, k): 0..15 or 0..255.
+  /// The code u of weight (n, k): 0 .. 2^container - 1.
   int32_t codeAt(int64_t n, int64_t k) const;
   /// W = m u + c of weight (n, k). |W| <= 97793 whatever the bytes are.
   int32_t weightAt(int64_t n, int64_t k) const;

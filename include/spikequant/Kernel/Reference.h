@@ -34,8 +34,8 @@ void sq_ref_encode(const float *x, const float *rowScale, int64_t rows,
                    int64_t *salientCounter);
 
 /* acc[rows][n] from counts[rows][k] and a packed matrix [n][k] whose parts lie
- * at the given byte offsets from packedFile (see PackedCodes.h: container is 4
- * or 8, group is the number of input channels that share m and c). */
+ * at the given byte offsets from packedFile (see PackedCodes.h: container is 2
+ * to 8, group is the number of input channels that share m and c). */
 void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
                       const void *packedFile, int64_t codesOffset,
                       int64_t multipliersOffset, int64_t offsetsOffset,
@@ -87,6 +87,15 @@ void sq_ref_fire(const int64_t *acc, int64_t rows, int64_t n,
 void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
                        const int64_t *table, int32_t lo, int32_t hi,
                        int16_t *counts);
+
+/* y[rows][n] from acc[rows][n] and rates [3][n]: M, S, b (see Grid.h). */
+void sq_ref_grid(const int64_t *acc, int64_t rows, int64_t n,
+                 const int32_t *rates, int32_t *y);
+
+/* y[count] from x[count] and a table of `size` entries (see Grid.h). */
+void sq_ref_table(const int32_t *x, int64_t count, const int32_t *entries,
+                  int64_t size, int32_t lo, int32_t lowSlope, int32_t highSlope,
+                  int32_t *y);
 
 /* Gives counts[rows][channels] their windows: bits[channels] and tolerance as
  * in sq_ref_encode. */

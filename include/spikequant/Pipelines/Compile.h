@@ -18,7 +18,8 @@ namespace mlir::spikequant {
 enum class CompileMode {
   Quantized, ///< Needs a calibration file.
   Float,     ///< The baseline: nothing is quantised.
-  Observe    ///< Float, and shows every encode site to the host.
+  Observe,   ///< Float, and shows every encode site to the host.
+  Probe      ///< As Observe, and rounds what sites read as the host asks.
 };
 
 /// Where to stop, for a look at the program.
@@ -47,16 +48,28 @@ struct CompileOptions {
   CompileMode mode = CompileMode::Quantized;
   CompileStage stage = CompileStage::Library;
   std::string calibration;
-  double bits = 4.25;     ///< mean activation bits, events included
+  double bits = 4.25; ///< mean activation bits, events included
+  /// How steps come about, see `spikequant-quantize`.
+  std::string allocation = "budget";
+  std::string budgetBy = "values";
+  double madFactor = 3.5;
+  double percentile = 0.95;
   unsigned tolerance = 1; ///< counts so far outside the window saturate
   unsigned weightBits = 4;
+  /// Mean stored bits per weight of a format for each matrix; 0: weightBits and
+  /// group for all.
+  double weightBudget = 0;
   unsigned group = 32;   ///< input channels per multiplier; 0: the whole row
   unsigned headBits = 8; ///< of the result's weights and of embeddings
+  unsigned attentionBits = 8; ///< of products of activations; 0: real
+  unsigned cacheBits = 0;     ///< of counts in states; 0: as attentionBits
   WeightRounding rounding = WeightRounding::Automatic;
   std::string method = "spike";
-  bool fold = true;     ///< Scales move into thresholds.
-  bool profile = false; ///< measure the time of each kernel
-  bool taps = false;    ///< also return the counts of every site
+  bool rotateValues = false;   ///< Hadamard rotations where weights absorb them
+  bool fold = true;            ///< Scales move into thresholds.
+  bool foldActivations = true; ///< Functions become integer tables, if `fold`.
+  bool profile = false;        ///< measure the time of each kernel
+  bool taps = false;           ///< also return the counts of every site
   std::string cpu = "native";
   InstructionSet instructions = InstructionSet::Automatic;
   std::string runtimeFolder; ///< where libSpikeQuantModelEntry.a is

@@ -34,10 +34,12 @@ using WeightInputs = llvm::StringMap<std::string>;
 /// Reads it from the integrate operations, which later stages replace.
 WeightInputs findWeightInputs(ModuleOp module);
 
-/// For second-order rounding: the Gram matrices, and whose they are. Without
-/// `grams` rounding is nearest.
+/// What rounding may know of the inputs, and whose they are. With `grams` it is
+/// second-order; else nearest, errors weighted by `importance` of the channels
+/// of an encode site where that is there.
 struct SecondOrderOptions {
   const ::spikequant::GramFile *grams = nullptr;
+  llvm::StringMap<std::vector<float>> importance;
   WeightInputs inputs;
 };
 

@@ -53,6 +53,7 @@ llvm::Expected<NpyArray> parseNpy(llvm::StringRef bytes);
 
 /// Errors name the file and the array: no zip file, a damaged member, a type or
 /// an order (Fortran) that is not supported.
+/// Packed counts (PackedCounts.h) become the i2 array that they are.
 llvm::Expected<NpzArrays> readNpz(llvm::StringRef path);
 
 /// Replaces `path` only when everything is written.

@@ -21,7 +21,7 @@ used
 extern "C" {
 #endif
 
-#define SQ_ABI_VERSION 1
+#define SQ_ABI_VERSION 2
 
 /* Element types of arrays that cross the interface. */
 enum sq_element_type {
@@ -113,6 +113,15 @@ const sq_graph *sq_find_graph(const char *name);
 /* Whether this processor and this weights file fit the code: SQ_OK or an error.
  * `weights` may be null to check the processor only. */
 int32_t sq_check(const void *weights);
+
+/* Maps weights.sqw for reading, its size to `bytes`; null if that does not
+ * work, and errno says why. Nothing is checked. On Linux the map is made of
+ * large pages: decoding is a tenth to a third faster. For that, a file that was
+ * copied is read from the disk again, once. */
+const void *sq_map_weights(const char *path, uint64_t *bytes);
+
+/* Gives the memory back. No graph may run with it. */
+void sq_unmap_weights(const void *weights, uint64_t bytes);
 
 /* Runs a graph. Results are bit-identical for any number of threads. */
 int32_t sq_run(const sq_graph *graph, const sq_call *call);

@@ -33,18 +33,27 @@ struct Damping {
   double common = 0.01;   ///< Of the median of the channels' mean squares.
 };
 
-/// M and D of one encode site. Channels that were never active neither give
-/// nor get feedback.
+/// M and D of one encode site, for one order of its channels. Channels that
+/// were never active neither give nor get feedback. What a channel's rounding
+/// leaves over is made good by those after it, so the channels that matter most
+/// come first: groups by their sum of squares, channels of a group by theirs.
+/// (A last group that is shorter stays last.)
 class ErrorFeedback {
 public:
   /// `gram(i, j)` is entry (i, j <= i) of H, in any unit. Errors (naming
   /// `site`): an entry that is not finite, or a matrix that is no Gram matrix.
-  /// The result is the same for any number of threads.
+  /// `group` is that of the weights' format, at least 1. The result is the same
+  /// for any number of threads.
   static llvm::Expected<ErrorFeedback>
-  compute(int64_t channels, llvm::function_ref<double(int64_t, int64_t)> gram,
+  compute(int64_t channels, int64_t group,
+          llvm::function_ref<double(int64_t, int64_t)> gram,
           llvm::StringRef site, Damping damping = {});
 
   int64_t getChannels() const { return int64_t(importance.size()); }
+  int64_t getGroup() const { return group; }
+  /// The channel at each place of the order. Groups stay together; all other
+  /// functions count places.
+  llvm::ArrayRef<int64_t> getOrder() const { return order; }
   /// M_ij for all i < j.
   llvm::ArrayRef<float> getCoefficients(int64_t j) const {
     return llvm::ArrayRef(coefficients).slice(j * (j - 1) / 2, j);
@@ -53,6 +62,8 @@ public:
   llvm::ArrayRef<float> getImportance() const { return importance; }
 
 private:
+  int64_t group = 1;
+  std::vector<int64_t> order;
   std::vector<float> coefficients;
   std::vector<float> importance;
 };

@@ -61,7 +61,7 @@ struct PackedEntry {
   /// Matrices one after the other in every blob but columnMax, which, like
   /// maxRowSum, holds for all of them; 0 if there is one that is no stack.
   int64_t stack = 0;
-  int32_t bits = 0;       ///< 2..4 in container 4, 5..8 in container 8.
+  int32_t bits = 0;       ///< 2..8, as many as the container's.
   int64_t maxRowSum = 0;  ///< R = max_o sum_j |W_oj|.
   PackedBlob codes;       ///< See PackedLayout.
   PackedBlob multipliers; ///< u8 [tile][group][16]

@@ -17,6 +17,7 @@
 
 #include "spikequant/Kernel/PackedCodes.h"
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
@@ -79,21 +80,38 @@ struct RoundedMatrix {
   std::vector<float> scales;        ///< s [n], positive and normal
   RoundingReport report;
 
-  PackedLayout layout() const { return {n, k, group, bits <= 4 ? 4 : 8}; }
+  PackedLayout layout() const { return {n, k, group, bits}; }
   /// W = m u + c.
   int32_t weightAt(int64_t o, int64_t j) const;
 };
 
 /// Nearest rounding, or second-order rounding with `feedback` of the matrix's
-/// k inputs. Guarantees of both: m is at most 255 (63 for codes of more than 4
+/// k inputs. Without feedback, `importance` (of each input channel, e.g. its
+/// mean square; not negative) weighs the errors by which grids, m and c are
+/// chosen. Guarantees of both: m is at most 255 (63 for codes of more than 4
 /// bits); 127 * sum_j |W_oj| < 2^31 for every output channel; an all-zero row
 /// has s = 1, u = c = 0. The result depends on nothing but the arguments: tiles
 /// of rows are shared among threads, each row is one thread's.
 /// Errors (naming `name`, row and column): a weight that is NaN, infinite or
-/// above 2^120 in magnitude; options out of range; feedback of another width.
+/// above 2^120 in magnitude; options out of range; feedback of another width or
+/// group; importance of another width or that is not finite.
 llvm::Expected<RoundedMatrix>
 roundToCodes(MatrixView weights, const RoundingOptions &options,
-             llvm::StringRef name, const ErrorFeedback *feedback = nullptr);
+             llvm::StringRef name, const ErrorFeedback *feedback = nullptr,
+             llvm::ArrayRef<float> importance = {});
+
+/// Of a matrix and what rounding does to it, in units of the outputs' squares.
+struct FormatError {
+  double error = 0;  ///< sum over all weights of importance (w - s W)^2
+  double energy = 0; ///< sum of importance w^2
+};
+
+/// Estimates what nearest rounding costs from at most `rows` (>= 1) output
+/// channels, evenly spread. `importance` as above; empty: all 1.
+llvm::Expected<FormatError>
+estimateFormatError(MatrixView weights, const RoundingOptions &options,
+                    llvm::ArrayRef<float> importance, llvm::StringRef name,
+                    int64_t rows);
 
 } // namespace spikequant
 

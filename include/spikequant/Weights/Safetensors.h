@@ -15,6 +15,8 @@
 #ifndef SPIKEQUANT_WEIGHTS_SAFETENSORS_H
 #define SPIKEQUANT_WEIGHTS_SAFETENSORS_H
 
+#include "spikequant/Weights/Rotation.h"
+
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/Error.h"
@@ -73,17 +75,26 @@ public:
   /// F32 (a view where aligned, else a copy), F16 and BF16 (a copy, exact).
   /// An error for other types and for names that the file does not have.
   /// A view is valid as long as this file object.
+  /// Its rotations, if any, are applied to a copy.
   llvm::Expected<F32Tensor> tensorF32(llvm::StringRef name) const;
+
+  /// From now on tensorF32 gives this tensor with some of its channels rotated
+  /// (after the rotations that were added before).
+  void addRotation(llvm::StringRef name, const ChannelRotation &rotation) {
+    rotations[name].push_back(rotation);
+  }
 
 private:
   SafetensorsFile() = default;
   llvm::Error readHeader();
   llvm::Error checkCoverage() const;
   llvm::Error error(const llvm::Twine &message) const;
+  llvm::Error rotate(llvm::StringRef name, F32Tensor &tensor) const;
 
   std::unique_ptr<llvm::MemoryBuffer> buffer;
   uint64_t dataBegin = 0;
   llvm::StringMap<TensorInfo> tensors;
+  llvm::StringMap<std::vector<ChannelRotation>> rotations;
 };
 
 } // namespace spikequant

@@ -64,6 +64,7 @@ private:
                        int64_t steps);
   void emitStreamVector(const Position &position, ArrayRef<Value> broadcasts,
                         RegisterTile tile);
+  void enterLimit(Value firstColumn);
   void emitPanel(Position position, Value firstRow, RegisterTile tile);
   void emitRows(Position position, Value firstRow, RegisterTile tile);
   void emitTile(Position position, RegisterTile tile);
@@ -196,8 +197,11 @@ LogicalResult ContractionEmitter::emit() {
     SmallVector<Value> pieces =
         b.digits(iteration, {outerCount, panels, rowChunks});
     Position position = b.rowPosition(pieces[0], outer);
-    position = b.advance(position, column, b.mul(pieces[1], panelColumns));
+    Value firstColumn = b.mul(pieces[1], panelColumns);
+    position = b.advance(position, column, firstColumn);
     Value firstRow = b.mul(pieces[2], rowChunk);
+    OpBuilder::InsertionGuard outside(b.builder);
+    enterLimit(firstColumn);
     int64_t rest = columns % panelColumns;
     RegisterTile last{tile.rows, ceilDiv(rest, lanes), rest % lanes};
     if (rest == 0 || panels == 1)
@@ -213,6 +217,17 @@ LogicalResult ContractionEmitter::emit() {
     emitPanel(position, firstRow, last);
   });
   return success();
+}
+
+/// Goes on inside a branch that panels behind the limit do not take.
+void ContractionEmitter::enterLimit(Value firstColumn) {
+  Value limit = nest.loops[column].limit;
+  if (!limit)
+    return;
+  Value isNeeded = arith::CmpIOp::create(
+      b.builder, b.loc, arith::CmpIPredicate::slt, firstColumn, limit);
+  auto branch = scf::IfOp::create(b.builder, b.loc, isNeeded, false);
+  b.builder.setInsertionPointToStart(branch.thenBlock());
 }
 
 void ContractionEmitter::emitPanel(Position position, Value firstRow,
@@ -347,7 +362,7 @@ void ContractionEmitter::emitStream() {
     SmallVector<Value> digits = b.digits(iteration, {outerCount, pieces});
     Position position = b.rowPosition(digits[0], outer);
     Value lower = b.mul(digits[1], chunk);
-    Value upper = b.min(b.add(lower, chunk), columns);
+    Value upper = b.end(column, b.min(b.add(lower, chunk), columns));
     emitStreamSteps(position, lower, upper,
                     ArrayRef<unsigned>(reductions).drop_back());
   });
@@ -358,7 +373,7 @@ void ContractionEmitter::emitStreamSteps(Position position, Value lower,
                                          ArrayRef<unsigned> outerReductions) {
   if (!outerReductions.empty()) {
     unsigned loop = outerReductions.front();
-    return b.loop(b.index(0), b.index(nest.loops[loop].size), 1, [&](Value k) {
+    return b.loop(b.index(0), b.end(loop), 1, [&](Value k) {
       emitStreamSteps(b.advance(position, loop, k), lower, upper,
                       outerReductions.drop_front());
     });
@@ -370,12 +385,16 @@ void ContractionEmitter::emitStreamSteps(Position position, Value lower,
                       ? registers
                       : llvm::bit_floor<uint64_t>(registers * 3 / 2 / rows);
   int64_t size = nest.loops[inner].size, whole = size - size % steps;
-  b.loop(b.index(0), b.index(whole), steps, [&](Value k) {
+  Value end = b.end(inner, b.index(whole));
+  b.loop(b.index(0), end, steps, [&](Value k) {
     emitStreamBlock(b.advance(position, inner, k), lower, upper, steps);
   });
+  // A limit is a multiple of `steps`, or the whole size.
   if (whole != size)
-    emitStreamBlock(b.advance(position, inner, b.index(whole)), lower, upper,
-                    size - whole);
+    b.loop(b.index(whole), b.end(inner), size - whole, [&](Value k) {
+      emitStreamBlock(b.advance(position, inner, k), lower, upper,
+                      size - whole);
+    });
 }
 
 void ContractionEmitter::emitStreamBlock(Position position, Value lower,

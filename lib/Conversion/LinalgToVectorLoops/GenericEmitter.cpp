@@ -190,6 +190,7 @@ void GenericEmitter::emitRow(Position position, Value lower, Value upper) {
     });
     return;
   }
+  upper = b.end(strip, upper);
   int64_t whole = stripSize - stripSize % lanes;
   b.loop(lower, b.min(upper, whole), lanes, [&](Value element) {
     emitPoint(b.advance(position, strip, element), lanes);

@@ -6,14 +6,16 @@
 //                 outs(%c : memref<128x1536xf32>)
 //
 // becomes one work-shared loop over panels of 32 columns, see
-// ContractionEmitter.cpp; other operations see GenericEmitter.cpp. Operations
+// ContractionEmitter.cpp and CountContractionEmitter.cpp; other operations see GenericEmitter.cpp. Operations
 // with dynamic shapes or maps that are not linear become scalar loops.
 //
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Conversion/LinalgToVectorLoops.h"
 #include "NestBuilder.h"
+#include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Conversion/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -84,13 +86,20 @@ LogicalResult mlir::spikequant::convertLinalgToVectorLoops(
   OpBuilder::InsertionGuard guard(rewriter);
   rewriter.setInsertionPoint(op);
   FailureOr<StridedNest> nest = analyzeNest(op);
+  if (failed(nest) && op->hasAttr(kLimitAttr))
+    return op.emitOpError("has a limit but no static strides");
   if (failed(nest))
     return emitScalarLoops(rewriter, op);
   simplifyNest(*nest);
   flattenOperands(rewriter, *nest);
   NestBuilder builder(rewriter, *nest, options);
-  if (failed(emitContraction(builder)))
+  if (failed(emitCountContraction(builder)) &&
+      failed(emitContraction(builder)))
     emitGeneric(builder);
+  // What lies behind the limit of a sum was never written.
+  for (const NestLoop &loop : nest->loops)
+    if (loop.reduction && loop.limit && !loop.isEnded)
+      return op.emitOpError("has a reduction that does not stop at its limit");
   rewriter.eraseOp(op);
   return success();
 }

@@ -89,9 +89,8 @@ SmallVector<Value> NestBuilder::carry(ArrayRef<unsigned> loops,
                                       CarryBody body) {
   if (loops.empty())
     return body(position, initial);
-  auto loop =
-      scf::ForOp::create(builder, loc, index(0),
-                         index(nest.loops[loops[0]].size), index(1), initial);
+  auto loop = scf::ForOp::create(builder, loc, index(0), end(loops[0]),
+                                 index(1), initial);
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(loop.getBody());
   Position inner = advance(position, loops[0], loop.getInductionVar());
@@ -99,6 +98,19 @@ SmallVector<Value> NestBuilder::carry(ArrayRef<unsigned> loops,
       carry(loops.drop_front(), inner, loop.getRegionIterArgs(), body);
   scf::YieldOp::create(builder, loc, results);
   return SmallVector<Value>(loop.getResults());
+}
+
+Value NestBuilder::end(unsigned loop) {
+  nest.loops[loop].isEnded = true;
+  Value limit = nest.loops[loop].limit;
+  return limit ? limit : index(nest.loops[loop].size);
+}
+
+Value NestBuilder::end(unsigned loop, Value upper) {
+  nest.loops[loop].isEnded = true;
+  Value limit = nest.loops[loop].limit;
+  return limit ? builder.createOrFold<arith::MinSIOp>(loc, upper, limit)
+               : upper;
 }
 
 Position NestBuilder::start() {
@@ -255,6 +267,28 @@ Value NestBuilder::cloneOnLanes(Operation &op, IRMapping &mapping,
   return clone->getResult(0);
 }
 
+/// Lanes of a load whose places are computed. Places that were numbers of 32
+/// bits stay so: twice as many fit a register.
+Value NestBuilder::gather(memref::LoadOp op, IRMapping &mapping,
+                          int64_t lanes) {
+  Value place = op.getIndices().front();
+  if (auto cast = place.getDefiningOp<arith::IndexCastOp>())
+    if (mapping.contains(cast.getIn()))
+      place = cast.getIn();
+  place = mapping.lookupOrDefault(place);
+  if (!isa<VectorType>(place.getType()))
+    place = broadcast(place, lanes);
+  auto type = VectorType::get({lanes}, op.getType());
+  Value all = arith::ConstantOp::create(
+      builder, loc,
+      DenseElementsAttr::get(VectorType::get({lanes}, builder.getI1Type()),
+                             true));
+  Value none =
+      arith::ConstantOp::create(builder, loc, type, builder.getZeroAttr(type));
+  return vector::GatherOp::create(builder, loc, type, op.getMemref(),
+                                  ValueRange{index(0)}, place, all, none);
+}
+
 SmallVector<Value> NestBuilder::payload(ArrayRef<Value> arguments,
                                         const Position &position,
                                         unsigned lanesLoop, int64_t lanes) {
@@ -270,6 +304,8 @@ SmallVector<Value> NestBuilder::payload(ArrayRef<Value> arguments,
     if (auto indexOp = dyn_cast<linalg::IndexOp>(op)) {
       mapping.map(op.getResult(0),
                   indexOf(indexOp.getDim(), position, lanesLoop, lanes));
+    } else if (auto load = dyn_cast<memref::LoadOp>(op); load && lanes != 0) {
+      mapping.map(load.getResult(), gather(load, mapping, lanes));
     } else if (lanes != 0) {
       Value result = cloneOnLanes(op, mapping, lanes);
       if (op.getNumResults() == 1)

@@ -49,6 +49,11 @@ public:
   /// Row-major digits of `linear` for the given sizes.
   SmallVector<Value> digits(Value linear, ArrayRef<int64_t> sizes);
 
+  /// Where a loop ends: its limit or its size.
+  Value end(unsigned loop);
+  /// The same, or the earlier `upper`.
+  Value end(unsigned loop, Value upper);
+
   Position start();
   /// The position of a row-major index over `loops`.
   Position rowPosition(Value row, ArrayRef<unsigned> loops);
@@ -79,6 +84,7 @@ private:
                  int64_t lanes);
   Value indexOf(unsigned origin, const Position &position, unsigned lanesLoop,
                 int64_t lanes);
+  Value gather(memref::LoadOp op, IRMapping &mapping, int64_t lanes);
   Value cloneOnLanes(Operation &op, IRMapping &mapping, int64_t lanes);
 };
 
@@ -88,6 +94,10 @@ inline int64_t ceilDiv(int64_t numerator, int64_t denominator) {
 
 /// Register-tiled contraction; fails if the nest has another form.
 LogicalResult emitContraction(NestBuilder &b);
+
+/// A contraction of two arrays of i8 into i32 by dot4; fails if the nest has
+/// another form.
+LogicalResult emitCountContraction(NestBuilder &b);
 
 /// Any nest: parallel loops outside, reductions inside.
 void emitGeneric(NestBuilder &b);

@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "StridedNest.h"
+#include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Conversion/LinalgToVectorLoops.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -134,7 +135,7 @@ FailureOr<StridedNest> mlir::spikequant::analyzeNest(linalg::LinalgOp op) {
       return failure();
     unsigned origin = nest.loops.size();
     nest.loops.push_back(
-        {size, kind == utils::IteratorType::reduction, origin});
+        {size, kind == utils::IteratorType::reduction, origin, Value(), false});
   }
   for (OpOperand &operand : op->getOpOperands()) {
     FailureOr<NestAccess> access =
@@ -145,6 +146,9 @@ FailureOr<StridedNest> mlir::spikequant::analyzeNest(linalg::LinalgOp op) {
   }
   if (!ownsOutputs(nest))
     return failure();
+  if (auto limit = op->getAttrOfType<DenseI64ArrayAttr>(kLimitAttr))
+    nest.loops[limit[0]].limit =
+        op->getParentOfType<func::FuncOp>().getArgument(limit[1]);
   return nest;
 }
 
@@ -161,7 +165,8 @@ static void eraseLoop(StridedNest &nest, unsigned loop) {
 /// Every operand steps through `outer` as through more iterations of `inner`.
 static bool areMergeable(const StridedNest &nest, unsigned outer,
                          unsigned inner) {
-  return nest.loops[outer].reduction == nest.loops[inner].reduction &&
+  return !nest.loops[outer].limit && !nest.loops[inner].limit &&
+         nest.loops[outer].reduction == nest.loops[inner].reduction &&
          llvm::all_of(nest.accesses, [&](const NestAccess &access) {
            return access.strides[outer] ==
                   access.strides[inner] * nest.loops[inner].size;
@@ -259,7 +264,21 @@ void mlir::spikequant::flattenOperands(OpBuilder &builder, StridedNest &nest) {
 
 static bool isVectorElement(Type type) { return type.isIntOrIndexOrFloat(); }
 
+/// An element of an array outside, at a place that the payload computes. Only
+/// of 32 or 64 bits: processors gather no others.
+static bool isGather(Operation &op) {
+  auto load = dyn_cast<memref::LoadOp>(op);
+  if (!load || !load.getType().isIntOrFloat())
+    return false;
+  unsigned bits = load.getType().getIntOrFloatBitWidth();
+  return (bits == 32 || bits == 64) && load.getMemRefType().getRank() == 1 &&
+         load.getMemRefType().isLastDimUnitStride() &&
+         load.getMemref().getParentBlock() != op.getBlock();
+}
+
 static bool isVectorizableOp(Operation &op) {
+  if (isGather(op))
+    return true;
   if (!llvm::all_of(op.getOperandTypes(), isVectorElement) ||
       !llvm::all_of(op.getResultTypes(), isVectorElement))
     return false;

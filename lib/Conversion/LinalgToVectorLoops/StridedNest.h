@@ -21,6 +21,11 @@ struct NestLoop {
   bool reduction;
   /// Loop of the operation, for linalg.index.
   unsigned origin;
+  /// Where the loop may stop (index, a multiple of 64 elements, or `size`), or
+  /// null. A reduction has to stop there.
+  Value limit;
+  /// An emitter has asked for the loop's end.
+  bool isEnded = false;
 };
 
 struct NestAccess {

@@ -78,6 +78,47 @@ struct Dot4ToVector : OpRewritePattern<Dot4Op> {
   }
 };
 
+struct Dot2ToVNNI : OpRewritePattern<Dot2Op> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(Dot2Op op,
+                                PatternRewriter &rewriter) const override {
+    auto name = rewriter.getStringAttr("llvm.x86.avx512.vpdpwssd.512");
+    auto call = LLVM::CallIntrinsicOp::create(
+        rewriter, op.getLoc(), op.getType(), name,
+        ValueRange{op.getAcc(), op.getLhs(), op.getRhs()});
+    rewriter.replaceOp(op, call);
+    return success();
+  }
+};
+
+struct Dot2ToVector : OpRewritePattern<Dot2Op> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(Dot2Op op,
+                                PatternRewriter &rewriter) const override {
+    Location loc = op.getLoc();
+    auto type = cast<VectorType>(op.getType());
+    Value sixteen = arith::ConstantOp::create(
+        rewriter, loc,
+        DenseElementsAttr::get(type, rewriter.getI32IntegerAttr(16)));
+    auto high = [&](Value words) -> Value {
+      return arith::ShRSIOp::create(rewriter, loc, words, sixteen);
+    };
+    auto low = [&](Value words) -> Value {
+      return high(arith::ShLIOp::create(rewriter, loc, words, sixteen));
+    };
+    Value lhs = vector::BitCastOp::create(rewriter, loc, type, op.getLhs());
+    Value rhs = vector::BitCastOp::create(rewriter, loc, type, op.getRhs());
+    Value sum = arith::AddIOp::create(
+        rewriter, loc, op.getAcc(),
+        arith::MulIOp::create(rewriter, loc, low(lhs), low(rhs)));
+    rewriter.replaceOpWithNewOp<arith::AddIOp>(
+        op, sum, arith::MulIOp::create(rewriter, loc, high(lhs), high(rhs)));
+    return success();
+  }
+};
+
 struct ConvertDot4ToLLVMPass
     : impl::ConvertDot4ToLLVMBase<ConvertDot4ToLLVMPass> {
   using Base::Base;
@@ -85,9 +126,9 @@ struct ConvertDot4ToLLVMPass
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     if (vnni)
-      patterns.add<Dot4ToVNNI>(&getContext());
+      patterns.add<Dot4ToVNNI, Dot2ToVNNI>(&getContext());
     else
-      patterns.add<Dot4ToVector>(&getContext());
+      patterns.add<Dot4ToVector, Dot2ToVector>(&getContext());
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

@@ -41,6 +41,25 @@ elementwise(OpBuilder &b, Location loc, ValueRange inputs, Value output,
   return generic.getResult(0);
 }
 
+Value mlir::spikequant::mapChannels(
+    OpBuilder &b, Location loc, ValueRange inputs, Type element,
+    function_ref<Value(OpBuilder &, Location, ValueRange)> body) {
+  return elementwise(b, loc, inputs, emptyLike(b, loc, inputs[0], element),
+                     body);
+}
+
+Value mlir::spikequant::loadRow(OpBuilder &b, Location loc,
+                                FlatSymbolRefAttr symbol, RankedTensorType type,
+                                int64_t row) {
+  Value table = LoadWeightsOp::create(b, loc, type, symbol);
+  int64_t channels = type.getDimSize(1);
+  return tensor::ExtractSliceOp::create(
+      b, loc, RankedTensorType::get({channels}, type.getElementType()), table,
+      ArrayRef<OpFoldResult>{b.getIndexAttr(row), b.getIndexAttr(0)},
+      ArrayRef<OpFoldResult>{b.getIndexAttr(1), b.getIndexAttr(channels)},
+      ArrayRef<OpFoldResult>{b.getIndexAttr(1), b.getIndexAttr(1)});
+}
+
 Value mlir::spikequant::mapElements(
     OpBuilder &b, Location loc, Value input, Type element,
     function_ref<Value(OpBuilder &, Location, Value)> body) {
@@ -86,15 +105,9 @@ static SmallVector<Value> loadTable(OpBuilder &b, FireOp op) {
   Location loc = op.getLoc();
   int64_t channels = cast<RankedTensorType>(op.getType()).getShape().back();
   auto type = RankedTensorType::get({5, channels}, b.getI64Type());
-  Value table = LoadWeightsOp::create(b, loc, type, op.getThresholdsAttr());
-  auto row = RankedTensorType::get({channels}, b.getI64Type());
   SmallVector<Value> rows;
   for (int64_t i = 0; i < 5; ++i)
-    rows.push_back(tensor::ExtractSliceOp::create(
-        b, loc, row, table,
-        ArrayRef<OpFoldResult>{b.getIndexAttr(i), b.getIndexAttr(0)},
-        ArrayRef<OpFoldResult>{b.getIndexAttr(1), b.getIndexAttr(channels)},
-        ArrayRef<OpFoldResult>{b.getIndexAttr(1), b.getIndexAttr(1)}));
+    rows.push_back(loadRow(b, loc, op.getThresholdsAttr(), type, i));
   return rows;
 }
 

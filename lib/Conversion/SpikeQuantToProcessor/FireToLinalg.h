@@ -23,6 +23,20 @@ Value lowerFireToLinalg(RewriterBase &rewriter, FireOp op, Type element);
 Value mapElements(OpBuilder &b, Location loc, Value input, Type element,
                   function_ref<Value(OpBuilder &, Location, Value)> body);
 
+/// linalg.generic over all elements: inputs[0] has the shape of the result, the
+/// others have [channels]. `inputs` become the arguments of `body`.
+Value mapChannels(OpBuilder &b, Location loc, ValueRange inputs, Type element,
+                  function_ref<Value(OpBuilder &, Location, ValueRange)> body);
+
+/// Row `row` of the packed i32 or i64 array [rows, channels] that `symbol`
+/// names.
+Value loadRow(OpBuilder &b, Location loc, FlatSymbolRefAttr symbol,
+              RankedTensorType type, int64_t row);
+
+/// The integer arithmetic of `grid` and `table`.
+Value lowerGridToLinalg(RewriterBase &rewriter, GridOp op);
+Value lowerTableToLinalg(RewriterBase &rewriter, TableOp op, WeightsOp table);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOPROCESSOR_FIRETOLINALG_H

@@ -19,6 +19,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "EncodeToLinalg.h"
 #include "FireToLinalg.h"
 
 #include "spikequant/Conversion/Passes.h"
@@ -48,9 +49,12 @@ public:
 
 private:
   LogicalResult lowerCounts(Value counts);
+  bool lowerToArray(EncodeOp op);
   LogicalResult lowerIntegrate(IntegrateOp op, const SplitCounts &counts);
   LogicalResult lowerLookup(LookupOp op);
   LogicalResult lowerFire(FireOp op);
+  LogicalResult lowerGrid(GridOp op);
+  LogicalResult lowerTable(TableOp op);
   FailureOr<int64_t> groupOf(IntegrateOp op);
   SplitCounts split(Value counts, StringAttr site, int64_t group, bool first);
   Value integrateDecode(IntegrateOp op, const SplitCounts &counts,
@@ -199,7 +203,24 @@ SplitCounts Lowering::split(Value counts, StringAttr site, int64_t group,
   return result;
 }
 
+/// Counts that are read as an array alone, and that no event can exceed, need
+/// no container. Returns whether that was so.
+bool Lowering::lowerToArray(EncodeOp op) {
+  bool integrates = llvm::any_of(op->getUsers(), llvm::IsaPred<IntegrateOp>);
+  WeightsOp bits;
+  if (op.getBitsAttr())
+    bits = symbols.lookup<WeightsOp>(op.getBitsAttr().getAttr());
+  if (integrates || op->use_empty() || !hasOneWindow(op, bits))
+    return false;
+  rewriter.setInsertionPoint(op);
+  rewriter.replaceOp(op, lowerEncodeToLinalg(rewriter, op, bits));
+  return true;
+}
+
 LogicalResult Lowering::lowerCounts(Value counts) {
+  if (auto encode = counts.getDefiningOp<EncodeOp>();
+      encode && lowerToArray(encode))
+    return success();
   llvm::MapVector<int64_t, SplitCounts> splits;
   SmallVector<std::pair<IntegrateOp, int64_t>> consumers;
   for (Operation *user : counts.getUsers()) {
@@ -335,6 +356,23 @@ LogicalResult Lowering::lowerFire(FireOp op) {
   return success();
 }
 
+LogicalResult Lowering::lowerGrid(GridOp op) {
+  if (failed(verifyStatic(op)))
+    return failure();
+  rewriter.setInsertionPoint(op);
+  rewriter.replaceOp(op, lowerGridToLinalg(rewriter, op));
+  return success();
+}
+
+LogicalResult Lowering::lowerTable(TableOp op) {
+  if (failed(verifyStatic(op)))
+    return failure();
+  rewriter.setInsertionPoint(op);
+  auto table = symbols.lookup<WeightsOp>(op.getTable());
+  rewriter.replaceOp(op, lowerTableToLinalg(rewriter, op, table));
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // The pass
 //===----------------------------------------------------------------------===//
@@ -347,6 +385,16 @@ LogicalResult Lowering::run() {
   module.walk([&](LookupOp op) { lookups.push_back(op); });
   for (FireOp op : fires)
     if (failed(lowerFire(op)))
+      return failure();
+  SmallVector<GridOp> grids;
+  SmallVector<TableOp> tables;
+  module.walk([&](GridOp op) { grids.push_back(op); });
+  module.walk([&](TableOp op) { tables.push_back(op); });
+  for (GridOp op : grids)
+    if (failed(lowerGrid(op)))
+      return failure();
+  for (TableOp op : tables)
+    if (failed(lowerTable(op)))
       return failure();
   for (LookupOp op : lookups)
     if (failed(lowerLookup(op)))

@@ -64,7 +64,8 @@ public:
       return failure();
     calls.setInsertionPoint(op);
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<EncodeOp, IntegrateOp, FireOp, DecodeOp, LookupOp, ObserveOp>(
+        .Case<EncodeOp, IntegrateOp, FireOp, GridOp, TableOp, DecodeOp,
+              LookupOp, ObserveOp>(
             [&](auto concrete) { return lowerOp(concrete); })
         .Default([](Operation *other) {
           return other->emitOpError(
@@ -77,6 +78,8 @@ private:
   LogicalResult lowerOp(EncodeOp op);
   LogicalResult lowerOp(IntegrateOp op);
   LogicalResult lowerOp(FireOp op);
+  LogicalResult lowerOp(GridOp op);
+  LogicalResult lowerOp(TableOp op);
   LogicalResult lowerOp(DecodeOp op);
   LogicalResult lowerOp(LookupOp op);
   LogicalResult lowerOp(ObserveOp op);
@@ -133,7 +136,7 @@ FailureOr<Lowering::Codes> Lowering::getCodes(Operation *op,
   };
   codes.multipliers = relative("multipliers");
   codes.offsets = relative("offsets");
-  codes.container = calls.number(format.getBits() <= 4 ? 4 : 8, 32);
+  codes.container = calls.number(std::max(format.getBits(), 2u), 32);
   codes.group = calls.number(format.getGroup() ? format.getGroup() : shape[1]);
   codes.n = calls.number(shape[0]);
   codes.k = calls.number(shape[1]);
@@ -226,6 +229,35 @@ LogicalResult Lowering::lowerOp(FireOp op) {
                {counts.address, rows, channels, calls.address(op.getBitsAttr()),
                 calls.number(static_cast<int32_t>(op.getTolerance()), 32)});
   replace(op, counts, op.getType());
+  return success();
+}
+
+LogicalResult Lowering::lowerOp(GridOp op) {
+  Matrix acc(op.getMembrane());
+  Value rates = calls.address(op, calls.lookup(op.getRatesAttr()), "data");
+  if (!rates)
+    return failure();
+  ReferenceCalls::Result y = calls.allocate(op.getType());
+  calls.call("sq_ref_grid",
+             {calls.address(toI64(op.getMembrane())), calls.number(acc.rows),
+              calls.number(acc.channels), rates, y.address});
+  replace(op, y, op.getType());
+  return success();
+}
+
+LogicalResult Lowering::lowerOp(TableOp op) {
+  ReferenceCalls::Result y = calls.allocate(op.getType());
+  int64_t size = calls.lookup(op.getTableAttr()).getArrayType().getDimSize(0);
+  auto narrow = [&](uint32_t value) {
+    return calls.number(static_cast<int32_t>(value), 32);
+  };
+  calls.call("sq_ref_table",
+             {calls.address(op.getInput()),
+              calls.number(op.getType().getNumElements()),
+              calls.address(op.getTableAttr()), calls.number(size),
+              narrow(op.getLo()), narrow(op.getLowSlope()),
+              narrow(op.getHighSlope()), y.address});
+  replace(op, y, op.getType());
   return success();
 }
 

@@ -9,6 +9,7 @@
 //   p = sum of u * n            unsigned codes, signed counts: spikequant.dot4
 //   acc += m * p + c * S        S = the group's sum of dense counts
 //
+// With several rows, c * S of two groups is one operation of 16-bit numbers.
 // A line is loaded and unpacked once for all rows of the block, four counts are
 // broadcast once for all of its tiles. Sums may wrap on the way: the final
 // value fits (127 R < 2^31), or the accumulators have 64 bits (`wide`); p
@@ -85,9 +86,18 @@ SmallVector<Value> IntegrateEmitter::emitDense(const RegisterBlock &block) {
   int64_t restLines = weights.linesPerTile() % linesPerGroup;
   Value zero = b.integer(b.vectorOf(accumulator, kLanes), 0);
   SmallVector<Value> accumulators(block.rows * block.tiles, zero);
-  if (wholeGroups == 1)
-    accumulators = emitGroup(block, b.index(0), linesPerGroup, accumulators);
-  else if (wholeGroups > 1)
+  int64_t first = 0;
+  if (wholeGroups > 1 && joinsGroups(block)) {
+    first = wholeGroups / 2 * 2;
+    accumulators = b.loop(b.index(0), b.index(first), 2, accumulators,
+                          [&](Value group, ValueRange carried) {
+                            return emitTwoGroups(block, group, carried);
+                          });
+  }
+  if (wholeGroups - first == 1)
+    accumulators =
+        emitGroup(block, b.index(first), linesPerGroup, accumulators);
+  else if (wholeGroups > first)
     accumulators =
         b.loop(b.index(0), b.index(wholeGroups), 1, accumulators,
                [&](Value group, ValueRange carried) {
@@ -115,26 +125,78 @@ Value IntegrateEmitter::offsets(const RegisterBlock &block, int64_t tile,
 
 SmallVector<Value> IntegrateEmitter::emitGroup(const RegisterBlock &block,
                                                Value group, int64_t lines,
-                                               ValueRange accumulators) {
+                                               ValueRange accumulators,
+                                               bool withOffsets) {
   int64_t linesPerGroup = weights.group / weights.kPerLine();
   SmallVector<Value> partials =
       emitDots(block, b.scale(group, linesPerGroup), lines);
   SmallVector<Value> m, c, next;
   for (int64_t tile = 0; tile < block.tiles; ++tile) {
     m.push_back(multipliers(block, tile, group, accumulator));
-    c.push_back(offsets(block, tile, group, accumulator));
+    if (withOffsets)
+      c.push_back(offsets(block, tile, group, accumulator));
   }
   for (int64_t row = 0; row < block.rows; ++row) {
-    Value counts = b.loadScalar(arrays.sums, {rowOf(block, row), group});
-    Value total = b.broadcast(b.extendSigned(counts, accumulator), kLanes);
+    Value total;
+    if (withOffsets) {
+      Value counts = b.loadScalar(arrays.sums, {rowOf(block, row), group});
+      total = b.broadcast(b.extendSigned(counts, accumulator), kLanes);
+    }
     for (int64_t tile = 0; tile < block.tiles; ++tile) {
       int64_t i = row * block.tiles + tile;
       Value p = b.extendSigned(partials[i], accumulator);
-      Value sum = b.add(accumulators[i], b.mul(c[tile], total));
+      Value sum = accumulators[i];
+      if (withOffsets)
+        sum = b.add(sum, b.mul(c[tile], total));
       next.push_back(b.add(sum, b.mul(m[tile], p)));
     }
   }
   return next;
+}
+
+/// Low 16 bits of `low`, above them those of `high`.
+static Value joinHalves(KernelBuilder &b, Value low, Value high) {
+  Type type = low.getType();
+  Value mask = b.integer(type, 65535), distance = b.integer(type, 16);
+  return arith::OrIOp::create(b, arith::AndIOp::create(b, low, mask),
+                              arith::ShLIOp::create(b, high, distance));
+}
+
+Value IntegrateEmitter::offsetPair(const RegisterBlock &block, int64_t tile,
+                                   Value group) {
+  Value words = joinHalves(b, offsets(block, tile, group, i32),
+                           offsets(block, tile, b.offset(group, 1), i32));
+  return b.bitcast(words, b.getI16Type(), 2 * kLanes);
+}
+
+Value IntegrateEmitter::sumPair(const RegisterBlock &block, int64_t row,
+                                Value group) {
+  Value low = b.loadScalar(arrays.sums, {rowOf(block, row), group});
+  Value high =
+      b.loadScalar(arrays.sums, {rowOf(block, row), b.offset(group, 1)});
+  Value words = b.broadcast(joinHalves(b, low, high), kLanes);
+  return b.bitcast(words, b.getI16Type(), 2 * kLanes);
+}
+
+/// Groups `group` and the next one.
+SmallVector<Value> IntegrateEmitter::emitTwoGroups(const RegisterBlock &block,
+                                                   Value group,
+                                                   ValueRange accumulators) {
+  int64_t lines = weights.group / weights.kPerLine();
+  SmallVector<Value> sum =
+      emitGroup(block, group, lines, accumulators, /*withOffsets=*/false);
+  sum = emitGroup(block, b.offset(group, 1), lines, sum, /*withOffsets=*/false);
+  SmallVector<Value> offsetPairs;
+  for (int64_t tile = 0; tile < block.tiles; ++tile)
+    offsetPairs.push_back(offsetPair(block, tile, group));
+  for (int64_t row = 0; row < block.rows; ++row) {
+    Value total = sumPair(block, row, group);
+    for (int64_t tile = 0; tile < block.tiles; ++tile) {
+      Value &acc = sum[row * block.tiles + tile];
+      acc = Dot2Op::create(b, sums, acc, offsetPairs[tile], total);
+    }
+  }
+  return sum;
 }
 
 /// The longest unrolling up to 4 lines that divides `lines`; short groups are
@@ -176,12 +238,25 @@ SmallVector<Value> IntegrateEmitter::emitDots(const RegisterBlock &block,
   return partials;
 }
 
-Value IntegrateEmitter::loadLine(const RegisterBlock &block, Value line,
-                                 int64_t tile) {
-  Value number =
-      b.add(b.scale(line, block.panel.tiles), b.offset(block.tile, tile));
-  Value address = b.add(block.panel.base, b.scale(number, 64));
-  return b.load(arrays.weights.codes, address, 64);
+/// The bytes of one plane of a line of one tile.
+Value IntegrateEmitter::loadPlane(const RegisterBlock &block, Value line,
+                                  int64_t tile, CodePlane plane) {
+  int64_t tiles = block.panel.tiles;
+  Value start =
+      b.add(block.panel.base, b.scale(line, tiles * weights.lineBytes()));
+  start = b.offset(start, tiles * plane.bytesBefore());
+  Value address =
+      b.add(start, b.scale(b.offset(block.tile, tile), plane.bytesPerTile()));
+  return b.load(arrays.weights.codes, address, plane.bytesPerTile());
+}
+
+/// An output channel's bytes as one lane of i32.
+Value IntegrateEmitter::planeWords(Value stored, CodePlane plane) {
+  if (plane.bits == 4)
+    return b.bitcast(stored, i32, kLanes);
+  if (plane.bits == 2)
+    stored = b.bitcast(stored, b.getI16Type(), kLanes);
+  return b.extendUnsigned(stored, i32);
 }
 
 Value IntegrateEmitter::broadcastCounts(const RegisterBlock &block, int64_t row,
@@ -192,40 +267,79 @@ Value IntegrateEmitter::broadcastCounts(const RegisterBlock &block, int64_t row,
   return b.bitcast(b.broadcast(word, kLanes), i8, 64);
 }
 
-/// The high half of each byte. Shifts words, not bytes: a shift of bytes
-/// becomes an instruction that competes with the dot product for its ports.
-Value IntegrateEmitter::highHalves(Value codes) {
-  Value words = b.bitcast(codes, i32, kLanes);
-  Value shifted = arith::ShRUIOp::create(b, words, b.integer(sums, 4));
-  return arith::AndIOp::create(b, b.bitcast(shifted, i8, 64),
-                               b.integer(bytes, 15));
+/// The plane with a part of each of four channels in every byte of a lane
+/// (CodePlane::bitOf): 64 bytes.
+Value IntegrateEmitter::spreadPlane(Value stored, CodePlane plane) {
+  if (plane.bits == 4)
+    return stored;
+  SmallVector<int64_t> distances = {7, 14, 21};
+  if (plane.bits == 2)
+    distances = {12};
+  Value words = planeWords(stored, plane), spread = words;
+  for (int64_t distance : distances) {
+    Value count = b.integer(sums, distance);
+    Value moved = arith::ShLIOp::create(b, words, count);
+    spread = arith::OrIOp::create(b, spread, moved);
+  }
+  return b.bitcast(spread, i8, 64);
+}
+
+/// The plane's part of the codes of channels 4 half .. 4 half + 3, where it is
+/// in a code. Shifts words, not bytes: a shift of bytes becomes an instruction
+/// that competes with the dot product for its ports.
+Value IntegrateEmitter::planeOperand(Value spread, CodePlane plane,
+                                     int64_t half) {
+  int64_t distance = (plane.bits == 2 ? 2 : 4) * half - plane.shift;
+  if (distance) {
+    Value words = b.bitcast(spread, i32, kLanes);
+    Value count = b.integer(sums, std::abs(distance));
+    words = distance > 0 ? arith::ShRUIOp::create(b, words, count).getResult()
+                         : arith::ShLIOp::create(b, words, count).getResult();
+    spread = b.bitcast(words, i8, 64);
+  }
+  int64_t mask = ((1 << plane.bits) - 1) << plane.shift;
+  return arith::AndIOp::create(b, spread, b.integer(bytes, mask));
+}
+
+/// The codes of a tile's line as operands over four channels each. Where halves
+/// are split, the second one is 16 times too large.
+SmallVector<Value> IntegrateEmitter::loadOperands(const RegisterBlock &block,
+                                                  Value line, int64_t tile) {
+  SmallVector<Value> operands;
+  for (CodePlane plane : weights.planes()) {
+    Value spread = spreadPlane(loadPlane(block, line, tile, plane), plane);
+    if (weights.container == 8)
+      return {spread};
+    for (int64_t half : {0, 1}) {
+      Value part = half && splitsHalves(block)
+                       ? arith::AndIOp::create(b, spread, b.integer(bytes, -16))
+                             .getResult()
+                       : planeOperand(spread, plane, half);
+      if (plane.shift)
+        operands[half] = arith::OrIOp::create(b, operands[half], part);
+      else
+        operands.push_back(part);
+    }
+  }
+  return operands;
 }
 
 /// One line of each tile against its input channels: partials[row][tile] (low
 /// halves) and, where halves are split, as many high ones after them.
 void IntegrateEmitter::emitLine(const RegisterBlock &block, Value line,
                                 MutableArrayRef<Value> partials) {
-  bool halves = weights.container == 4;
   int64_t count = block.rows * block.tiles;
   Value channel = b.scale(line, weights.kPerLine());
-  SmallVector<Value> low, high;
-  Value lowMask = b.integer(bytes, 15);
-  for (int64_t tile = 0; tile < block.tiles; ++tile) {
-    Value codes = loadLine(block, line, tile);
-    low.push_back(halves ? arith::AndIOp::create(b, codes, lowMask) : codes);
-    if (splitsHalves(block))
-      high.push_back(arith::AndIOp::create(b, codes, b.integer(bytes, -16)));
-    else if (halves)
-      high.push_back(highHalves(codes));
-  }
-  for (int64_t half = 0; half < (halves ? 2 : 1); ++half) {
-    ArrayRef<Value> codes = half ? high : low;
+  SmallVector<SmallVector<Value>> codes; // [tile][half]
+  for (int64_t tile = 0; tile < block.tiles; ++tile)
+    codes.push_back(loadOperands(block, line, tile));
+  for (int64_t half = 0; half < weights.kPerLine() / 4; ++half) {
     int64_t base = half && splitsHalves(block) ? count : 0;
     for (int64_t row = 0; row < block.rows; ++row) {
       Value counts = broadcastCounts(block, row, b.offset(channel, 4 * half));
       for (int64_t tile = 0; tile < block.tiles; ++tile) {
         Value &sum = partials[base + row * block.tiles + tile];
-        sum = Dot4Op::create(b, sums, sum, codes[tile], counts);
+        sum = Dot4Op::create(b, sums, sum, codes[tile][half], counts);
       }
     }
   }
@@ -257,9 +371,10 @@ static void emitOnePanel(KernelBuilder &b, const CodesShape &weights,
   int64_t lastTiles = weights.tiles() - (panels - 1) * 4;
   int64_t lastLanes = weights.n - (weights.tiles() - 1) * kLanes;
   Value tile = b.scale(number, 4);
-  Panel panel{
-      b.add(first.base, b.scale(number, 4 * 64 * weights.linesPerTile())),
-      b.add(first.firstTile, tile), b.add(first.weightTile, tile), 4, kLanes};
+  Panel panel{b.add(first.base, b.scale(number, 4 * weights.lineBytes() *
+                                                    weights.linesPerTile())),
+              b.add(first.firstTile, tile), b.add(first.weightTile, tile), 4,
+              kLanes};
   Panel last = panel;
   last.tiles = lastTiles;
   last.lastLanes = lastLanes;

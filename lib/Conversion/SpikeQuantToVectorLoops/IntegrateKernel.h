@@ -49,14 +49,24 @@ private:
   void emitBlock(const RegisterBlock &block);
   SmallVector<Value> emitDense(const RegisterBlock &block);
   SmallVector<Value> emitGroup(const RegisterBlock &block, Value group,
-                               int64_t lines, ValueRange accumulators);
+                               int64_t lines, ValueRange accumulators,
+                               bool withOffsets = true);
+  SmallVector<Value> emitTwoGroups(const RegisterBlock &block, Value group,
+                                   ValueRange accumulators);
+  Value offsetPair(const RegisterBlock &block, int64_t tile, Value group);
+  Value sumPair(const RegisterBlock &block, int64_t row, Value group);
   SmallVector<Value> emitDots(const RegisterBlock &block, Value firstLine,
                               int64_t lines);
   void emitLine(const RegisterBlock &block, Value line,
                 MutableArrayRef<Value> partials);
-  Value highHalves(Value codes);
+  SmallVector<Value> loadOperands(const RegisterBlock &block, Value line,
+                                  int64_t tile);
+  Value spreadPlane(Value stored, CodePlane plane);
+  Value planeOperand(Value spread, CodePlane plane, int64_t half);
   Value broadcastCounts(const RegisterBlock &block, int64_t row, Value channel);
-  Value loadLine(const RegisterBlock &block, Value line, int64_t tile);
+  Value loadPlane(const RegisterBlock &block, Value line, int64_t tile,
+                  CodePlane plane);
+  Value planeWords(Value stored, CodePlane plane);
 
   // Result and overflow: OverflowEpilogue.cpp.
   void emitEpilogue(const RegisterBlock &block, ValueRange accumulators);
@@ -90,6 +100,12 @@ private:
   /// half of a byte. Saves the shift where a line serves one row only.
   bool splitsHalves(const RegisterBlock &block) const {
     return block.rows == 1 && weights.container == 4;
+  }
+
+  /// Offsets of two groups and the sums of their counts fit 16 bits: one
+  /// instruction multiplies and adds both.
+  bool joinsGroups(const RegisterBlock &block) const {
+    return block.rows > 1 && !shape.wide && weights.group <= 32767 / 127;
   }
 
   KernelBuilder &b;

@@ -18,7 +18,11 @@
 
 #include "KernelBuilder.h"
 
+#include "spikequant/Kernel/PackedCodes.h"
+
 namespace mlir::spikequant {
+
+using ::spikequant::CodePlane;
 
 /// Lanes of a tile of output channels and of a vector of 32-bit values.
 inline constexpr int64_t kLanes = 16;
@@ -28,17 +32,24 @@ struct CodesShape {
   int64_t n = 0;
   int64_t k = 0;
   int64_t group = 0;     ///< Input channels per (m, c); K for the whole row.
-  int64_t container = 4; ///< Bits that a code takes: 4 or 8.
+  int64_t container = 4; ///< Bits that a code takes: 2 to 8.
   /// Matrices one after the other in each array; 0: one that is no stack.
   int64_t stack = 0;
 
   int64_t tiles() const { return (n + kLanes - 1) / kLanes; }
   int64_t panels() const { return (tiles() + 3) / 4; }
   int64_t kPadded() const { return (k + 7) / 8 * 8; }
-  int64_t kPerLine() const { return container == 4 ? 8 : 4; }
+  int64_t kPerLine() const { return container == 8 ? 4 : 8; }
+  int64_t lineBytes() const { return container == 8 ? 64 : 16 * container; }
   int64_t linesPerTile() const { return kPadded() / kPerLine(); }
   int64_t groups() const { return (k + group - 1) / group; }
-  int64_t codesBytes() const { return tiles() * linesPerTile() * 64; }
+  /// Container 8 is one plane of whole bytes, as large as one of four bits.
+  SmallVector<CodePlane> planes() const {
+    if (container == 8)
+      return {CodePlane{4, 0}};
+    return llvm::to_vector(::spikequant::CodePlanes(container));
+  }
+  int64_t codesBytes() const { return tiles() * linesPerTile() * lineBytes(); }
 };
 
 /// A packed matrix in memory, or a stack: then the first dimension of each

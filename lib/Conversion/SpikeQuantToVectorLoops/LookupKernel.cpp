@@ -4,8 +4,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A row of the matrix is one output channel: four bytes of each line of its
-// tile. Per line, y[i][k0 + j] = f32(m * u + c) * s_w.
+// A row of the matrix is one output channel: some bytes of each plane of each
+// line of its tile. Per line, y[i][k0 + j] = f32(m * u + c) * s_w.
 //
 //===----------------------------------------------------------------------===//
 
@@ -29,6 +29,7 @@ private:
   void locate();
   void emitLine(Value line, int64_t valid);
   Value codesOf(Value line);
+  Value planeOf(Value line, CodePlane plane);
   Value parameter(Value array, Value line);
 
   KernelBuilder &b;
@@ -36,12 +37,12 @@ private:
   const CodesArrays &weights;
   Value ids, result;
   Type i32;
-  Value row, tile, lane, firstLine, stride, scale;
+  Value row, tile, lane, panel, inPanel, stride, scale;
 };
 
 } // namespace
 
-/// Finds the row's tile and the address and stride of its lines.
+/// Finds the row's tile, and the address and number of tiles of its panel.
 void LookupEmitter::locate() {
   Value id = b.loadScalar(ids, row);
   Value zero = b.integer(id.getType(), 0);
@@ -54,22 +55,50 @@ void LookupEmitter::locate() {
   // The last panel may have fewer tiles and so a smaller stride.
   Value tilesLeft = b.sub(b.index(shape.tiles()), first);
   stride = arith::MinUIOp::create(b, tilesLeft, b.index(4));
-  Value line = b.add(b.scale(first, shape.linesPerTile()), b.sub(tile, first));
-  firstLine = b.add(b.scale(line, 64), b.scale(lane, 4));
+  panel = b.scale(first, shape.linesPerTile() * shape.lineBytes());
+  inPanel = b.sub(tile, first);
   scale = b.loadScalar(weights.scales, channel);
+}
+
+/// The plane's part of the codes of one line, kPerLine lanes of i32.
+Value LookupEmitter::planeOf(Value line, CodePlane plane) {
+  Value start = b.add(b.scale(b.mul(line, stride), shape.lineBytes()),
+                      b.scale(stride, plane.bytesBefore()));
+  Value own =
+      b.add(b.scale(inPanel, plane.bytesPerTile()), b.scale(lane, plane.bits));
+  Value stored =
+      b.load(weights.codes, b.add(panel, b.add(start, own)), plane.bits);
+  if (shape.container == 8)
+    return b.extendUnsigned(stored, i32);
+  Type word = b.getIntegerType(8 * plane.bits);
+  Value scalar =
+      vector::ExtractOp::create(b, b.bitcast(stored, word, 1), int64_t{0});
+  if (plane.bits != 4)
+    scalar = b.extendUnsigned(scalar, i32);
+  Value words = b.broadcast(scalar, 8);
+  SmallVector<int32_t> places;
+  for (int64_t j = 0; j < 8; ++j)
+    places.push_back(plane.bitOf(j));
+  Value shifts = arith::ConstantOp::create(
+      b, DenseElementsAttr::get(b.vectorOf(i32, 8), ArrayRef(places)));
+  Value part = arith::ShRUIOp::create(b, words, shifts);
+  return arith::AndIOp::create(
+      b, part, b.integer(b.vectorOf(i32, 8), (1 << plane.bits) - 1));
 }
 
 /// The codes of one line as kPerLine lanes of i32, in the order of channels.
 Value LookupEmitter::codesOf(Value line) {
-  Value address = b.add(firstLine, b.scale(b.mul(line, stride), 64));
-  Value four = b.extendUnsigned(b.load(weights.codes, address, 4), i32);
-  if (shape.container == 8)
-    return four;
-  VectorType type = b.vectorOf(i32, 4);
-  Value low = arith::AndIOp::create(b, four, b.integer(type, 15));
-  Value high = arith::ShRUIOp::create(b, four, b.integer(type, 4));
-  SmallVector<int64_t> inOrder = {0, 1, 2, 3, 4, 5, 6, 7};
-  return vector::ShuffleOp::create(b, low, high, inOrder);
+  Value codes;
+  for (CodePlane plane : shape.planes()) {
+    Value part = planeOf(line, plane);
+    if (plane.shift) {
+      Value places = b.integer(b.vectorOf(i32, 8), plane.shift);
+      part = arith::ShLIOp::create(b, part, places);
+      part = arith::OrIOp::create(b, codes, part);
+    }
+    codes = part;
+  }
+  return codes;
 }
 
 /// m or c of the row for a line's channels, one scalar.

@@ -110,23 +110,44 @@ SmallVector<Value> IntegrateEmitter::addOverflow(const RegisterBlock &block,
                 });
 }
 
+/// CodePlane::bitOf of a channel that is known at run time.
+static Value placeInPlane(KernelBuilder &b, const CodesShape &weights,
+                          CodePlane plane, Value channel) {
+  if (weights.container == 8)
+    return b.scale(b.remainderIndex(channel, 4), 8);
+  Value place = b.remainderIndex(channel, 8);
+  Value half = b.divideIndex(place, 4);
+  if (plane.bits == 1)
+    return place;
+  if (plane.bits == 4)
+    return b.add(b.scale(b.remainderIndex(channel, 4), 8), b.scale(half, 4));
+  Value pair = b.remainderIndex(b.divideIndex(place, 2), 2);
+  Value first = b.add(b.scale(b.remainderIndex(place, 2), 8), b.scale(pair, 4));
+  return b.add(first, b.scale(half, 2));
+}
+
 /// W[o][channel] of a tile's 16 output channels, as lanes of i32.
 Value IntegrateEmitter::weightColumn(const RegisterBlock &block, Value channel,
                                      int64_t tile) {
-  // The four bytes of an output channel are one lane; the code's place in it is
-  // the same for all of them.
+  // The bytes of an output channel are one lane; the code's place in it is the
+  // same for all of them.
   Value line = b.divideIndex(channel, weights.kPerLine());
-  Value shift = b.scale(b.remainderIndex(channel, 4), 8);
-  if (weights.container == 4)
-    shift = b.add(shift,
-                  b.scale(b.divideIndex(b.remainderIndex(channel, 8), 4), 4));
+  Value codes;
+  for (CodePlane plane : weights.planes()) {
+    Value words = planeWords(loadPlane(block, line, tile, plane), plane);
+    Value shift = placeInPlane(b, weights, plane, channel);
+    Value distance = b.broadcast(b.indexCast(shift, i32), kLanes);
+    Value part = arith::ShRUIOp::create(b, words, distance);
+    int64_t mask = weights.container == 8 ? 255 : (1 << plane.bits) - 1;
+    part = arith::AndIOp::create(b, part, b.integer(sums, mask));
+    if (plane.shift) {
+      part = arith::ShLIOp::create(b, part, b.integer(sums, plane.shift));
+      part = arith::OrIOp::create(b, codes, part);
+    }
+    codes = part;
+  }
   Value group = weights.groups() == 1 ? b.index(0)
                                       : b.divideIndex(channel, weights.group);
-  Value words = b.bitcast(loadLine(block, line, tile), i32, kLanes);
-  Value distance = b.broadcast(b.indexCast(shift, i32), kLanes);
-  Value codes = arith::ShRUIOp::create(b, words, distance);
-  codes = arith::AndIOp::create(
-      b, codes, b.integer(sums, weights.container == 4 ? 15 : 255));
   Value scaled = b.mul(multipliers(block, tile, group, i32), codes);
   return b.add(scaled, offsets(block, tile, group, i32));
 }

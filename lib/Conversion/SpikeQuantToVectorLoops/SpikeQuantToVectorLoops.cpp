@@ -201,7 +201,7 @@ FailureOr<CodesShape> Converter::codesShape(Operation *op, WeightsOp weights) {
   shape.stack = type.getRank() == 3 ? type.getDimSize(0) : 0;
   bool wholeRow = codes.getGroup() == 0 || codes.getGroup() >= shape.k;
   shape.group = wholeRow ? shape.k : codes.getGroup();
-  shape.container = codes.getBits() <= 4 ? 4 : 8;
+  shape.container = std::max(codes.getBits(), 2u);
   if (shape.k > kMaxInputChannels)
     return op->emitError("has ")
            << shape.k << " input channels; the kernels sum at most "

@@ -46,6 +46,16 @@ def integer_list(text: str) -> list[int]:
     return [positive(part) for part in text.split(",")]
 
 
+def add_rotate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rotate",
+        choices=("none", "values"),
+        default="none",
+        help="values: Hadamard rotations of what attentions mix, where weights absorb them; as for "
+        "the other of calibrate and compile (default: none)",
+    )
+
+
 def add_threads(parser: argparse.ArgumentParser) -> None:
     cores = len(os.sched_getaffinity(0))
     parser.add_argument(

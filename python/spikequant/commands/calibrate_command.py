@@ -6,7 +6,17 @@ from pathlib import Path
 
 from ..errors import SpikeQuantError
 from ..progress import progress_bar
-from .arguments import add_output, add_shapes, add_threads, add_weights, positive
+from .arguments import (
+    add_json,
+    add_output,
+    add_rotate,
+    add_shapes,
+    add_threads,
+    add_weights,
+    positive,
+    real,
+    whole,
+)
 
 NAME = "calibrate"
 HELP = "collects the statistics from which steps and bits are chosen"
@@ -51,10 +61,36 @@ def add_arguments(parser) -> None:
         help="also collect X^T X of every site, into CALIB.gram: 'spikequant compile' then rounds "
         "weights for the least error of the outputs (4 channels^2 bytes for each site)",
     )
+    parser.add_argument(
+        "--sensitivity",
+        choices=("auto", "none", "finite", "fisher"),
+        default="auto",
+        help="how it is measured what an error at each site does to the loss: by rounding one site "
+        "at a time (finite), by gradients (fisher: bundles only), or not (default: fisher for "
+        "bundles, finite for graphs)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=whole(1, 256),
+        default=1,
+        metavar="N",
+        help="processes that share the text and the threads; results do not depend on it "
+        "(default: 1)",
+    )
+    parser.add_argument(
+        "--bits",
+        type=real(0.5, 8),
+        default=4.25,
+        metavar="B",
+        help="for which it is checked that the text is enough: with B bits per value on it, how "
+        "many on the last eighth of the windows, held out? (default: 4.25)",
+    )
+    add_rotate(parser)
     add_threads(parser)
+    add_json(parser)
 
 
-def run(options) -> None:
+def run(options) -> dict | None:
     if options.merge:
         from ..collector import merge
 
@@ -65,11 +101,13 @@ def run(options) -> None:
         raise SpikeQuantError("name the bundle or the graph to calibrate")
     if bool(options.text) != options.source.is_dir() and options.source.exists():
         raise SpikeQuantError("a bundle needs --text, a graph --inputs")
+    settings = _calibration_options(options)
     with progress_bar("calibrate") as report:
-        (_run_text if options.text else _run_inputs)(options, report)
+        (_run_text if options.text else _run_inputs)(options, settings, report)
+    return settings.report
 
 
-def _run_text(options, report) -> None:
+def _run_text(options, settings, report) -> None:
     from ..calibrate import calibrate_text
 
     calibrate_text(
@@ -78,13 +116,12 @@ def _run_text(options, report) -> None:
         options.output,
         options.tokens,
         options.context,
-        options.threads,
-        report,
-        options.gram,
+        progress=report,
+        options=settings,
     )
 
 
-def _run_inputs(options, report) -> None:
+def _run_inputs(options, settings, report) -> None:
     from ..calibrate import calibrate_inputs
     from ..stablehlo_shapes import parse_shapes
 
@@ -93,8 +130,20 @@ def _run_inputs(options, report) -> None:
         options.weights,
         options.inputs,
         options.output,
+        progress=report,
+        shapes=parse_shapes(options.shape),
+        options=settings,
+    )
+
+
+def _calibration_options(options):
+    from ..calibrate import CalibrationOptions
+
+    return CalibrationOptions(
         options.threads,
-        report,
-        parse_shapes(options.shape),
+        options.jobs,
         options.gram,
+        options.sensitivity,
+        options.bits,
+        rotate=options.rotate,
     )

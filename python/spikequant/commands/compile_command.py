@@ -8,7 +8,16 @@ from pathlib import Path
 from ..errors import SpikeQuantError
 from ..progress import progress_bar
 from ..targets import TARGETS
-from .arguments import add_json, add_output, add_shapes, add_weights, positive, real, whole
+from .arguments import (
+    add_json,
+    add_output,
+    add_rotate,
+    add_shapes,
+    add_weights,
+    positive,
+    real,
+    whole,
+)
 
 NAME = "compile"
 HELP = "quantises and compiles a bundle or a graph to a folder that runs"
@@ -51,7 +60,35 @@ def add_arguments(parser) -> None:
         help="mean activation bits, salient events included (default: 4.25)",
     )
     parser.add_argument(
+        "--allocation",
+        choices=["budget", "mad", "percentile"],
+        default="budget",
+        help="where steps come from: least predicted loss for --bits (default), or the plain "
+        "rules median |x| x factor / 7 and percentile of |x| / 7, which meet no budget",
+    )
+    parser.add_argument(
+        "--budget-by",
+        choices=["values", "macs"],
+        default="values",
+        help="what --bits is a mean over: encoded values, or the multiply-accumulates that they "
+        "drive (default: values)",
+    )
+    parser.add_argument(
+        "--mad-factor", type=real(0.01, 1000), default=3.5, metavar="K", help="default: 3.5"
+    )
+    parser.add_argument(
+        "--percentile", type=real(0.001, 0.999), default=0.95, metavar="P", help="default: 0.95"
+    )
+    parser.add_argument(
         "--weight-bits", type=whole(2, 8), default=4, metavar="B", help="default: 4"
+    )
+    parser.add_argument(
+        "--weight-budget",
+        type=real(2, 16),
+        metavar="B",
+        help="mean stored bits per weight of the layers, multipliers, offsets and scales included: "
+        "each gets the bits and groups that serve it best, instead of --weight-bits and --group "
+        "(which take 4.80 for 576 inputs by default)",
     )
     parser.add_argument(
         "--group",
@@ -68,16 +105,39 @@ def add_arguments(parser) -> None:
         help="weight bits of the embedding and the head (default: 8)",
     )
     parser.add_argument(
+        "--attention-bits",
+        type=int,
+        choices=[0, *range(2, 9)],
+        default=8,
+        metavar="B",
+        help="of the counts in products of two activations, such as queries with keys; "
+        "0: they stay real (default: 8)",
+    )
+    parser.add_argument(
+        "--cache-bits",
+        type=int,
+        choices=range(2, 9),
+        metavar="B",
+        help="of the counts that the key-value cache holds (default: as --attention-bits)",
+    )
+    parser.add_argument(
         "--rounding",
         choices=["auto", "nearest", "second-order"],
         default="auto",
         help="of weights; second-order has the least error of the outputs and needs "
-        "'calibrate --gram' (default: second-order where that was given)",
+        "'calibrate --gram'; auto: second-order where that was given, else nearest with errors "
+        "weighted by the inputs' squares (default: auto)",
     )
+    add_rotate(parser)
     parser.add_argument(
         "--no-fold",
         action="store_true",
         help="leave scales where the graph has them, not in the next threshold",
+    )
+    parser.add_argument(
+        "--real-activations",
+        action="store_true",
+        help="leave functions between matrices as real numbers, not integer tables",
     )
     _add_code_arguments(parser)
     _add_select_arguments(parser)
@@ -182,11 +242,20 @@ def _settings(options):
         calibration=options.calibration,
         weights=options.weights,
         bits=options.bits,
+        allocation=options.allocation,
+        budget_by=options.budget_by,
+        mad_factor=options.mad_factor,
+        percentile=options.percentile,
         weight_bits=options.weight_bits,
+        weight_budget=options.weight_budget,
         group=options.group,
         head_bits=options.head_bits,
+        attention_bits=options.attention_bits,
+        cache_bits=options.cache_bits or 0,
         rounding=options.rounding,
+        rotate=options.rotate,
         fold=not options.no_fold,
+        real_activations=options.real_activations,
         isa=options.isa,
         mcpu=options.mcpu,
         taps=options.taps,

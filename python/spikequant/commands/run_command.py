@@ -37,6 +37,11 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--record", type=Path, metavar="NPZ", help="what a program compiled with --taps shows"
     )
+    parser.add_argument(
+        "--packed",
+        action="store_true",
+        help="record counts in the bits of their windows: a quarter of the size and less",
+    )
     add_threads(parser)
     add_json(parser)
 
@@ -58,6 +63,8 @@ def _run_inputs(options) -> None:
         raise SpikeQuantError("--inputs needs --outputs FILE.npz")
     if options.chat:
         raise SpikeQuantError("--chat is for prompts: leave it out with --inputs")
+    if options.packed and options.record is None:
+        raise SpikeQuantError("--packed is for what --record FILE.npz saves")
     run_arrays(
         options.program,
         options.inputs,
@@ -65,6 +72,7 @@ def _run_inputs(options) -> None:
         options.graph,
         options.threads,
         options.record,
+        options.packed,
     )
 
 
@@ -72,8 +80,8 @@ def _open_chat(options):
     from ..chat import Chat
     from ..session import Session
 
-    if options.outputs or options.graph or options.record:
-        raise SpikeQuantError("--outputs, --graph and --record are for --inputs")
+    if options.outputs or options.graph or options.record or options.packed:
+        raise SpikeQuantError("--outputs, --graph, --record and --packed are for --inputs")
     return Chat(Session(options.program, options.threads))
 
 

@@ -117,10 +117,10 @@ func.func @select(%p: memref<64xi1>, %a: memref<64xf32>, %c: memref<64xf32>) {
 
 // -----
 
-// A load in the payload has no vector form.
+// A load in the payload gathers, from places of 32 bits where they were so.
 // CHECK-LABEL: func @lookup
-// CHECK-NOT: vector<
-// CHECK: memref.load
+// CHECK: %[[IDS:.*]] = vector.load %{{.*}} : memref<64xi32>, vector<16xi32>
+// CHECK: vector.gather %{{.*}}[%{{.*}}] [%[[IDS]]], {{.*}} : memref<100xf32>, vector<16xi32>, vector<16xi1>, vector<16xf32> into vector<16xf32>
 func.func @lookup(%ids: memref<64xi32>, %table: memref<100xf32>, %c: memref<64xf32>) {
   linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}
     ins(%ids : memref<64xi32>) outs(%c : memref<64xf32>) {
@@ -128,6 +128,23 @@ func.func @lookup(%ids: memref<64xi32>, %table: memref<100xf32>, %c: memref<64xf
     %i = arith.index_cast %x : i32 to index
     %r = memref.load %table[%i] : memref<100xf32>
     linalg.yield %r : f32
+  }
+  return
+}
+
+// -----
+
+// Bytes have no gather.
+// CHECK-LABEL: func @lookup_bytes
+// CHECK-NOT: vector<
+// CHECK: memref.load
+func.func @lookup_bytes(%ids: memref<64xi32>, %table: memref<100xi8>, %c: memref<64xi8>) {
+  linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>], iterator_types = ["parallel"]}
+    ins(%ids : memref<64xi32>) outs(%c : memref<64xi8>) {
+  ^bb0(%x: i32, %z: i8):
+    %i = arith.index_cast %x : i32 to index
+    %r = memref.load %table[%i] : memref<100xi8>
+    linalg.yield %r : i8
   }
   return
 }

@@ -24,3 +24,13 @@ func.func @dot4_unsigned_codes_first(%acc: vector<16xi32>, %codes: vector<64xi8>
   %r = spikequant.dot4 %acc, %codes, %counts : vector<16xi32>, vector<64xi8>
   return %r : vector<16xi32>
 }
+
+// VNNI-LABEL: func @dot2
+// VNNI: llvm.call_intrinsic "llvm.x86.avx512.vpdpwssd.512"(%{{.*}}, %{{.*}}, %{{.*}}) : (vector<16xi32>, vector<32xi16>, vector<32xi16>) -> vector<16xi32>
+// PORTABLE-LABEL: func @dot2
+// PORTABLE-NOT: llvm.call_intrinsic
+// PORTABLE-COUNT-2: arith.muli
+func.func @dot2(%acc: vector<16xi32>, %lhs: vector<32xi16>, %rhs: vector<32xi16>) -> vector<16xi32> {
+  %r = spikequant.dot2 %acc, %lhs, %rhs : vector<16xi32>, vector<32xi16>
+  return %r : vector<16xi32>
+}

@@ -189,3 +189,31 @@ func.func @chosen(%x: tensor<3x2x32xf32>, %ids: tensor<3xi32>, %i: index) -> (te
   %z = spikequant.decode %b, @stack[%i : index] {step = 0.5 : f32} : tensor<3x2x16xi64> -> tensor<3x2x16xf32>
   return %y, %z : tensor<3x2x16xf32>, tensor<3x2x16xf32>
 }
+
+// -----
+
+spikequant.weights @eight : tensor<8xi8> format(#spikequant.real) value(dense<8> : tensor<8xi8>)
+spikequant.weights @mixed : tensor<8xi8> format(#spikequant.real) value(dense<[8, 8, 8, 8, 4, 4, 4, 4]> : tensor<8xi8>)
+
+// Counts that are read as an array and saturate alike need no containers: rate
+// 1 / 0.5 and window 127; the clamp precedes the conversion.
+// CHECK-LABEL: func @array
+// CHECK-NOT: encode_split
+// CHECK: %[[V:.*]] = arith.mulf %{{.*}}, %{{.*}} : f32
+// CHECK: arith.addf %[[V]]
+// CHECK: math.floor
+// CHECK: arith.cmpf ord
+// CHECK: arith.maximumf
+// CHECK: arith.minimumf
+// CHECK: arith.fptosi
+// CHECK: arith.trunci %{{.*}} : i32 to i16
+// CHECK: spikequant.encode_split {bits = @mixed
+func.func @array(%x: tensor<2x8xf32>) -> (tensor<2x8xi16>, tensor<2x8xi16>) {
+  %n = spikequant.encode %x {step = 0.5 : f32, site = "qk.left", bits = @eight,
+                             overflow = #spikequant.overflow<saturate>}
+      : tensor<2x8xf32> -> tensor<2x8xi16>
+  %m = spikequant.encode %x {step = 0.5 : f32, site = "other", bits = @mixed,
+                             overflow = #spikequant.overflow<saturate>}
+      : tensor<2x8xf32> -> tensor<2x8xi16>
+  return %n, %m : tensor<2x8xi16>, tensor<2x8xi16>
+}

@@ -67,6 +67,51 @@ TEST(MagnitudeTails, SpecialValues) {
   EXPECT_EQ(result[0], 0.0f);
 }
 
+/// Sum of |x| and of x^2 over |x| < threshold, per row.
+static std::pair<double, double> exactMoments(ArrayRef<float> values,
+                                              uint32_t channels, uint32_t c,
+                                              double threshold) {
+  double first = 0.0, second = 0.0;
+  for (size_t i = c; i < values.size(); i += channels) {
+    double x = std::fabs(double(values[i]));
+    first += x < threshold ? x : 0.0;
+    second += x < threshold ? x * x : 0.0;
+  }
+  double rows = double(values.size() / channels);
+  return {first / rows, second / rows};
+}
+
+// A bin is an eighth of an octave wide: its values are off by an eighth at
+// most.
+TEST(MagnitudeTails, MomentsAreWithinABinWidth) {
+  constexpr uint32_t channels = 12;
+  auto values = randomValues(500, channels, 0.3f, 4);
+  MagnitudeTails tails(observe("x", channels, values));
+  std::vector<float> first(channels), second(channels);
+  for (double threshold = 0x1p-8; threshold < 0x1p8; threshold *= 2) {
+    tails.evaluateMoments(threshold, first, second);
+    for (uint32_t c = 0; c < channels; ++c) {
+      auto [m1, m2] = exactMoments(values, channels, c, threshold);
+      EXPECT_NEAR(first[c], m1, m1 / 16 + 1e-9);
+      EXPECT_NEAR(second[c], m2, m2 / 8 + 1e-9);
+    }
+  }
+}
+
+// Evenly spread values have the moments of their density at every threshold.
+TEST(MagnitudeTails, MomentsInsideABin) {
+  std::vector<float> values;
+  for (int i = 0; i < 4096; ++i)
+    values.push_back((float(i) + 0.5f) / 1024 * (i % 2 ? 1.0f : -1.0f));
+  MagnitudeTails tails(observe("x", 1, values));
+  std::vector<float> first(1), second(1);
+  for (double threshold : {0.1, 0.77, 1.03, 2.9, 3.99, 4.0}) {
+    tails.evaluateMoments(threshold, first, second);
+    EXPECT_NEAR(first[0], threshold * threshold / 8, 1e-4);
+    EXPECT_NEAR(second[0], threshold * threshold * threshold / 12, 1e-4);
+  }
+}
+
 struct Spoiled {
   std::function<void(BitProblem &)> spoil;
   const char *expected;
@@ -82,6 +127,7 @@ TEST(BitProblem, CheckNamesWhatIsWrong) {
       {[](BitProblem &p) { p.options.maxBits = 9; }, "2 to 8 bits, not 9"},
       {[](BitProblem &p) { p.options.tolerance = 2; }, "0 or 1, not 2"},
       {[](BitProblem &p) { p.options.eventBits = 0; }, "event"},
+      {[](BitProblem &p) { p.options.errorBits = -1; }, "bits of an error"},
       {[](BitProblem &p) { p.options.madFactor = -1; }, "MAD factor"},
       {[](BitProblem &p) { p.options.percentile = 1; }, "percentile"},
       {[](BitProblem &p) { p.sites.clear(); }, "no site"},
@@ -92,10 +138,12 @@ TEST(BitProblem, CheckNamesWhatIsWrong) {
       {[](BitProblem &p) { p.sites[1].fanOut = 0; }, "site 'b': the fan-out"},
       {[&](BitProblem &p) { p.sites[1].medianAbs = nan; }, "the scales"},
       {[&](BitProblem &p) { p.sites[1].maxAbs = nan; }, "the scales"},
-      {[](BitProblem &p) { p.sites[1].meanSquares.pop_back(); },
-       "site 'b': 23 mean squares for 24 channels"},
-      {[](BitProblem &p) { p.sites[1].columnEnergies = {1.0}; },
-       "site 'b': 1 column energies for 24 channels"},
+      {[](BitProblem &p) { p.sites[1].sensitivity = -1.0; },
+       "site 'b': the sensitivity"},
+      {[&](BitProblem &p) { p.sites[1].sensitivity = nan; },
+       "site 'b': the sensitivity"},
+      {[](BitProblem &p) { p.sites[1].encodeScales = {1.0f}; },
+       "site 'b': 1 encode scales for 24 channels"},
       {[](BitProblem &p) { p.sites[1].encodeScales.assign(24, -1.0f); },
        "encode scales must be finite"},
   };
@@ -110,9 +158,47 @@ TEST(BitProblem, CheckNamesWhatIsWrong) {
   }
 }
 
+TEST(BitProblem, SensitivitiesCountOnlyIfAllSitesHaveThem) {
+  BitProblem problem = sampleProblem();
+  std::vector<double> assumed = getLossWeights(problem);
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_DOUBLE_EQ(assumed[i], assumedSensitivity(problem.sites[i], 3));
+  problem.sites[0].sensitivity = 2.0;
+  problem.sites[1].sensitivity = 3.0;
+  EXPECT_EQ(getLossWeights(problem), assumed);
+  problem.sites[2].sensitivity = 0.0;
+  std::vector<double> measured = getLossWeights(problem);
+  EXPECT_EQ(measured[0], 2.0);
+  EXPECT_EQ(measured[1], 3.0);
+  EXPECT_GT(measured[2], 0.0);
+  for (SiteProblem &site : problem.sites)
+    site.sensitivity = 0.0;
+  EXPECT_EQ(getLossWeights(problem), assumed);
+}
+
+// Typical values 1: fan-out over channels, but for narrow results and very wide
+// ones.
+TEST(BitProblem, AssumedSensitivities) {
+  const std::pair<double, double> cases[] = {
+      {64, 1}, {128, 2}, {16, 0.25}, {15, 1}, {1, 1}, {512, 8}, {50000, 8}};
+  for (auto [fanOut, expected] : cases) {
+    BitProblem problem;
+    std::vector<float> ones(64 * 4, 1.0f);
+    SiteProblem &site = problem.addSite(observe("x", 64, ones), fanOut);
+    site.medianNonzeroAbs = 2.0;
+    EXPECT_DOUBLE_EQ(assumedSensitivity(site, 4), expected / 4) << fanOut;
+    double many = fanOut < 16 ? 3 * expected : expected;
+    EXPECT_DOUBLE_EQ(assumedSensitivity(site, 36), many / 4) << fanOut;
+  }
+}
+
 TEST(BitProblem, RuleNames) {
   for (StepRule rule : {StepRule::Budget, StepRule::Mad, StepRule::Percentile})
     EXPECT_EQ(cantFail(parseStepRule(getStepRuleName(rule))), rule);
   EXPECT_NE(toString(parseStepRule("best").takeError()).find("'best'"),
+            std::string::npos);
+  for (BudgetBy by : {BudgetBy::Values, BudgetBy::Macs})
+    EXPECT_EQ(cantFail(parseBudgetBy(getBudgetByName(by))), by);
+  EXPECT_NE(toString(parseBudgetBy("bits").takeError()).find("'bits'"),
             std::string::npos);
 }

@@ -40,7 +40,8 @@ TEST(Verify, CatchesCorruptedSolutions) {
       {[](BitSolution &s) { s.sites[1].step = 1e-4f; }, "would clip at 32767"},
       {[](BitSolution &s) { s.sites[1].step *= 1.5f; }, "recorded cost"},
       {[](BitSolution &s) { s.sites[2].cost.salient *= 0.5; }, "recorded cost"},
-      {[](BitSolution &s) { s.sites[2].cost.loss = 0.0; }, "recorded cost"},
+      {[](BitSolution &s) { s.sites[2].cost.error = 0.0; }, "recorded cost"},
+      {[](BitSolution &s) { s.sites[2].loss *= 2; }, "recorded loss"},
       {[](BitSolution &s) { s.activationBits -= 0.1; }, "recorded means"},
       {[](BitSolution &s) { s.activationBitsByMacs = 1.0; }, "recorded means"},
       {[](BitSolution &s) { s.storedBits = 1.0; }, "recorded means"},
@@ -85,22 +86,43 @@ TEST(Summary, MeansAreThoseOfTheValues) {
   EXPECT_DOUBLE_EQ(solution.storedBits, stored / values);
 }
 
-// 0 and 2 bits, step 1: rounding 1/12 per value, 13/12 where 2 saturates to 1,
-// the value itself where a channel is silent; weights double the last channel.
-TEST(Cost, LossByHand) {
+// Values spread evenly over [0, 4), step 1. Rounding costs 1/12 on average.
+// With 2 bits, [1.5, 2.5) saturates to 1 instead of 2 and [2.5, 4) is salient;
+// with 0 bits [0.5, 1.5) saturates to 0. A saturated x costs 2 (x - edge) more:
+// 1 on average, and a quarter of the values do.
+TEST(Cost, ErrorByHand) {
   std::vector<float> values;
-  for (int row = 0; row < 8; ++row)
-    values.insert(values.end(), {0.25f, row == 0 ? 2.0f : 1.0f});
+  for (int i = 0; i < 4096; ++i)
+    values.push_back((float(i) + 0.5f) / 1024);
   BitProblem problem;
-  SiteProblem &site = problem.addSite(observe("x", 2, values), 1);
-  site.columnEnergies = {1.0, 2.0};
-  SiteCost cost = computeCost(site, problem.options, 1.0f, {0, 2});
-  double square = (4.0 + 7.0) / 8.0;
-  double error = 0.0625 + 2.0 * (1.0 / 12.0 + 1.0 / 8.0);
-  EXPECT_NEAR(cost.loss, error / (0.0625 + 2.0 * square), 1e-7);
-  EXPECT_EQ(cost.windowBits, 1.0);
-  EXPECT_EQ(cost.salient, 0.0);
-  EXPECT_EQ(cost.saturated, 1.0 / 16.0);
+  SiteProblem &site = problem.addSite(observe("x", 1, values), 1);
+  for (auto [bits, salient] : {std::pair(2, 3.0 / 8), std::pair(0, 5.0 / 8)}) {
+    SiteCost cost = computeCost(site, problem.options, 1.0f, {int8_t(bits)});
+    EXPECT_NEAR(cost.error, 1.0 / 12 + 1.0 / 4, 1e-3);
+    EXPECT_NEAR(cost.salient, salient, 1e-6);
+    EXPECT_NEAR(cost.saturated, 1.0 / 4, 1e-6);
+    EXPECT_EQ(cost.windowBits, bits);
+  }
+  problem.options.tolerance = 0;
+  SiteCost cost = computeCost(site, problem.options, 1.0f, {2});
+  EXPECT_NEAR(cost.error, 1.0 / 12, 1e-3);
+  EXPECT_NEAR(cost.salient, 5.0 / 8, 1e-6);
+}
+
+TEST(Summary, LossIsWeightTimesSquaredErrorOfAVector) {
+  BitProblem problem = sampleProblem();
+  for (auto [index, site] : llvm::enumerate(problem.sites))
+    site.sensitivity = 0.5 + double(index);
+  BitSolution solution = cantFail(solve(problem));
+  double total = 0.0;
+  const double channels[] = {24, 24, 64};
+  for (size_t i = 0; i < 3; ++i) {
+    double loss =
+        (0.5 + double(i)) * channels[i] * solution.sites[i].cost.error;
+    EXPECT_DOUBLE_EQ(solution.sites[i].loss, loss);
+    total += loss;
+  }
+  EXPECT_DOUBLE_EQ(solution.expectedLoss, total);
 }
 
 TEST(Report, RemarkSaysStepBitsRatesAndWhy) {

@@ -124,6 +124,48 @@ TEST_F(CollectorTest, FilesMergeInAnyOrderToTheSameBytes) {
             print(cantFail(loadCalibration(three))));
 }
 
+TEST_F(CollectorTest, SensitivitiesAverageByRows) {
+  // 0.1 is not on the grid of 2^-60; 1/3 of a row more or less must not show.
+  const double values[] = {0.1, 7.0, 1e-9};
+  const int64_t rows[] = {3, 1000, 77};
+  std::string paths[] = {folder.path("a"), folder.path("b"), folder.path("c")};
+  for (int part = 0; part < 3; ++part) {
+    Collector collector = create();
+    ASSERT_EQ(sq_calibration_set_sensitivity(collector.get(), 1, values[part],
+                                             rows[part]),
+              0);
+    ASSERT_EQ(sq_calibration_save(collector.get(), paths[part].c_str()), 0);
+  }
+  std::string pair = folder.path("pair"), left = folder.path("left"),
+              right = folder.path("right");
+  const char *first[] = {paths[0].c_str(), paths[1].c_str()};
+  const char *second[] = {pair.c_str(), paths[2].c_str()};
+  const char *all[] = {paths[2].c_str(), paths[0].c_str(), paths[1].c_str()};
+  ASSERT_EQ(sq_calibration_merge_files(2, first, pair.c_str()), 0);
+  ASSERT_EQ(sq_calibration_merge_files(2, second, left.c_str()), 0);
+  ASSERT_EQ(sq_calibration_merge_files(3, all, right.c_str()), 0);
+  CalibrationData merged = cantFail(loadCalibration(left));
+  EXPECT_EQ(print(merged), print(cantFail(loadCalibration(right))));
+  double expected = (0.1 * 3 + 7.0 * 1000 + 1e-9 * 77) / 1080;
+  EXPECT_NEAR(*merged.findSite("first")->getSensitivity(), expected, 1e-14);
+  EXPECT_EQ(merged.findSite("second")->getSensitivity(), std::nullopt);
+}
+
+TEST_F(CollectorTest, BadSensitivitiesAreRejected) {
+  Collector collector = create();
+  EXPECT_NE(sq_calibration_set_sensitivity(collector.get(), 2, 1.0, 1), 0);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (double value : {-1.0, 2e9, nan}) {
+    Collector other = create();
+    EXPECT_NE(sq_calibration_set_sensitivity(other.get(), 0, value, 1), 0);
+    EXPECT_NE(StringRef(sq_calibration_error(other.get()))
+                  .find("site 'second': a sensitivity must lie between"),
+              StringRef::npos);
+  }
+  Collector other = create();
+  EXPECT_NE(sq_calibration_set_sensitivity(other.get(), 0, 1.0, 0), 0);
+}
+
 TEST_F(CollectorTest, LoadAddsAFile) {
   Collector collector = create();
   observeRows(collector, 1, std::vector<float>(6, 2.0f), 3);

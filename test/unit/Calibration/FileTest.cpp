@@ -98,7 +98,8 @@ TEST(CalibrationFile, MalformedFilesAreNamed) {
       {"{", "file is not valid JSON"},
       {"[]", "file is not a JSON object"},
       {"{}", "\"format\" is not"},
-      {fileWith(good, "2", "\"version\":2"), "reads version 1"},
+      {fileWith(good, "2", "\"version\":3"), "files of version 1 to 2"},
+      {fileWith(good, "2", "\"version\":0"), "files of version 1 to 2"},
       {fileWith(good, "2", "\"version\":1,\"bins_per_octave\":4"),
        "\"bins_per_octave\" must be 8"},
       {fileWith(good, "-1"), "site 's': \"rows\""},
@@ -131,6 +132,41 @@ TEST(CalibrationFile, MalformedFilesAreNamed) {
   for (const Malformed &bad : cases)
     EXPECT_NE(errorOf(bad.text).find(bad.expected), std::string::npos)
         << bad.text << "\ngives " << errorOf(bad.text);
+}
+
+static std::string withSensitivity(StringRef fields) {
+  return fileWith(R"({"bins":"0:2","max":0,"sum":"0","squares":"0"})",
+                  ("2,\"sensitivity\":" + fields).str());
+}
+
+TEST(CalibrationFile, SensitivityIsASumOverRows) {
+  // 3 rows of 2^-60 * 2^61 = 2, and one of 6: (3 * 2 + 6) / 4 = 3.
+  std::string text =
+      withSensitivity(R"({"rows":4,"sum":"13835058055282163712"})");
+  CalibrationData data = cantFail(parseCalibration(text, "file"));
+  EXPECT_EQ(data.getSites()[0].getSensitivity(), 3.0);
+  CalibrationData again = cantFail(parseCalibration(print(data), "file"));
+  EXPECT_TRUE(again.getSites() == data.getSites());
+  EXPECT_EQ(sample().getSites()[0].getSensitivity(), std::nullopt);
+}
+
+TEST(CalibrationFile, MalformedSensitivitiesAreNamed) {
+  const std::pair<const char *, const char *> cases[] = {
+      {"3", "\"sensitivity\" needs \"rows\""},
+      {R"({"rows":0,"sum":"1"})", "\"sensitivity\" needs \"rows\""},
+      {R"({"rows":4294967296,"sum":"1"})", "\"sensitivity\" needs \"rows\""},
+      {R"({"rows":1})", "\"sum\" must be a decimal integer"},
+      {R"({"rows":1,"sum":"-1"})", "between 0 and 2^30"},
+      // 2^90 + 1.
+      {R"({"rows":1,"sum":"1237940039285380274899124225"})",
+       "between 0 and 2^30"}};
+  for (auto [fields, expected] : cases)
+    EXPECT_NE(errorOf(withSensitivity(fields)).find(expected),
+              std::string::npos)
+        << fields << " gives " << errorOf(withSensitivity(fields));
+  EXPECT_EQ(errorOf(withSensitivity(
+                R"({"rows":1,"sum":"1237940039285380274899124224"})")),
+            "no error");
 }
 
 TEST(CalibrationFile, DuplicateSiteIsRejected) {

@@ -47,10 +47,17 @@ static void fillCodes(Layer &layer, std::mt19937 &random) {
   int32_t limit = 1 << layer.problem.bits;
   for (int64_t n = 0; n < layout.n; ++n)
     for (int64_t k = 0; k < layout.k; ++k) {
-      int64_t inLine = k % layout.kPerLine();
-      int64_t byte = layout.lineOffset(n / 16, k / layout.kPerLine()) +
-                     n % 16 * 4 + inLine % 4;
-      codes[byte] |= random() % limit << (inLine >= 4 ? 4 : 0);
+      int32_t code = random() % limit;
+      if (layout.container == 8) {
+        codes[layout.lineOffset(n / 16, k / 4, {}) + n % 16 * 4 + k % 4] = code;
+        continue;
+      }
+      for (CodePlane plane : CodePlanes(layout.container)) {
+        int32_t bit = plane.bitOf(k % 8);
+        codes[layout.lineOffset(n / 16, k / 8, plane) + n % 16 * plane.bits +
+              bit / 8] |= (code >> plane.shift & ((1 << plane.bits) - 1))
+                          << (bit % 8);
+      }
     }
 }
 
@@ -125,7 +132,8 @@ Layer spikequant::test::makeLayer(const Problem &problem) {
   layer.problem = problem;
   layer.step = 0.0625f * 1.1f;
   int64_t group = problem.group ? problem.group : problem.k;
-  layer.layout = {problem.n, problem.k, group, problem.bits > 4 ? 8 : 4};
+  layer.layout = {problem.n, problem.k, group,
+                  static_cast<int32_t>(problem.bits)};
   std::mt19937 random(problem.seed);
   placeArrays(layer);
   fillCodes(layer, random);

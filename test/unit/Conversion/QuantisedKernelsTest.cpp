@@ -149,11 +149,16 @@ static const Case cases[] = {
     {"GroupsOfEight", sized(5, 40, 40, 4, 8)},
     {"GroupsOfTwentyFour", sized(5, 16, 77, 4, 24)},
     {"GroupLongerThanTheRow", sized(4, 16, 24, 4, 64)},
-    // Code widths; from 5 bits on in the 8-bit container.
+    // Code widths: planes of 4, 2 and 1 bits, or whole bytes.
     {"TwoBits", sized(5, 64, 64, 2)},
     {"ThreeBits", sized(1, 64, 64, 3)},
     {"FiveBits", sized(5, 33, 36, 5)},
+    {"SixBits", sized(7, 107, 72, 6)},
     {"SixBitsOneRow", sized(1, 64, 64, 6)},
+    {"SixBitsGroupsOfEight", sized(2, 40, 40, 6, 8)},
+    {"SixBitsWholeRow", sized(6, 80, 100, 6, 0)},
+    {"SevenBits", sized(5, 33, 36, 7)},
+    {"SevenBitsOneRow", sized(1, 107, 45, 7, 0)},
     {"EightBits", sized(7, 80, 72, 8)},
     {"EightBitsWholeRow", sized(6, 80, 100, 8, 0)},
     {"EightBitsOneChannel", sized(2, 1, 1, 8)},
@@ -175,6 +180,10 @@ static const Case cases[] = {
     // does (64-bit accumulators).
     {"OverflowInEveryRow", overflowing(sized(5, 80, 64), 60)},
     {"EveryCountOverflows", overflowing(sized(7, 80, 72, 8), 3000)},
+    {"TwoBitsOverflow", overflowing(sized(5, 80, 64, 2), 60)},
+    {"ThreeBitsOverflow", overflowing(sized(1, 80, 64, 3), 60)},
+    {"SixBitsOverflow", overflowing(sized(4, 107, 72, 6), 300)},
+    {"SevenBitsOverflow", overflowing(sized(3, 33, 72, 7), 300)},
     {"OverflowLeavesI32", saturating(sized(6, 107, 96))},
     {"OverflowLeavesI32OneRow", saturating(sized(1, 80, 96))},
     {"WideAccumulators",

@@ -56,29 +56,48 @@ struct RandomMatrix {
   }
 
   void walkLines() {
-    int64_t perLine = layout.container == 4 ? 8 : 4;
+    int64_t perLine = layout.container == 8 ? 4 : 8;
     int64_t tiles = (layout.n + 15) / 16;
     const uint8_t *line = file.data() + 64;
     for (int64_t panel = 0; panel < tiles; panel += 4)
       for (int64_t k0 = 0; k0 < (layout.k + 7) / 8 * 8; k0 += perLine)
-        for (int64_t tile = panel; tile < std::min(panel + 4, tiles); ++tile) {
-          readLine(line, tile, k0);
-          line += 64;
-        }
+        line = readStep(line, panel, std::min(panel + 4, tiles), k0);
     linesEnd = line - file.data();
   }
 
-  void readLine(const uint8_t *line, int64_t tile, int64_t k0) {
-    for (int64_t lane = 0; lane < 16; ++lane)
-      for (int64_t j = 0; j < 4; ++j) {
-        int byte = line[4 * lane + j];
-        if (layout.container == 8) {
-          setCode(tile, lane, k0 + j, byte);
-          continue;
-        }
-        setCode(tile, lane, k0 + j, byte % 16);
-        setCode(tile, lane, k0 + 4 + j, byte / 16);
+  /// Planes of 4, 2 and 1 bits, each of all tiles of the panel.
+  const uint8_t *readStep(const uint8_t *bytes, int64_t tile, int64_t end,
+                          int64_t k0) {
+    std::vector<int> codes((end - tile) * 16 * 8, 0);
+    if (layout.container == 8) {
+      for (int64_t i = 0; i < (end - tile) * 64; ++i)
+        codes[i / 4 * 8 + i % 4] = *bytes++;
+    }
+    int factor = 1;
+    for (int bits : {4, 2, 1})
+      if (layout.container != 8 && layout.container & bits) {
+        for (int64_t o = 0; o < (end - tile) * 16; ++o, bytes += bits)
+          readPlane(bytes, bits, factor, &codes[o * 8]);
+        factor <<= bits;
       }
+    for (size_t i = 0; i < codes.size(); ++i)
+      if (layout.container != 8 || i % 8 < 4)
+        setCode(tile + i / 128, i / 8 % 16, k0 + i % 8, codes[i]);
+    return bytes;
+  }
+
+  /// As the table in docs/PackedWeights.md shows the bytes.
+  static void readPlane(const uint8_t *bytes, int bits, int factor,
+                        int *codes) {
+    static constexpr int channelOfPair[8] = {0, 4, 2, 6, 1, 5, 3, 7};
+    for (int j = 0; j < 8; ++j) {
+      if (bits == 4)
+        codes[j] += factor * (j < 4 ? bytes[j] % 16 : bytes[j - 4] / 16);
+      if (bits == 2) // four pairs per byte, lowest first
+        codes[channelOfPair[j]] += factor * (bytes[j / 4] >> (2 * (j % 4)) & 3);
+      if (bits == 1)
+        codes[j] += factor * (bytes[0] >> j & 1);
+    }
   }
 
   void setCode(int64_t tile, int64_t lane, int64_t k, int u) {
@@ -107,7 +126,7 @@ struct RandomMatrix {
 template <typename Body> void forEachMatrix(Body body) {
   uint32_t seed = 0;
   for (Shape shape : shapes)
-    for (int32_t container : {4, 8}) {
+    for (int32_t container : {2, 3, 4, 5, 6, 7, 8}) {
       SCOPED_TRACE(testing::Message()
                    << shape.n << " x " << shape.k << " group " << shape.group
                    << " in " << container);
@@ -152,7 +171,9 @@ TEST(PackedLayout, Validity) {
   EXPECT_FALSE(valid(1, 100, -8, 4));
   EXPECT_FALSE(valid(0, 100, 32, 4));
   EXPECT_FALSE(valid(1, 0, 32, 4));
-  EXPECT_FALSE(valid(1, 100, 32, 5));
+  EXPECT_TRUE(valid(1, 100, 32, 5));
+  EXPECT_FALSE(valid(1, 100, 32, 1));
+  EXPECT_FALSE(valid(1, 100, 32, 9));
   EXPECT_FALSE(valid(int64_t{1} << 31, int64_t{1} << 31, 32, 4));
 }
 

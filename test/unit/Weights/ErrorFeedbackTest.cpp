@@ -12,6 +12,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <set>
 
 using namespace llvm;
 using namespace spikequant;
@@ -33,9 +34,10 @@ struct Layer {
     return sum;
   }
   MatrixView view() const { return MatrixView::rowMajor(weights.data(), n, k); }
-  ErrorFeedback feedback(Damping damping = {}) const {
+  ErrorFeedback feedback(int64_t group = 32, Damping damping = {}) const {
     return cantFail(ErrorFeedback::compute(
-        k, [&](int64_t i, int64_t j) { return gram(i, j); }, "in", damping));
+        k, std::min(group, k), [&](int64_t i, int64_t j) { return gram(i, j); },
+        "in", damping));
   }
   /// |X (W - W')|^2.
   double outputError(const RoundedMatrix &rounded) const {
@@ -122,12 +124,13 @@ void checkPromises(const Layer &layer, const RoundedMatrix &rounded) {
               1e-3 * expected + 1e-7);
 }
 
-/// H + damping = M D M^T, checked product by product; D up to its largest.
+/// H + damping = M D M^T in the order of the channels, checked product by
+/// product; D up to its largest.
 TEST(ErrorFeedback, FactorsTheDampedGramMatrix) {
   constexpr int64_t k = 24;
   Layer layer = correlated(40, k, 1, 3, 5);
   Damping damping{0.02, 0};
-  ErrorFeedback feedback = layer.feedback(damping);
+  ErrorFeedback feedback = layer.feedback(8, damping);
   double m[k][k] = {}, product[k][k] = {};
   for (int64_t j = 0; j < k; ++j) {
     m[j][j] = 1;
@@ -138,14 +141,44 @@ TEST(ErrorFeedback, FactorsTheDampedGramMatrix) {
     for (int64_t j = 0; j < k; ++j)
       for (int64_t l = 0; l < k; ++l)
         product[i][j] += m[i][l] * feedback.getImportance()[l] * m[j][l];
-  double unit = layer.gram(0, 0) * 1.02 / product[0][0];
+  auto gram = [&](int64_t i, int64_t j) {
+    return layer.gram(feedback.getOrder()[i], feedback.getOrder()[j]);
+  };
+  double unit = gram(0, 0) * 1.02 / product[0][0];
   for (int64_t i = 0; i < k; ++i)
     for (int64_t j = 0; j < k; ++j) {
-      double scale = std::sqrt(layer.gram(i, i) * layer.gram(j, j));
-      EXPECT_NEAR(product[i][j] * unit,
-                  layer.gram(i, j) * (i == j ? 1.02 : 1.0), 1e-4 * scale)
+      double scale = std::sqrt(gram(i, i) * gram(j, j));
+      EXPECT_NEAR(product[i][j] * unit, gram(i, j) * (i == j ? 1.02 : 1.0),
+                  1e-4 * scale)
           << i << ", " << j;
     }
+}
+
+/// Every group's channels together, in falling order; a shorter group last.
+TEST(ErrorFeedback, OrderHasTheStrongestFirst) {
+  for (int64_t group : {1, 8, 40, 100}) {
+    Layer layer = correlated(30, 100, 1, 3, 6);
+    ErrorFeedback feedback = layer.feedback(group);
+    ArrayRef<int64_t> order = feedback.getOrder();
+    auto sumOf = [&](int64_t place) { // of the group
+      double sum = 0;
+      for (int64_t j = order[place] / group * group, end = j + group; j < end;
+           ++j)
+        sum += layer.gram(j, j);
+      return sum;
+    };
+    EXPECT_EQ(std::set<int64_t>(order.begin(), order.end()).size(), 100u);
+    int64_t whole = 100 / group * group;
+    for (int64_t i = 0; i < 100; ++i) {
+      EXPECT_EQ(order[i] / group, order[i / group * group] / group);
+      EXPECT_EQ(i < whole, order[i] < whole);
+      if (i % group)
+        EXPECT_GE(layer.gram(order[i - 1], order[i - 1]),
+                  layer.gram(order[i], order[i]));
+      else if (i && i < whole)
+        EXPECT_GE(sumOf(i - 1), sumOf(i));
+    }
+  }
 }
 
 TEST(ErrorFeedback, LowersTheOutputErrorOfCorrelatedInputs) {
@@ -164,7 +197,7 @@ TEST(ErrorFeedback, LowersTheOutputErrorOfCorrelatedInputs) {
     SCOPED_TRACE(testing::Message() << "k " << test.k << ", " << test.bits
                                     << " bits, group " << test.group);
     Layer layer = correlated(4 * test.k, test.k, 33, test.k / 16, ++seed);
-    ErrorFeedback feedback = layer.feedback();
+    ErrorFeedback feedback = layer.feedback(test.group);
     RoundingOptions options{test.bits, test.group, false, true};
     RoundedMatrix nearest = round(layer, options);
     RoundedMatrix second = round(layer, options, &feedback);
@@ -176,7 +209,7 @@ TEST(ErrorFeedback, LowersTheOutputErrorOfCorrelatedInputs) {
 
 TEST(ErrorFeedback, SymmetricCodesToo) {
   Layer layer = correlated(400, 96, 20, 6, 3);
-  ErrorFeedback feedback = layer.feedback();
+  ErrorFeedback feedback = layer.feedback(96);
   RoundingOptions options{4, 96, true, true};
   RoundedMatrix second = round(layer, options, &feedback);
   checkPromises(layer, second);
@@ -190,7 +223,8 @@ TEST(ErrorFeedback, IdentityIsNearest) {
   Layer layer = correlated(1, 100, 40, 1, 7);
   for (double unit : {1.0, 3e-9, 7e11}) {
     ErrorFeedback feedback = cantFail(ErrorFeedback::compute(
-        100, [&](int64_t i, int64_t j) { return i == j ? unit : 0.0; }, "in"));
+        100, 32, [&](int64_t i, int64_t j) { return i == j ? unit : 0.0; },
+        "in"));
     for (int bits : {2, 4, 8}) {
       RoundingOptions options{bits, 32, false, true};
       expectEqual(round(layer, options), round(layer, options, &feedback));
@@ -209,14 +243,16 @@ TEST(ErrorFeedback, RepresentableWeightsAreKept) {
 
 TEST(ErrorFeedback, DeadChannels) {
   Layer layer = correlated(300, 96, 20, 5, 11);
+  // Some of each group, and a whole group.
+  auto dead = [](int64_t j) { return j % 3 == 0 || j / 32 == 1; };
   for (int64_t r = 0; r < layer.rows; ++r)
     for (int64_t j = 0; j < layer.k; ++j)
-      if (j % 3 == 0 || j / 32 == 1) // some of each group, and a whole group
+      if (dead(j))
         layer.inputs[r * layer.k + j] = 0;
   ErrorFeedback feedback = layer.feedback();
   for (int64_t j = 0; j < layer.k; ++j)
     for (int64_t i = 0; i < j; ++i)
-      if (i % 3 == 0 || j % 3 == 0)
+      if (dead(feedback.getOrder()[i]) || dead(feedback.getOrder()[j]))
         ASSERT_EQ(feedback.getCoefficients(j)[i], 0);
   RoundedMatrix second = round(layer, {}, &feedback);
   checkPromises(layer, second);
@@ -282,7 +318,7 @@ TEST(ErrorFeedback, ThreadsDoNotMatter) {
 TEST(ErrorFeedback, RefusesWhatIsNoGramMatrix) {
   auto compute = [](double diagonal, double other) {
     Expected<ErrorFeedback> result = ErrorFeedback::compute(
-        3, [&](int64_t i, int64_t j) { return i == j ? diagonal : other; },
+        3, 3, [&](int64_t i, int64_t j) { return i == j ? diagonal : other; },
         "blk.in");
     return result ? std::string() : toString(result.takeError());
   };
@@ -302,6 +338,16 @@ TEST(ErrorFeedback, RefusesAnotherWidth) {
   ASSERT_FALSE(bool(rounded));
   EXPECT_EQ(toString(rounded.takeError()),
             "weight 'w' has 48 input channels, but its Gram matrix has 40");
+}
+
+TEST(ErrorFeedback, RefusesAnotherGroup) {
+  Layer layer = correlated(10, 40, 2, 2, 1);
+  ErrorFeedback feedback = layer.feedback(8);
+  Expected<RoundedMatrix> rounded =
+      roundToCodes(layer.view(), {}, "w", &feedback);
+  ASSERT_FALSE(bool(rounded));
+  EXPECT_EQ(toString(rounded.takeError()),
+            "weight 'w' has groups of 32, its feedback of 8");
 }
 
 } // namespace

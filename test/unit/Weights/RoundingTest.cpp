@@ -327,4 +327,88 @@ TEST(Rounding, RefusesImpossibleOptions) {
   EXPECT_NE(problemOf({0, 64, {}}), "");
 }
 
+/// sum_oj importance_j e_oj^2.
+double weightedError(const Matrix &matrix, const RoundedMatrix &rounded,
+                     ArrayRef<float> importance) {
+  double error = 0;
+  for (int64_t o = 0; o < matrix.n; ++o)
+    for (int64_t j = 0; j < matrix.k; ++j) {
+      double e =
+          matrix.at(o, j) - double(rounded.scales[o]) * rounded.weightAt(o, j);
+      error += importance[j] * e * e;
+    }
+  return error;
+}
+
+/// A few channels that matter, with the largest weights among them.
+std::vector<float> fewImportant(int64_t k) {
+  std::vector<float> importance(k, 1.0f);
+  for (int64_t j = 3; j < k; j += 37)
+    importance[j] = 2000.0f;
+  return importance;
+}
+
+TEST(Importance, LowersTheWeightedErrorAndKeepsThePromises) {
+  uint32_t seed = 40;
+  for (int bits : {2, 3, 4, 6})
+    for (int64_t group : {32, 64, 1000}) {
+      Matrix matrix = gaussian(40, 192, ++seed);
+      std::vector<float> importance = fewImportant(192);
+      RoundingOptions options{bits, group, false, true};
+      RoundedMatrix weighted = cantFail(
+          roundToCodes(matrix.view(), options, "w", nullptr, importance));
+      checkPromises(matrix, weighted);
+      RoundedMatrix plain = round(matrix, options);
+      EXPECT_LT(weightedError(matrix, weighted, importance),
+                weightedError(matrix, plain, importance));
+    }
+}
+
+TEST(Importance, EqualOnesAndNoneAreTheSame) {
+  Matrix matrix = gaussian(20, 100, 3);
+  for (float value : {0.0f, 1.0f, 3e-20f, 1e30f}) {
+    std::vector<float> importance(100, value);
+    RoundedMatrix weighted =
+        cantFail(roundToCodes(matrix.view(), {}, "w", nullptr, importance));
+    RoundedMatrix plain = round(matrix);
+    EXPECT_EQ(weighted.codes, plain.codes);
+    EXPECT_EQ(weighted.scales, plain.scales);
+  }
+}
+
+TEST(Importance, RefusesWhatIsNone) {
+  Matrix matrix = gaussian(2, 32, 3);
+  for (std::vector<float> importance :
+       {std::vector<float>(31, 1.0f), std::vector<float>(32, -1.0f),
+        std::vector<float>(32, NAN), std::vector<float>(32, INFINITY)}) {
+    auto rounded = roundToCodes(matrix.view(), {}, "w", nullptr, importance);
+    ASSERT_FALSE(bool(rounded));
+    EXPECT_EQ(toString(rounded.takeError()),
+              "weight 'w' has 32 input channels, whose importance must be as "
+              "many finite numbers, not negative");
+  }
+}
+
+/// Of all rows it is the error itself; of some of them, near it.
+TEST(FormatError, EstimatesTheWeightedError) {
+  Matrix matrix = gaussian(300, 128, 77);
+  std::vector<float> importance = fewImportant(128);
+  for (int bits : {2, 4, 8}) {
+    RoundingOptions options{bits, 32, false, true};
+    RoundedMatrix rounded = cantFail(
+        roundToCodes(matrix.view(), options, "w", nullptr, importance));
+    double error = weightedError(matrix, rounded, importance), energy = 0;
+    for (int64_t o = 0; o < 300; ++o)
+      for (int64_t j = 0; j < 128; ++j)
+        energy += importance[j] * matrix.at(o, j) * matrix.at(o, j);
+    for (int64_t rows : {1000, 48}) {
+      FormatError estimate = cantFail(
+          estimateFormatError(matrix.view(), options, importance, "w", rows));
+      double tolerance = rows == 48 ? 0.25 : 1e-6;
+      EXPECT_NEAR(estimate.error, error, tolerance * error);
+      EXPECT_NEAR(estimate.energy, energy, tolerance * energy);
+    }
+  }
+}
+
 } // namespace

@@ -53,6 +53,15 @@ static LogicalResult verifyThresholdArray(WeightsOp op) {
                              "of i64, without source and value";
 }
 
+static LogicalResult verifyRateArray(WeightsOp op) {
+  RankedTensorType type = op.getArrayType();
+  if (type.getRank() == 2 && type.getDimSize(0) == 3 &&
+      type.getElementType().isInteger(32) && !op.getSource() && !op.getValue())
+    return success();
+  return op.emitOpError() << "WGT-C14: rates are a computed [3, N] array of "
+                             "i32, without source and value";
+}
+
 static LogicalResult verifyView(WeightsOp op) {
   ViewAttr view = op.getViewAttr();
   if (!view)
@@ -75,10 +84,13 @@ LogicalResult WeightsOp::verify() {
     return emitOpError() << "WGT-C5: type must have a static shape without "
                             "empty dimensions, not "
                          << type;
-  if (!isa<CodesAttr, RealAttr, ThresholdsAttr>(getFormat()))
+  if (!isa<CodesAttr, RealAttr, ThresholdsAttr, RatesAttr>(getFormat()))
     return emitOpError() << "WGT-C6: format must be #spikequant.codes, "
-                            "#spikequant.real or #spikequant.thresholds, not "
+                            "#spikequant.real, #spikequant.thresholds or "
+                            "#spikequant.rates, not "
                          << getFormat();
+  if (isa<RatesAttr>(getFormat()))
+    return verifyRateArray(*this);
   if (isa<ThresholdsAttr>(getFormat()))
     return verifyThresholdArray(*this);
   bool isPacked = (*this)->hasAttr("spikequant.layout");
@@ -103,7 +115,7 @@ LogicalResult LoadWeightsOp::verifySymbolUses(SymbolTableCollection &tables) {
       findWeights(*this, tables, getWeightsAttr(), "LDW-C1");
   if (failed(weights))
     return failure();
-  if (!isa<RealAttr, ThresholdsAttr>(weights->getFormat()))
+  if (!isa<RealAttr, ThresholdsAttr, RatesAttr>(weights->getFormat()))
     return emitOpError() << "LDW-C2: " << getWeightsAttr()
                          << " must have the format #spikequant.real; codes "
                             "are read by integrate, decode and lookup";

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/ChannelRotations.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
 using namespace mlir;
@@ -33,6 +34,7 @@ llvm::Error ConstantReals::open(StringRef weightsFile) {
   if (!opened)
     return opened.takeError();
   file = std::move(*opened);
+  addRotations(module, *file);
   return llvm::Error::success();
 }
 
@@ -67,6 +69,44 @@ ArrayRef<float> ConstantReals::getValues(WeightsOp weights) {
   if (isNew)
     entry->second = read(weights);
   return entry->second;
+}
+
+static double sumSquares(ArrayRef<float> values) {
+  double sum = 0;
+  for (float value : values)
+    sum += double(value) * value;
+  return sum;
+}
+
+std::optional<double> ConstantReals::getMeanRowSquare(WeightsOp weights) {
+  auto [entry, isNew] = squares.try_emplace(weights.getSymName());
+  if (!isNew)
+    return entry->second;
+  RankedTensorType type = weights.getArrayType();
+  double rows = double(type.getNumElements()) / double(type.getShape().back());
+  auto literal = dyn_cast_or_null<DenseElementsAttr>(
+      weights.getValue().value_or(ElementsAttr()));
+  if (literal && literal.getElementType().isF32()) {
+    std::vector<float> values(literal.getValues<float>().begin(),
+                              literal.getValues<float>().end());
+    return entry->second = sumSquares(values) / rows;
+  }
+  if (!file || !weights.getSource())
+    return std::nullopt;
+  auto tensor = file->tensorF32(*weights.getSource());
+  if (!tensor) {
+    llvm::consumeError(tensor.takeError());
+    return std::nullopt;
+  }
+  ArrayRef<float> stored = tensor->values();
+  if (static_cast<int64_t>(stored.size()) == type.getNumElements())
+    return entry->second = sumSquares(stored) / rows;
+  std::vector<float> values(type.getNumElements());
+  WeightView::of(weights).gather(
+      ArrayRef(reinterpret_cast<const char *>(stored.data()),
+               stored.size() * sizeof(float)),
+      sizeof(float), reinterpret_cast<char *>(values.data()));
+  return entry->second = sumSquares(values) / rows;
 }
 
 //===----------------------------------------------------------------------===//

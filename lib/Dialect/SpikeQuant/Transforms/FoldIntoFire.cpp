@@ -37,7 +37,7 @@ static FailureOr<FlatSymbolRefAttr> getArray(EncodeOp op, FoldContext &context,
 static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
                                                   const ScaleForm &form,
                                                   FoldContext &context,
-                                                  int32_t lo) {
+                                                  int32_t lo, int32_t hi) {
   auto gains = getArray(op, context, ".gains", form.scaled, form.scales);
   auto biases = getArray(op, context, ".biases", form.shifted, form.shifts);
   if (failed(gains) || failed(biases))
@@ -45,7 +45,7 @@ static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
   Builder b(op.getContext());
   auto format = ThresholdsAttr::get(
       op.getContext(), decode.getWeightsAttr(), decode.getStepAttr(),
-      op.getStepAttr(), *gains, *biases, lo, ::spikequant::maxCount);
+      op.getStepAttr(), *gains, *biases, lo, hi);
   auto type = RankedTensorType::get(
       {5, static_cast<int64_t>(form.scales.size())}, b.getI64Type());
   WeightsContent content{};
@@ -58,21 +58,38 @@ static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
   return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
 }
 
+/// The window that all counts of `op` saturate to, if it is one for all.
+static std::optional<int32_t> getCommonWindow(EncodeOp op) {
+  if (!op.saturates() || !op.getBits())
+    return std::nullopt;
+  auto bits = SymbolTable::lookupNearestSymbolFrom<WeightsOp>(
+      op, op.getBitsAttr());
+  auto values = bits ? dyn_cast_or_null<DenseIntElementsAttr>(
+                           bits.getValueAttr())
+                     : DenseIntElementsAttr();
+  if (!values || !values.isSplat())
+    return std::nullopt;
+  return ::spikequant::windowOf(values.getSplatValue<int8_t>());
+}
+
 bool mlir::spikequant::canFire(EncodeOp op, const ScaleForm &form) {
   // A decode with further operands chooses its scales at run time.
   auto decode = form.base.getDefiningOp<DecodeOp>();
   return decode && decode->getNumOperands() == 1 && form.rows.empty() &&
          llvm::all_of(form.scales, [](double scale) { return scale > 0; }) &&
          !op.getRowScale() && !op.getGains() && !op.getCentres() &&
-         !op.getOverflow();
+         (!op.getOverflow() || getCommonWindow(op));
 }
 
 FailureOr<bool> mlir::spikequant::foldIntoFire(EncodeOp op,
                                                const ScaleForm &form,
                                                FoldContext context) {
   auto decode = form.base.getDefiningOp<DecodeOp>();
-  int32_t lo = form.rectified ? 0 : -::spikequant::maxCount;
-  auto thresholds = getThresholds(op, decode, form, context, lo);
+  // Counts that saturate end with the ladder, and need no window.
+  std::optional<int32_t> window = getCommonWindow(op);
+  int32_t hi = window.value_or(::spikequant::maxCount);
+  int32_t lo = form.rectified ? 0 : -hi;
+  auto thresholds = getThresholds(op, decode, form, context, lo, hi);
   if (failed(thresholds))
     return failure();
   IRRewriter &b = context.rewriter;
@@ -82,10 +99,11 @@ FailureOr<bool> mlir::spikequant::foldIntoFire(EncodeOp op,
                                /*ofRows=*/false);
   auto fire = FireOp::create(b, op.getLoc(), type, membrane);
   fire.setLo(lo);
-  fire.setHi(::spikequant::maxCount);
+  fire.setHi(hi);
   fire.setThresholdsAttr(*thresholds);
   fire.setSiteAttr(op.getSiteAttr());
-  fire.setBitsAttr(op.getBitsAttr());
+  if (!window)
+    fire.setBitsAttr(op.getBitsAttr());
   fire.setToleranceAttr(op.getToleranceAttr());
   fire.setCodeAttr(op.getCodeAttr());
   remark::passed(op.getLoc(), context.remark("encode-fired")) << remark::add(

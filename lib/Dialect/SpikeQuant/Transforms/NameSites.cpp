@@ -15,6 +15,7 @@
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 
 #include "mlir/IR/Remarks.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/ChannelRotations.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "llvm/ADT/StringMap.h"
@@ -117,7 +118,8 @@ std::string NameSitesPass::getWeightKey(const Site &site) {
   WeightsOp weights = lookupWeights(getOperation(), key);
   if (weights && weights.getSource())
     key = *weights.getSource();
-  return key.str() + site.codes.getBoxName();
+  StringRef rotated = hasRotatedInput(getOperation(), key) ? ".rotated" : "";
+  return (key + rotated + site.codes.getBoxName()).str();
 }
 
 std::optional<std::string> NameSitesPass::getReasonToLeave(const Site &site,

@@ -18,6 +18,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
 namespace mlir::spikequant {
@@ -35,7 +36,7 @@ struct QuantizePass : impl::QuantizeBase<QuantizePass> {
 private:
   LogicalResult nameSitesIfNeeded();
   FailureOr<SitePlan> makePlan();
-  WeightFormats getFormats();
+  FailureOr<WeightFormats> getFormats();
   QuantizeMethod getMethod() {
     return method == "rtn" ? QuantizeMethod::RoundToNearest
                            : QuantizeMethod::Spike;
@@ -65,12 +66,21 @@ LogicalResult QuantizePass::initialize(MLIRContext *context) {
     return fail("option 'tolerance' must be 0 or 1");
   if (weightBits < 1 || weightBits > 8 || headBits < 1 || headBits > 8)
     return fail("options 'weight-bits' and 'head-bits' must be 1 to 8");
+  if (weightBudget != 0 && !(weightBudget >= 2 && weightBudget <= 16))
+    return fail("option 'weight-budget' must be 2 to 16 bits, or 0 for none");
   if (group % 8 != 0)
     return fail("option 'group' must be 0 or a multiple of 8");
+  auto isWidth = [](unsigned bits) { return bits == 0 || (bits > 1 && bits < 9); };
+  if (!isWidth(attentionBits) || !isWidth(cacheBits))
+    return fail("options 'attention-bits' and 'cache-bits' must be 0 or 2 to 8");
   auto stepRule = ::spikequant::parseStepRule(rule);
   if (!stepRule)
     return fail("option 'rule': " + llvm::toString(stepRule.takeError()));
+  auto by = ::spikequant::parseBudgetBy(budgetBy);
+  if (!by)
+    return fail("option 'budget-by': " + llvm::toString(by.takeError()));
   allocation.rule = *stepRule;
+  allocation.budgetBy = *by;
   allocation.meanBits = bits;
   allocation.tolerance = tolerance;
   allocation.madFactor = madFactor;
@@ -103,12 +113,19 @@ FailureOr<SitePlan> QuantizePass::makePlan() {
   return planFromCalibration(module, *sites, calibration, allocation);
 }
 
-WeightFormats QuantizePass::getFormats() {
+FailureOr<WeightFormats> QuantizePass::getFormats() {
   WeightFormats formats;
   formats.bits = weightBits;
   formats.group = group;
   formats.headBits = headBits;
   formats.heads = findHeads(getOperation());
+  if (weightBudget == 0)
+    return formats;
+  FailureOr<WeightPlan> plan = planWeights(
+      getOperation(), formats.heads, {weightBudget, weights, calibration});
+  if (failed(plan))
+    return failure();
+  formats.plan = std::move(*plan);
   return formats;
 }
 
@@ -119,14 +136,20 @@ void QuantizePass::runOnOperation() {
   FailureOr<SitePlan> plan = makePlan();
   if (failed(plan))
     return signalPassFailure();
-  WeightFormats formats = getFormats();
+  ProductOptions products{attentionBits, cacheBits ? cacheBits : attentionBits};
+  if (getMethod() == QuantizeMethod::Spike &&
+      failed(quantizeProducts(module, calibration, products)))
+    return signalPassFailure();
+  FailureOr<WeightFormats> formats = getFormats();
+  if (failed(formats))
+    return signalPassFailure();
   llvm::StringSet<> siteWeights = getSiteWeights(module);
   for (auto function : module.getOps<func::FuncOp>()) {
     if (function.isExternal())
       continue;
     if (failed(
-            convertGathers(function, formats, lookupMinBytes, siteWeights)) ||
-        failed(quantizeSites(function, *plan, getMethod(), formats)))
+            convertGathers(function, *formats, lookupMinBytes, siteWeights)) ||
+        failed(quantizeSites(function, *plan, getMethod(), *formats)))
       return signalPassFailure();
   }
   if (plan->predicted)

@@ -36,11 +36,14 @@ mlir::spikequant::getOrCreateCodes(ModuleOp module, WeightsOp weights,
   if (failed(viewed))
     return weights.emitError() << "its literal value cannot be read";
   WeightsContent content = *viewed;
-  bool isHead = formats.heads.contains(weights.getSymName());
-  content.format =
-      CodesAttr::get(module.getContext(),
-                     isHead ? formats.headBits : formats.bits, formats.group,
-                     /*symmetric=*/false);
+  CodeFormat format{formats.bits, formats.group};
+  auto chosen = formats.plan.find(getWeightPlanKey(weights.getSymName(), view));
+  if (formats.heads.contains(weights.getSymName()))
+    format.bits = formats.headBits;
+  else if (chosen != formats.plan.end())
+    format = chosen->second;
+  content.format = CodesAttr::get(module.getContext(), format.bits,
+                                  format.group, /*symmetric=*/false);
   std::string base =
       (content.source ? content.source.getValue() : weights.getSymName()).str();
   base += view.getBoxName() + ".codes";

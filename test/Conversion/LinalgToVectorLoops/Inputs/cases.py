@@ -184,7 +184,65 @@ def contractions() -> Iterator[Case]:
          Buffer([20, 40], strides=[2, 40])],
         "mk kn mn", "m:p n:p k:r",
     )  # fmt: skip
+    yield from count_products()
     yield from named_contractions()
+
+
+def count_product(name: str, reason: str, buffers: Sequence[Buffer], maps: str, loops: str,
+                  left: str = "s", right: str = "s") -> Case:
+    """Products of i8 in i32; each factor extended as signed or unsigned."""
+    order = [loop.split(":") for loop in loops.split()]
+    number = {letter: f"d{i}" for i, (letter, _) in enumerate(order)}
+    results = [", ".join(number[c] for c in letters) for letters in maps.split()]
+    payload = (
+        f"%l = arith.ext{left}i %x0 : i8 to i32\n%r = arith.ext{right}i %x1 : i8 to i32\n"
+        "%p = arith.muli %l, %r : i32\n%s = arith.addi %x2, %p : i32\nlinalg.yield %s : i32"
+    )
+    kinds = "".join(kind for _, kind in order)
+    return Case(name, reason, buffers, generic(buffers, results, kinds, payload, len(order)))
+
+
+def counts(left: Sequence[int], right: Sequence[int], out: Sequence[int]) -> list[Buffer]:
+    return [Buffer(left, "i8"), Buffer(right, "i8"), Buffer(out, "i32")]
+
+
+def count_products() -> Iterator[Case]:
+    plain = ("mk kn mn", "m:p n:p k:r")
+    for signs in ("ss", "us", "su", "uu"):
+        yield count_product(
+            f"counts_{signs}", "tails of rows, columns and channels, every pair of signs",
+            counts([10, 11], [11, 90], [10, 90]), *plain, *signs,
+        )  # fmt: skip
+    yield count_product(
+        "counts_heads", "queries of several heads with keys, as attention has them",
+        counts([3, 9, 64], [3, 64, 130], [3, 9, 130]), "hmk hkn hmn", "h:p m:p n:p k:r",
+    )  # fmt: skip
+    yield count_product(
+        "counts_one", "one row; fewer channels than a dot product, fewer columns than a vector",
+        counts([3], [3, 5], [5]), "k kn n", "n:p k:r",
+    )  # fmt: skip
+    yield count_product(
+        "counts_swapped", "the panel is the first factor and unsigned",
+        counts([12, 70], [5, 12], [5, 70]), "kn mk mn", "m:p n:p k:r", "u", "s",
+    )  # fmt: skip
+    yield count_product(
+        "counts_swapped_biased", "the panel is the first factor, both signed",
+        counts([12, 70], [5, 12], [5, 70]), "kn mk mn", "m:p n:p k:r",
+    )  # fmt: skip
+    yield count_product(
+        "counts_transposed", "channels not contiguous: no dot products",
+        counts([12, 5], [12, 70], [5, 70]), "km kn mn", "m:p n:p k:r",
+    )  # fmt: skip
+    yield count_product(
+        "counts_rows", "many rows are divided",
+        counts([140, 8], [8, 64], [140, 64]), *plain,
+    )  # fmt: skip
+    yield count_product(
+        "counts_strided", "views with gaps",
+        [Buffer([9, 12], "i8", strides=[16, 1], offset=5, dynamic_offset=True),
+         Buffer([12, 80], "i8", strides=[96, 1], offset=3),
+         Buffer([9, 80], "i32", strides=[100, 1], offset=11, dynamic_offset=True)], *plain,
+    )  # fmt: skip
 
 
 def named_contractions() -> Iterator[Case]:

@@ -597,3 +597,37 @@ func.func @f(%a: tensor<2x3xi64>) {
   %0 = spikequant.fire %a {multipliers = array<i64: 3>, biases = array<i64: 512>, tolerance = 2 : i32, lo = -7 : i32, hi = 7 : i32} : tensor<2x3xi64> -> tensor<2x3xi16>
   return
 }
+
+// -----
+
+// GRD-C1: rates of other channels.
+
+spikequant.weights @w : tensor<3x8xf32> format(#spikequant.codes<bits = 4, group = 8>) source("w")
+spikequant.weights @t : tensor<3x3xi32> format(#spikequant.rates<weights = @w, step = 1.0 : f32, unit = 1.0 : f32>)
+func.func @f(%a: tensor<2x4xi64>) {
+  // expected-error@+1 {{GRD-C1: @t must be #spikequant.rates of as many channels as 'tensor<2x4xi32>'}}
+  %0 = spikequant.grid %a, @t : tensor<2x4xi64> -> tensor<2x4xi32>
+  return
+}
+
+// -----
+
+// TAB-C1: entries are integers.
+
+spikequant.weights @t : tensor<2xf32> format(#spikequant.real) value(dense<1.0> : tensor<2xf32>)
+func.func @f(%a: tensor<2x4xi32>) {
+  // expected-error@+1 {{TAB-C1: @t must be a #spikequant.real array [E] of i32}}
+  %0 = spikequant.table %a, @t {lo = 0 : i32} : tensor<2x4xi32> -> tensor<2x4xi32>
+  return
+}
+
+// -----
+
+// TAB-C2: entries beyond what numbers reach.
+
+spikequant.weights @t : tensor<2xi32> format(#spikequant.real) value(dense<1> : tensor<2xi32>)
+func.func @f(%a: tensor<2x4xi32>) {
+  // expected-error@+1 {{TAB-C2: entries 2147483647 to 2147483648 must be between -(2^31-1) and 2^31-1}}
+  %0 = spikequant.table %a, @t {lo = 2147483647 : i32} : tensor<2x4xi32> -> tensor<2x4xi32>
+  return
+}

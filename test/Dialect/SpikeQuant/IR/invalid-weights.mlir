@@ -39,7 +39,7 @@ spikequant.weights @w : tensor<0x4xf32> format(#spikequant.real) source("w")
 
 // WGT-C6: format.
 
-// expected-error@+1 {{WGT-C6: format must be #spikequant.codes, #spikequant.real or #spikequant.thresholds, not "dense"}}
+// expected-error@+1 {{WGT-C6: format must be #spikequant.codes, #spikequant.real, #spikequant.thresholds or #spikequant.rates, not "dense"}}
 spikequant.weights @w : tensor<4xf32> format("dense") source("w")
 
 // -----
@@ -232,3 +232,10 @@ func.func @f(%i: tensor<2xi32>) {
 
 // expected-error@+1 {{WGT-C13: thresholds are a computed [5, N] array of i64, without source and value}}
 spikequant.weights @t : tensor<4x8xi64> format(#spikequant.thresholds<weights = @w, step = 1.0 : f32, output = 1.0 : f32, lo = 0, hi = 7>)
+
+// -----
+
+// WGT-C14: rates are computed.
+
+// expected-error@+1 {{WGT-C14: rates are a computed [3, N] array of i32, without source and value}}
+spikequant.weights @t : tensor<4x8xi32> format(#spikequant.rates<weights = @w, step = 1.0 : f32, unit = 1.0 : f32>)

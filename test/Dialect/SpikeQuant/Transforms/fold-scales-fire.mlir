@@ -82,3 +82,26 @@ func.func @linear(%n: tensor<2x8xi16>) -> (tensor<2x16xi16>, tensor<2x16xi16>) {
   %k = spikequant.encode %s {step = 0.25 : f32, site = "c.in"} : tensor<2x16xf32> -> tensor<2x16xi16>
   return %m, %k : tensor<2x16xi16>, tensor<2x16xi16>
 }
+
+// -----
+
+// Counts that saturate, as a cache holds them, end with the ladder: no window.
+
+// CHECK-DAG: spikequant.weights @v.pv.right.fire : tensor<5x16xi64> format(#spikequant.thresholds<weights = @v, step = 5.000000e-01 : f32, output = 2.500000e-01 : f32, lo = -7, hi = 7>)
+// CHECK-LABEL: func.func @values
+// CHECK: %[[N:.*]] = spikequant.fire %{{.*}} {hi = 7 : i32, lo = -7 : i32, site = "v.pv.right", thresholds = @v.pv.right.fire}
+// CHECK-NEXT: return %[[N]]
+// CPU-LABEL: func.func @values
+// CPU: arith.constant 7 : i64
+// CPU-NOT: spikequant.tally
+spikequant.weights @v : tensor<16x8xf32> format(#spikequant.codes<bits = 4, group = 8>) source("v")
+spikequant.weights @four : tensor<16xi8> format(#spikequant.real) value(dense<4> : tensor<16xi8>)
+func.func @values(%x: tensor<2x8xf32>) -> tensor<2x16xi16> {
+  %n = spikequant.encode %x {step = 0.5 : f32, site = "v.in"} : tensor<2x8xf32> -> tensor<2x8xi16>
+  %acc = spikequant.integrate %n, @v : tensor<2x8xi16> -> tensor<2x16xi64>
+  %d = spikequant.decode %acc, @v {step = 0.5 : f32} : tensor<2x16xi64> -> tensor<2x16xf32>
+  %m = spikequant.encode %d {step = 0.25 : f32, site = "v.pv.right", bits = @four,
+                             overflow = #spikequant.overflow<saturate>}
+      : tensor<2x16xf32> -> tensor<2x16xi16>
+  return %m : tensor<2x16xi16>
+}

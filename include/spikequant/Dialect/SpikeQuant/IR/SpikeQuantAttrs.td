@@ -92,6 +92,28 @@ def SpikeQuant_ThresholdsAttr : SpikeQuant_Attr<"Thresholds", "thresholds"> {
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+def SpikeQuant_RatesAttr : SpikeQuant_Attr<"Rates", "rates"> {
+  let summary = "rates of a grid, computed when its weights are packed";
+  let description = [{
+    Like `thresholds`, for membranes that become fixed-point numbers instead of
+    counts: an array [3, N] of i32 that the packer fills with M, S and b of
+
+    `y = ((acc * M[o] + 2^(S[o]-1)) >> S[o]) + b[o]`
+
+    which is `(acc * step * s_w[o] * gains[o] + biases[o]) / unit` rounded.
+    `gains` and `biases` are literal f32 arrays [N], 1 and 0 by default.
+
+    ```mlir
+    #spikequant.rates<weights = @gate.codes, step = 1.000000e-01 : f32, unit = 1.562500e-02 : f32>
+    ```
+  }];
+  let parameters = (ins "::mlir::FlatSymbolRefAttr":$weights, "::mlir::FloatAttr":$step,
+                        "::mlir::FloatAttr":$unit,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$gains,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$biases);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 def SpikeQuant_SpikeCode : I32EnumAttr<"SpikeCode", "how a count travels as spikes", [
     I32EnumAttrCase<"Count", 0, "count">,
     I32EnumAttrCase<"Ladder", 1, "ladder">,

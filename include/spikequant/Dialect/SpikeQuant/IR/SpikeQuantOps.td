@@ -218,6 +218,47 @@ def SpikeQuant_FireOp : SpikeQuant_Op<"fire", [
   let hasFolder = 1;
 }
 
+def SpikeQuant_GridOp : SpikeQuant_Op<"grid", [
+    Pure, SameOperandsAndResultShape, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "membranes to fixed-point numbers, integers only";
+  let description = [{
+    `y = clamp(((acc * M_o + 2^(S_o-1)) >> S_o) + b_o, -(2^31-1), 2^31-1)` in i64,
+    arithmetic shift. M, S and b are the rows of `rates`, which names
+    `#spikequant.rates`: y counts its `unit`, a step far below that of an encode
+    and the same for all channels, so that sums and products of grids are exact
+    integer arithmetic.
+
+    ```mlir
+    %g = spikequant.grid %acc, @gate.grid : tensor<128x1536xi64> -> tensor<128x1536xi32>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[I32, I64]>:$membrane, FlatSymbolRefAttr:$rates);
+  let results = (outs RankedTensorOf<[I32]>:$result);
+  let assemblyFormat = "$membrane `,` $rates attr-dict `:` type($membrane) `->` type($result)";
+}
+
+def SpikeQuant_TableOp : SpikeQuant_Op<"table", [
+    Pure, SameOperandsAndResultShape, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "a function of fixed-point numbers as a table with straight ends";
+  let description = [{
+    `c = clamp(x, lo, lo + E - 1)`,
+    `y = clamp(T[c - lo] + ((slope * (x - c) + 2^23) >> 24), -(2^31-1), 2^31-1)` in
+    i64: the function goes on straight beyond the E entries of the literal i32
+    array `table`, with `low_slope` below and `high_slope` above, both in units of
+    2^-24. So no input is out of range.
+
+    ```mlir
+    %y = spikequant.table %g, @silu {lo = -1024 : i32, high_slope = 67108864 : i32}
+        : tensor<128x1536xi32> -> tensor<128x1536xi32>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[I32]>:$input, FlatSymbolRefAttr:$table, I32Attr:$lo,
+                       DefaultValuedAttr<I32Attr, "0">:$low_slope,
+                       DefaultValuedAttr<I32Attr, "0">:$high_slope);
+  let results = (outs RankedTensorOf<[I32]>:$result);
+  let assemblyFormat = "$input `,` $table attr-dict `:` type($input) `->` type($result)";
+}
+
 def SpikeQuant_DecodeOp : SpikeQuant_Op<"decode", [
     Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "membranes to real numbers: the border of the integer program";
@@ -380,6 +421,26 @@ def SpikeQuant_Dot4Op : SpikeQuant_Op<"dot4", [
   let results = (outs VectorOfLengthAndType<[16], [I32]>:$result);
   let assemblyFormat =
       "$acc `,` $codes `,` $counts attr-dict `:` type($acc) `,` type($codes)";
+}
+
+def SpikeQuant_Dot2Op : SpikeQuant_Op<"dot2", [
+    Pure, AllTypesMatch<["acc", "result"]>, AllTypesMatch<["lhs", "rhs"]>]> {
+  let summary = "sixteen lanes of two products of signed 16-bit numbers";
+  let description = [{
+    `acc[i] + sum_{j<2} lhs[2i+j] * rhs[2i+j]`, i32, wrapping: offsets of two
+    groups of weights and the sums of their counts. One instruction with AVX-512
+    VNNI; an expansion in vector operations elsewhere.
+
+    ```mlir
+    %r = spikequant.dot2 %acc, %offsets, %sums : vector<16xi32>, vector<32xi16>
+    ```
+  }];
+  let arguments = (ins VectorOfLengthAndType<[16], [I32]>:$acc,
+                       VectorOfLengthAndType<[32], [I16]>:$lhs,
+                       VectorOfLengthAndType<[32], [I16]>:$rhs);
+  let results = (outs VectorOfLengthAndType<[16], [I32]>:$result);
+  let assemblyFormat =
+      "$acc `,` $lhs `,` $rhs attr-dict `:` type($acc) `,` type($lhs)";
 }
 
 #endif // SPIKEQUANT_OPS

@@ -35,6 +35,10 @@ public:
   /// All values of a real f32 symbol in row-major order; empty if not known.
   ArrayRef<float> getValues(WeightsOp weights);
 
+  /// The mean over rows (the last dimension) of the sum of squares of a weight,
+  /// of a literal or of what its source and view say.
+  std::optional<double> getMeanRowSquare(WeightsOp weights);
+
 private:
   std::optional<float> atLinear(Value value, int64_t position);
   std::optional<float> atLinalg(linalg::LinalgOp op, ArrayRef<int64_t> index);
@@ -45,6 +49,7 @@ private:
   ModuleOp module;
   std::optional<::spikequant::SafetensorsFile> file;
   llvm::StringMap<std::vector<float>> cache;
+  llvm::StringMap<std::optional<double>> squares;
 };
 
 /// Where `map`, whose results are dimensions and constants, leads from `point`;

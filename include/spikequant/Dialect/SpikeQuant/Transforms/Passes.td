@@ -37,6 +37,41 @@ def WeightsToSymbols : Pass<"spikequant-weights-to-symbols", "::mlir::ModuleOp">
   let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
 }
 
+def RotateValues : Pass<"spikequant-rotate-values", "::mlir::ModuleOp"> {
+  let summary = "rotates the values of attentions where weights absorb it";
+  let description = [{
+    For each product of two activations (`P v`), asks whether the channels of a
+    factor can be multiplied by an orthogonal matrix such that no result of the
+    program changes: everything between the weights that make them and the
+    weights that read them has to be linear along these channels (reshapes,
+    transpositions, slices, the cache, sums) and the same for all of them. Then
+    these weights are read rotated: by the Hadamard matrix of the largest power
+    of two that divides the head's width. Rotated values have no channels that
+    stand out, so that they take fewer bits; whether that pays is measured by
+    calibrating both programs.
+
+    The module gets `spikequant.rotations`, which the packer applies to the
+    arrays of the weights file before it rounds them, and
+    `spikequant.rotated_inputs`; the program is the same. A remark of category
+    `spikequant-rotate-values` says for each product what turns, or what refused.
+    Run `spikequant-weights-to-symbols` before, `spikequant-name-sites` after.
+
+    ```mlir
+    %v = linalg.matmul ins(%x, %wv ..
+    %y = linalg.matmul ins(%p, %v ..
+    %z = linalg.matmul ins(%y, %wo ..
+    // the module then has, for weights of 16 values
+    spikequant.rotated_inputs = ["o"],
+    spikequant.rotations = {o = [array<i64: 0, 0, 16, 16>], v = [array<i64: 1, 0, 16, 16>]}
+    ```
+  }];
+  let options = [
+    Option<"minBlock", "min-block", "uint64_t", "8",
+           "smaller powers of two are not worth it">
+  ];
+  let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
+}
+
 def NameSites : Pass<"spikequant-name-sites", "::mlir::ModuleOp"> {
   let summary = "finds the contractions with constant weights and names them";
   let description = [{
@@ -86,8 +121,21 @@ def InsertObservers : Pass<"spikequant-insert-observers", "::mlir::ModuleOp"> {
     %q = linalg.matmul {spikequant.site = "q"} ins(%x, %wq : ..
     %k = linalg.matmul {spikequant.site = "k"} ins(%x, %wk : ..
     ```
+
+    With `probe`, each function gets a last argument of its own, named
+    `probe_steps`, with a step for each of its sites: the sites' consumers then
+    read the input rounded to multiples of that step (ties to even), or
+    unchanged if the step is not positive. So the host can put the error of one
+    site into the program and measure what it does. What is shown is the input
+    before rounding.
   }];
-  let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect"];
+  let options = [Option<"probe", "probe", "bool", "false",
+      "an argument with a step per site, which its input is rounded to">];
+  let dependentDialects = ["::mlir::spikequant::SpikeQuantDialect",
+                           "::mlir::arith::ArithDialect",
+                           "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect",
+                           "::mlir::tensor::TensorDialect"];
 }
 
 def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
@@ -99,9 +147,18 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     `calibration`; all graphs of a module get the same. Each site becomes an
     integrate over codes [N, K] and a decode. Weights that compute a result of
     the program, or that an embedding is gathered from, have `head-bits`, all
-    others `weight-bits`. Gathers of rows from such a table become
+    others `weight-bits`, or, with `weight-budget`, bits and groups that are
+    chosen for each of them so that the predicted loss is least (a remark each
+    says which). Gathers of rows from such a table become
     `spikequant.lookup`. A contraction that does not start from zero adds its
     initial value after the decode.
+
+    Products of two activations, which `spikequant-name-sites` named, are computed
+    from counts of `attention-bits` that saturate; an operand that is a softmax
+    over the contracted dimension becomes counts of its numerators in steps of
+    1/255, and the result is divided by their sum. A state that only such
+    products read, and that a step replaces rows of, holds counts (i8). A product
+    without statistics in `calibration` stays real, with a remark.
 
     With `method=rtn`, a baseline, each row of the input is scaled by
     `7 / max |x|` and rounded; nothing is calibrated.
@@ -129,6 +186,8 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
            "how steps come about: 'budget', 'mad' or 'percentile'">,
     Option<"bits", "bits", "double", "4.25",
            "mean bits per activation, events included, that rule 'budget' may spend">,
+    Option<"budgetBy", "budget-by", "std::string", "\"values\"",
+           "what 'bits' is a mean over: 'values', or 'macs', the outputs that they drive">,
     Option<"tolerance", "tolerance", "uint32_t", "1",
            "counts so far outside their window saturate: 0 or 1">,
     Option<"madFactor", "mad-factor", "double", "3.5",
@@ -138,8 +197,17 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     Option<"weightBits", "weight-bits", "unsigned", "4", "bits of a weight's code, 1 to 8">,
     Option<"group", "group", "unsigned", "32",
            "channels that share a multiplier and an offset; 0: the whole row">,
+    Option<"weightBudget", "weight-budget", "double", "0",
+           "mean stored bits per weight, multipliers, offsets and scales included: every matrix "
+           "but heads gets a format of its own; 0: all the same">,
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the sources' values, for weight-budget">,
     Option<"headBits", "head-bits", "unsigned", "8",
            "bits of a code in the weights of the result and in embeddings">,
+    Option<"attentionBits", "attention-bits", "unsigned", "8",
+           "bits of the counts in products of two activations, 2 to 8; 0: such products stay real">,
+    Option<"cacheBits", "cache-bits", "unsigned", "0",
+           "bits of the counts that states hold, 2 to 8; 0: as attention-bits">,
     Option<"lookupMinBytes", "lookup-min-bytes", "uint64_t", "4194304",
            "smaller tables that no site uses keep their real rows">
   ];
@@ -177,6 +245,45 @@ def FoldScales : Pass<"spikequant-fold-scales", "::mlir::ModuleOp"> {
   let options = [
     Option<"weights", "weights", "std::string", "\"\"",
            "safetensors file with the values of weights">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
+def FoldActivations : Pass<"spikequant-fold-activations", "::mlir::ModuleOp"> {
+  let summary = "functions between matrices become integer tables";
+  let description = [{
+    The input of an encode that depends elementwise on one or two decoded arrays,
+    as `f(gate) * up`, `gelu(fc)` or `relu(fc)`, is computed in integers: each
+    decoded array becomes fixed-point numbers (`spikequant.grid`), a function of one
+    array becomes a table with straight ends (`spikequant.table`, its entries evaluated
+    here, in double precision), a product of two is exact in i64, and a `fire`
+    whose threshold holds units, constants and step makes the counts. Any elementwise code
+    of constants and one array is such a function. Units are powers of two: at most
+    1/32 of the standard deviation of the array (estimated from its weights and the step
+    before them) for arguments of functions, and at most `largest-unit`; 1/128 for other arrays. Numbers
+    saturate beyond 2^31 units, functions go on straight beyond their tables. A
+    product of two functions of one array that does not become straight, as a square, is
+    computed as a product; another such function keeps its real form; a remark of
+    category `spikequant-fold-scales` says so, or the error of the tables. Runs after
+    `spikequant-fold-scales`.
+
+    ```mlir
+    %n = spikequant.encode %silu_times_up {step = 5.000000e-01 : f32, site = "down.in"}
+    // becomes
+    %g = spikequant.grid %a, @gate.grid : tensor<2x8xi64> -> tensor<2x8xi32>
+    %f = spikequant.table %g, @function.0 {lo = -1024 : i32, high_slope = 67108864 : i32} ..
+    %u = spikequant.grid %b, @up.grid : tensor<2x8xi64> -> tensor<2x8xi32>
+    %p = linalg.generic .. arith.muli ..
+    %n = spikequant.fire %p {multipliers = array<i64: 1073741824>, ..}
+    ```
+  }];
+  let options = [
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the values of weights">,
+    Option<"largestUnit", "largest-unit", "double", "1.0 / 64",
+           "of arguments of functions, at most">
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect",

@@ -12,6 +12,7 @@
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/IR/WeightView.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/SitePlan.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightPlan.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace mlir::spikequant {
@@ -32,6 +33,8 @@ struct WeightFormats {
   unsigned group = 32;
   /// Bits of the weights in `heads`.
   unsigned headBits = 8;
+  /// Others, where one was chosen.
+  WeightPlan plan;
   /// Symbols of weights that compute a function's result or hold an embedding.
   llvm::StringSet<> heads;
 };

@@ -1,0 +1,82 @@
+//===- GridSymbols.cpp - symbols of rates and tables ----------------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "GridSymbols.h"
+
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
+
+using namespace mlir;
+using namespace mlir::spikequant;
+
+/// The symbol `name` with this content, or `name.2` and so on where it means
+/// something else already.
+static FailureOr<FlatSymbolRefAttr> getSymbol(ModuleOp module, Location loc,
+                                              const Twine &name,
+                                              const WeightsContent &content) {
+  std::string base = name.str(), free = base;
+  for (int i = 2;; ++i) {
+    WeightsOp known = lookupWeights(module, free);
+    if (!known || WeightsContent::of(known) == content)
+      break;
+    free = base + "." + std::to_string(i);
+  }
+  FailureOr<WeightsOp> symbol = getOrCreateWeights(module, loc, free, content);
+  if (failed(symbol))
+    return failure();
+  return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
+}
+
+static FailureOr<FlatSymbolRefAttr> getChannels(ModuleOp module, Location loc,
+                                                const Twine &name, bool present,
+                                                ArrayRef<double> values) {
+  if (!present)
+    return FlatSymbolRefAttr();
+  SmallVector<float> rounded(values.begin(), values.end());
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = RankedTensorType::get(values.size(), b.getF32Type());
+  content.format = RealAttr::get(module.getContext());
+  content.value =
+      DenseElementsAttr::get(content.type, ArrayRef<float>(rounded));
+  return getSymbol(module, loc, name, content);
+}
+
+FailureOr<FlatSymbolRefAttr> GridSymbols::getRates(const DecodedLeaf &leaf,
+                                                   double unit, Location loc) {
+  DecodeOp decode = leaf.getDecode();
+  StringRef name = decode.getWeights();
+  auto gains = getChannels(module, loc, name + ".grid.gains", leaf.form.scaled,
+                           leaf.form.scales);
+  auto biases = getChannels(module, loc, name + ".grid.biases",
+                            leaf.form.shifted, leaf.form.shifts);
+  if (failed(gains) || failed(biases))
+    return failure();
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = RankedTensorType::get(
+      {3, static_cast<int64_t>(leaf.form.scales.size())}, b.getI32Type());
+  content.format = RatesAttr::get(module.getContext(), decode.getWeightsAttr(),
+                                  decode.getStepAttr(), b.getF32FloatAttr(unit),
+                                  *gains, *biases);
+  return getSymbol(module, loc, name + ".grid", content);
+}
+
+FailureOr<FlatSymbolRefAttr> GridSymbols::getTable(ArrayRef<int32_t> entries,
+                                                   Location loc) {
+  FlatSymbolRefAttr &symbol = tables[entries.vec()];
+  if (symbol)
+    return symbol;
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = RankedTensorType::get(entries.size(), b.getI32Type());
+  content.format = RealAttr::get(module.getContext());
+  content.value = DenseElementsAttr::get(content.type, entries);
+  auto created =
+      getSymbol(module, loc, "function." + Twine(tables.size() - 1), content);
+  if (failed(created))
+    return failure();
+  return symbol = *created;
+}
