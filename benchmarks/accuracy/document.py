@@ -68,7 +68,9 @@ def _table(rows: list[dict]) -> list[str]:
     return lines
 
 
-def _measured(value: float, error: float) -> str:
+def _measured(value: float | None, error: float | None) -> str:
+    if value is None:
+        return "-"
     if value >= 100:
         return f"{value:.0f}"
     digits = 3 if value < 10 else 1

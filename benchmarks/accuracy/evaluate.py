@@ -177,9 +177,9 @@ class _Trials:
         self.known = read_json(self.path)
 
     def budget(self, nominal: float) -> float:
-        """What costs the nominal bits on held-out text, and two standard errors less."""
+        """What costs the nominal bits on held-out text, and three standard errors less."""
         found = self.trial({"budget": nominal})
-        excess = found["activation_bits"] - nominal + 2 * found["bits_error"]
+        excess = found["activation_bits"] - nominal + 3 * found["bits_error"]
         return round(nominal - max(excess, 0), 3)
 
     def trial(self, constants: dict[str, float]) -> dict:

@@ -11,6 +11,7 @@ import numpy as np
 from spikequant.activation_bits import activation_bits
 from spikequant.session import Session
 
+from .packed import CompiledModel
 from .texts import CHOICES, Questions
 
 THREADS = 2
@@ -23,7 +24,7 @@ class Program:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.weight_bits = float(self._session().model.compilation["weight_bits"])
+        self.weight_bits = CompiledModel(folder).weight_bits()
 
     def _session(self) -> Session:
         return Session(self.folder, THREADS)

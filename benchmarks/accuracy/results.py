@@ -51,11 +51,11 @@ class Results:
         records = {method.name: self._tuned(method) for method in methods}
         models: dict[str, object] = {}
         for name, compute in self._tasks():
-            for method in methods:
-                if self._wants(method, records[method.name], name):
-                    self._compute(method, records[method.name], models, name, compute)
-            if models:
-                say(f"  {', '.join(models)}: {name}")
+            wanted = [m for m in methods if self._wants(m, records[m.name], name)]
+            for method in wanted:
+                self._compute(method, records[method.name], models, name, compute)
+            if wanted:
+                say(f"  {', '.join(method.name for method in wanted)}: {name}")
 
     def _tuned(self, method: Method) -> dict:
         record = read_json(self._path(method))
@@ -73,12 +73,12 @@ class Results:
         write_json(self._path(method), record)
 
     def add_known(self, methods: list[Method]) -> None:
-        """Makes `rows` of all methods of which every text has a window."""
+        """Makes `rows` of all methods that have a window of the first text."""
         self.rows, self.losses = [], {}
         for method in methods:
             record = read_json(self._path(method))
             windows = {text: self._known(record, text) for text in self.tokens}
-            if all(windows.values()):
+            if windows[self.texts[0].name]:
                 self._add_row(method, record, windows)
 
     def _known(self, record: dict, text: str) -> list[dict]:
@@ -138,7 +138,7 @@ class Results:
         self.losses[method.name] = windows[first]
         answers = record.get(self._question_name()) if self.questions else None
         bits = bit_figures(record["description"], windows[first])
-        other = metrics.summarise(windows[second])
+        other = metrics.summarise(windows[second]) if windows[second] else {}
         paper = method.paper_bits(bits["salient_share"]) if method.paper_bits else None
         self.rows.append(
             {
@@ -149,10 +149,10 @@ class Results:
                 "paper_bits": paper,
                 "weight_bits": record["description"]["weight_bits"],
                 **metrics.summarise(windows[first]),
-                "second_ratio": other["ratio"],
-                "second_ratio_standard_error": other["ratio_standard_error"],
-                "second_windows": other["windows"],
-                "second_kl": other["kl"],
+                "second_ratio": other.get("ratio"),
+                "second_ratio_standard_error": other.get("ratio_standard_error"),
+                "second_windows": other.get("windows", 0),
+                "second_kl": other.get("kl"),
                 "choices_correct": self._share(answers, lambda: self.asked.answers),
                 "choices_as_float": self._share(answers, self.float_answers),
                 "constants": " ".join(f"{k}={v:g}" for k, v in record["constants"].items()),

@@ -2,8 +2,9 @@
 
     python -m benchmarks.accuracy.tie BUNDLE PROGRAM [--windows 4] [--context 512]
 
-PROGRAM is a folder that was compiled from BUNDLE, quantised or with --float. Counts flip where a
-last bit decides, and what follows differs: rows are equal up to there, means agree within noise.
+PROGRAM is a folder compiled from BUNDLE with --attention-bits 0 --real-activations, or --float.
+Counts flip where a last bit decides, and what follows differs: rows are equal up to there, means
+agree within noise.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from spikequant import bundle, export
-from spikequant.calibrate import calibrate_text
+from spikequant.calibrate import AUTO, CalibrationOptions, calibrate_text
 from spikequant.collector import gram_path
 from spikequant.compiler import CompileOptions, compile_model
 from spikequant.llama_graphs import LlamaConfig
@@ -175,9 +175,10 @@ class Workshop:
     def _calibrate(self, variant: Variant, path: Path) -> None:
         settings = self.settings
         if variant.is_plain:
-            arguments = (settings.tokens, self.calibration_context, 2)
-            text = settings.calibration_text
-            calibrate_text(self.source, text, path, *arguments, grams=True)
+            # As `spikequant calibrate --gram` does it.
+            options = CalibrationOptions(threads=2, grams=True, sensitivity=AUTO)
+            text, context = settings.calibration_text, self.calibration_context
+            calibrate_text(self.source, text, path, settings.tokens, context, options=options)
             return
         weights, config = self.real_weights(variant)
         model = Model(config, weights, self.online_rotations(variant, config)).on_device()
@@ -226,6 +227,8 @@ class Workshop:
         """`options`: of CompileOptions; the score graph alone unless `graphs` says otherwise."""
         calibration = self.calibration(variant)
         options = {"graphs": [f"score_{self.max_context}"], **options}
+        if not variant.is_plain:  # attention products have no statistics then, and are not used
+            options["attention_bits"] = 0
         key = digest(self.key, calibration, bits, options, Path(find_tool("sq-compile")))
         path = self.folder / "compiled" / key
         if not (path / COMPILE).exists():

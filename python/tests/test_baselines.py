@@ -19,6 +19,7 @@ from benchmarks.accuracy.quantisers import Attention, Rotated
 from benchmarks.accuracy.texts import make_questions
 from benchmarks.accuracy.tie import compare, compiled_model
 from benchmarks.accuracy.workshop import FOLDED, ONLINE, Settings, Variant, Workshop
+from spikequant.compiler import CompileOptions, compile_model
 from spikequant.session import Session
 from spikequant.text import load_tokenizer
 
@@ -30,6 +31,16 @@ TOKENS = np.random.default_rng(1).integers(3, 250, CONTEXT).astype(np.int32)
 def workshop(tiny_bundle, tmp_path_factory) -> Workshop:
     settings = Settings(TEXT / "calibration.txt", tokens=200, context=CONTEXT)
     return Workshop(tiny_bundle, tmp_path_factory.mktemp("accuracy"), settings)
+
+
+@pytest.fixture(scope="module")
+def real_attention_program(tiny_bundle, calibration, tmp_path_factory) -> Path:
+    """Attention and SiLU stay real, as in the evaluator's reading of a compiled folder."""
+    folder = tmp_path_factory.mktemp("real") / "tiny.sq"
+    real = {"attention_bits": 0, "real_activations": True}
+    options = CompileOptions(calibration=calibration, bits=6, **real)
+    compile_model(tiny_bundle, folder, options)
+    return folder
 
 
 def logits(model: Model, tokens: np.ndarray = TOKENS) -> np.ndarray:
@@ -49,31 +60,31 @@ def test_float_logits_equal_the_compiled_program(workshop, float_program):
     np.testing.assert_allclose(logits(workshop.reference), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_our_steps_and_weights_give_the_compiled_program(workshop, quantised_program):
+def test_our_steps_and_weights_give_the_compiled_program(workshop, real_attention_program):
     """A last bit of a real number may flip a count, and then all later tokens differ a little."""
-    expected = compiled_logits(quantised_program)
-    found = logits(compiled_model(workshop, quantised_program))
+    expected = compiled_logits(real_attention_program)
+    found = logits(compiled_model(workshop, real_attention_program))
     same = np.isclose(found, expected, rtol=1e-4, atol=1e-4).all(axis=1)
     assert same[:8].all()
     assert same.mean() > 0.5
     np.testing.assert_allclose(found, expected, atol=0.25 * np.abs(expected).max())
 
 
-def test_tie_reports_both(workshop, float_program, quantised_program):
+def test_tie_reports_both(workshop, float_program, real_attention_program):
     """On the float program both are float: no divergence, every row equal."""
     (result,) = compare(workshop, float_program, TOKENS[None])
     assert result["equal_rows"] == CONTEXT
     for name in ("program", "evaluator"):
         assert result[name]["loss"] == pytest.approx(result[name]["float_loss"], abs=1e-5)
         assert result[name]["kl"] == pytest.approx(0, abs=1e-6)
-    (result,) = compare(workshop, quantised_program, TOKENS[None])
+    (result,) = compare(workshop, real_attention_program, TOKENS[None])
     assert result["program"]["loss"] == pytest.approx(result["evaluator"]["loss"], rel=0.05)
     assert result["program"]["kl"] > 1e-4
 
 
-def test_salient_counts_equal_the_compiled_program(workshop, quantised_program):
-    model = compiled_model(workshop, quantised_program).on_device()
-    session = Session(quantised_program)
+def test_salient_counts_equal_the_compiled_program(workshop, real_attention_program):
+    model = compiled_model(workshop, real_attention_program).on_device()
+    session = Session(real_attention_program)
     session.reset(CONTEXT)
     list(session.score(TOKENS))
     rows = session.rows
@@ -99,11 +110,11 @@ def test_attention_in_blocks_is_attention(workshop, monkeypatch):
 
 
 def test_budget_pays_for_held_out_bits(monkeypatch):
-    """What costs 0.1 bits too many, give or take 0.02, is given 0.14 fewer."""
+    """What costs 0.1 bits too many, give or take 0.02, is given 0.16 fewer."""
     found = {"activation_bits": 4.35, "bits_error": 0.02}
     monkeypatch.setattr(evaluate._Trials, "__init__", lambda self: None)
     monkeypatch.setattr(evaluate._Trials, "trial", lambda self, constants: found)
-    assert evaluate._Trials().budget(4.25) == pytest.approx(4.11)
+    assert evaluate._Trials().budget(4.25) == pytest.approx(4.09)
     found["activation_bits"] = 4.1
     assert evaluate._Trials().budget(4.25) == 4.25
 
@@ -153,6 +164,8 @@ def test_observed_saliency_is_its_formula(workshop):
 def test_collected_statistics_are_the_products(workshop):
     """The same text through JAX and through the compiled observer: equal but for last bits."""
     product = json.loads(workshop.calibration(Variant()).read_text())
+    # Operands of products have statistics too; those are the program's alone.
+    product["sites"] = [s for s in product["sites"] if s["name"].endswith(".in")]
     path = workshop.folder / "collected.json"
     windows = workshop._calibration_windows()
     evaluator = workshop.evaluator(workshop.config, windows.shape[1])
