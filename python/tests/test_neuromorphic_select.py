@@ -57,13 +57,13 @@ def expected_outputs(network: dict, counts: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def tiny_layer(quantised_program, tmp_path_factory) -> Layer:
-    model = json.loads((quantised_program / "model.json").read_text())
+def tiny_layer(encoded_program, tmp_path_factory) -> Layer:
+    model = json.loads((encoded_program / "model.json").read_text())
     graph = next(g for g in model["graphs"] if g["name"].startswith("prefill"))
     rng = np.random.default_rng(3)
     tokens = rng.integers(0, 200, graph["arguments"][0]["shape"][0])
     folder = tmp_path_factory.mktemp("select")
-    return record(quantised_program, graph["name"], "blk.0.ffn_down", tokens, folder)
+    return record(encoded_program, graph["name"], "blk.0.ffn_down", tokens, folder)
 
 
 def test_weights_and_counts_are_the_programs(tiny_layer, tmp_path):
