@@ -121,7 +121,7 @@ def run(options: argparse.Namespace) -> None:
     if options.docs:
         from .document import write_document
 
-        write_document(ROOT / "docs" / "Accuracy.md", results)
+        write_document(ROOT / "docs" / "Accuracy.md", folder, results)
 
 
 def main() -> None:

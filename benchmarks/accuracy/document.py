@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 from spikequant.outputs import replacing_file
@@ -18,14 +19,20 @@ _PAIRS = (("program-4.125", 4), ("program-5", 5))
 _ORDER = ("rtn-{b}", "smoothquant-{b}", "atom-{b}", "quarot-g128-{b}")
 
 
-def write_document(path: Path, results: dict[str, Results]) -> None:
-    """Replaces what is between the markers; the rest of the page is written by hand."""
+def write_document(path: Path, folder: Path, results: dict[str, Results]) -> None:
+    """Replaces what is between the markers, and the plots beside it, which are in `folder`."""
     old = path.read_text(encoding="utf-8")
     if old.count(BEGIN) != 1 or old.count(END) != 1:
         raise SystemExit(f"{path}: the markers of the generated part are missing")
     head, tail = old.split(BEGIN)[0], old.split(END)[1]
     with replacing_file(path) as fresh:
         fresh.write_text(f"{head}{BEGIN}\n\n{_generated(results)}\n{END}{tail}", "utf-8")
+    for grid in results:
+        shutil.copy(folder / _plot(grid), path.parent)
+
+
+def _plot(grid: str) -> str:
+    return f"accuracy-{grid}-activation.png"
 
 
 def _generated(results: dict[str, Results]) -> str:
@@ -39,7 +46,12 @@ def _generated(results: dict[str, Results]) -> str:
     ]
     for grid, result in results.items():
         lines += ["", f"### {_TITLES[grid]}", "", *_table(result.rows), "", *_paired(result)]
-        lines += ["", *_order(result)]
+        lines += [
+            "",
+            *_order(result),
+            "",
+            f"![Perplexity over bits, {grid} the grid]({_plot(grid)})",
+        ]
     return "\n".join(lines) + "\n"
 
 
