@@ -95,8 +95,8 @@ def test_folding_removes_real_operations(tmp_path):
 
 # Per family with real products of activations, from its definition: decodes outside named islands
 # (one per linear layer but fired and last ones), encodes, those with a norm's factors in the
-# threshold, those of them with a bias, fires (functions between matrices among them; Gemma's other one caps its scores), and the
-# islands outside named ones that its kind of block must have.
+# threshold, those of them with a bias, fires (functions between matrices among them; Gemma's other
+# one caps its scores), and the islands outside named ones that its kind of block must have.
 FAMILIES = {
     "opt": (5, 4, 3, 3, 1, {"residual", "bias", "product of activations", "added positions"}),
     "gemma": (10, 7, 5, 0, 2, {"activation function", "rotary embedding"}),
