@@ -232,16 +232,8 @@ int32_t sq_calibration_load(sq_calibration *collector, const char *path) {
 }
 
 static Error mergeFiles(ArrayRef<const char *> paths, const char *output) {
-  CalibrationData total;
-  for (const char *path : paths) {
-    Expected<CalibrationData> data = loadCalibration(path);
-    if (!data)
-      return data.takeError();
-    if (Error error = total.merge(*data))
-      return createStringError("%s: %s", path,
-                               toString(std::move(error)).c_str());
-  }
-  return saveCalibration(total, output);
+  Expected<CalibrationData> total = loadCalibrations(paths);
+  return total ? saveCalibration(*total, output) : total.takeError();
 }
 
 int32_t sq_calibration_merge_files(int32_t count, const char *const *paths,

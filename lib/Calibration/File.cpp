@@ -332,3 +332,17 @@ Expected<CalibrationData> spikequant::loadCalibration(StringRef path) {
                              "': " + buffer.getError().message());
   return parseCalibration((*buffer)->getBuffer(), path);
 }
+
+Expected<CalibrationData>
+spikequant::loadCalibrations(ArrayRef<const char *> paths) {
+  CalibrationData total;
+  for (const char *path : paths) {
+    Expected<CalibrationData> data = loadCalibration(path);
+    if (!data)
+      return data.takeError();
+    if (Error error = total.merge(*data))
+      return createStringError("%s: %s", path,
+                               toString(std::move(error)).c_str());
+  }
+  return total;
+}

@@ -13,19 +13,6 @@
 using namespace llvm;
 using namespace spikequant;
 
-static Expected<CalibrationData> loadAll(ArrayRef<const char *> paths) {
-  CalibrationData total;
-  for (const char *path : paths) {
-    Expected<CalibrationData> data = loadCalibration(path);
-    if (!data)
-      return data.takeError();
-    if (Error error = total.merge(*data))
-      return createStringError("%s: %s", path,
-                               toString(std::move(error)).c_str());
-  }
-  return total;
-}
-
 static void addNumberless(const CalibrationData &data,
                           sq_calibration_review &review) {
   for (const SiteStatistics &site : data.getSites())
@@ -38,10 +25,10 @@ static void addNumberless(const CalibrationData &data,
 static Error review(ArrayRef<const char *> fitPaths,
                     ArrayRef<const char *> heldPaths, double bits,
                     sq_calibration_review &result) {
-  Expected<CalibrationData> fit = loadAll(fitPaths);
+  Expected<CalibrationData> fit = loadCalibrations(fitPaths);
   if (!fit)
     return fit.takeError();
-  Expected<CalibrationData> held = loadAll(heldPaths);
+  Expected<CalibrationData> held = loadCalibrations(heldPaths);
   if (!held)
     return held.takeError();
   result = {};

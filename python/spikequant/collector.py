@@ -14,7 +14,7 @@ from .errors import SpikeQuantError
 from .native_graph import Observer
 from .native_types import ObserveFunction
 from .outputs import replacing_file
-from .toolchain import find_library
+from .toolchain import load_library
 
 
 class Collector:
@@ -134,11 +134,7 @@ def _merge(library: ctypes.CDLL, function, files: Sequence[Path], out: Path) -> 
 
 @functools.cache
 def _load_library() -> ctypes.CDLL:
-    path = find_library("libSpikeQuantCalibrationC.so")
-    try:
-        library = ctypes.CDLL(path)
-    except OSError as error:
-        raise SpikeQuantError(f"{path}: cannot be loaded: {error}") from error
+    library = load_library("libSpikeQuantCalibrationC.so")
     pointer, text, texts = ctypes.c_void_p, ctypes.c_char_p, ctypes.POINTER(ctypes.c_char_p)
     signatures = {
         "create": (pointer, [ctypes.c_int32, texts, ctypes.POINTER(ctypes.c_int64)]),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .errors import SpikeQuantError
-from .toolchain import find_library
+from .toolchain import load_library
 
 _MAGIC = b"SQCOUNTS"
 _MOST_RANK = 8
@@ -59,11 +59,7 @@ def unpack_counts(packed: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _load_library() -> ctypes.CDLL:
-    path = find_library("libSpikeQuantCountsC.so")
-    try:
-        library = ctypes.CDLL(path)
-    except OSError as error:
-        raise SpikeQuantError(f"{path}: cannot be loaded: {error}") from error
+    library = load_library("libSpikeQuantCountsC.so")
     pointer, sizes = ctypes.c_void_p, ctypes.POINTER(ctypes.c_int64)
     library.sq_counts_pack.restype = pointer
     library.sq_counts_pack.argtypes = [pointer, ctypes.c_int32, sizes, pointer]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -35,6 +36,14 @@ def find_library(name: str) -> str:
     if not path.exists():
         raise SpikeQuantError(f"{path} is missing: build the project with 'make build'")
     return str(path)
+
+
+def load_library(name: str) -> ctypes.CDLL:
+    path = find_library(name)
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise SpikeQuantError(f"{path}: cannot be loaded: {error}") from error
 
 
 def run_tool(name: str, arguments: Sequence[str | Path]) -> str:

@@ -163,6 +163,9 @@ void printCalibration(const CalibrationData &data, llvm::raw_ostream &os);
 /// Reads and checks a file of version 1 or 2. Errors name the file, the site
 /// and the channel.
 llvm::Expected<CalibrationData> loadCalibration(llvm::StringRef path);
+/// The sum of several files, in any order.
+llvm::Expected<CalibrationData>
+loadCalibrations(llvm::ArrayRef<const char *> paths);
 /// The same from text; `source` is the name used in errors.
 llvm::Expected<CalibrationData> parseCalibration(llvm::StringRef text,
                                                  llvm::StringRef source);

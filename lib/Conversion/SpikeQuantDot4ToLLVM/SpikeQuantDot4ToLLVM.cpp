@@ -33,18 +33,22 @@ namespace mlir::spikequant {
 
 namespace {
 
-struct Dot4ToVNNI : OpRewritePattern<Dot4Op> {
-  using OpRewritePattern::OpRewritePattern;
+/// Both instructions take the operands of their operation, in its order.
+template <typename Op> struct DotToIntrinsic : OpRewritePattern<Op> {
+  DotToIntrinsic(MLIRContext *context, StringRef intrinsic)
+      : OpRewritePattern<Op>(context),
+        intrinsic(StringAttr::get(context, intrinsic)) {}
 
-  LogicalResult matchAndRewrite(Dot4Op op,
+  LogicalResult matchAndRewrite(Op op,
                                 PatternRewriter &rewriter) const override {
-    auto name = rewriter.getStringAttr("llvm.x86.avx512.vpdpbusd.512");
-    auto call = LLVM::CallIntrinsicOp::create(
-        rewriter, op.getLoc(), op.getType(), name,
-        ValueRange{op.getAcc(), op.getCodes(), op.getCounts()});
-    rewriter.replaceOp(op, call);
+    rewriter.replaceOp(
+        op, LLVM::CallIntrinsicOp::create(rewriter, op.getLoc(), op.getType(),
+                                          intrinsic, op->getOperands()));
     return success();
   }
+
+private:
+  StringAttr intrinsic;
 };
 
 struct Dot4ToVector : OpRewritePattern<Dot4Op> {
@@ -74,20 +78,6 @@ struct Dot4ToVector : OpRewritePattern<Dot4Op> {
       sum = arith::AddIOp::create(rewriter, loc, sum, product);
     }
     rewriter.replaceOp(op, sum);
-    return success();
-  }
-};
-
-struct Dot2ToVNNI : OpRewritePattern<Dot2Op> {
-  using OpRewritePattern::OpRewritePattern;
-
-  LogicalResult matchAndRewrite(Dot2Op op,
-                                PatternRewriter &rewriter) const override {
-    auto name = rewriter.getStringAttr("llvm.x86.avx512.vpdpwssd.512");
-    auto call = LLVM::CallIntrinsicOp::create(
-        rewriter, op.getLoc(), op.getType(), name,
-        ValueRange{op.getAcc(), op.getLhs(), op.getRhs()});
-    rewriter.replaceOp(op, call);
     return success();
   }
 };
@@ -125,10 +115,15 @@ struct ConvertDot4ToLLVMPass
 
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    if (vnni)
-      patterns.add<Dot4ToVNNI, Dot2ToVNNI>(&getContext());
-    else
-      patterns.add<Dot4ToVector, Dot2ToVector>(&getContext());
+    MLIRContext *context = &getContext();
+    if (vnni) {
+      patterns.add<DotToIntrinsic<Dot4Op>>(context,
+                                           "llvm.x86.avx512.vpdpbusd.512");
+      patterns.add<DotToIntrinsic<Dot2Op>>(context,
+                                           "llvm.x86.avx512.vpdpwssd.512");
+    } else {
+      patterns.add<Dot4ToVector, Dot2ToVector>(context);
+    }
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }
 };

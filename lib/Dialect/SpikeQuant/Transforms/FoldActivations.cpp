@@ -385,28 +385,13 @@ struct FoldActivationsPass : impl::FoldActivationsBase<FoldActivationsPass> {
   using FoldActivationsBase::FoldActivationsBase;
 
   void runOnOperation() override {
-    ModuleOp module = getOperation();
-    ConstantReals constants(module);
-    if (!weights.empty())
-      if (llvm::Error failure = constants.open(weights)) {
-        module.emitError() << "option 'weights': "
-                           << llvm::toString(std::move(failure));
-        return signalPassFailure();
-      }
-    GridSymbols grids(module);
-    IRRewriter rewriter(&getContext());
-    for (auto function : module.getOps<func::FuncOp>()) {
-      SmallVector<EncodeOp> encodes;
-      function.walk([&](EncodeOp op) { encodes.push_back(op); });
-      for (EncodeOp op : encodes) {
-        FoldContext context{module, function, rewriter};
-        ActivationFolder folder(op, constants, context, grids);
-        if (failed(folder.fold(largestUnit)))
-          return signalPassFailure();
-      }
-      (void)runRegionDCE(rewriter, function->getRegions());
-    }
-    eraseUnusedWeights(module);
+    GridSymbols grids(getOperation());
+    auto fold = [&](EncodeOp op, ConstantReals &constants,
+                    FoldContext context) -> LogicalResult {
+      return ActivationFolder(op, constants, context, grids).fold(largestUnit);
+    };
+    if (failed(foldEncodes(getOperation(), weights, fold)))
+      signalPassFailure();
   }
 };
 } // namespace

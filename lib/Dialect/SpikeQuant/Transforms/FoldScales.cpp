@@ -32,35 +32,40 @@ namespace mlir::spikequant {
 #define GEN_PASS_DEF_FOLDSCALES
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h.inc"
 
+LogicalResult foldEncodes(
+    ModuleOp module, StringRef weights,
+    function_ref<LogicalResult(EncodeOp, ConstantReals &, FoldContext)> fold) {
+  ConstantReals constants(module);
+  if (!weights.empty())
+    if (llvm::Error failure = constants.open(weights))
+      return module.emitError()
+             << "option 'weights': " << llvm::toString(std::move(failure));
+  IRRewriter rewriter(module.getContext());
+  for (auto function : module.getOps<func::FuncOp>()) {
+    SmallVector<EncodeOp> encodes;
+    function.walk([&](EncodeOp op) { encodes.push_back(op); });
+    for (EncodeOp op : encodes)
+      if (failed(fold(op, constants, {module, function, rewriter})))
+        return failure();
+    (void)runRegionDCE(rewriter, function->getRegions());
+  }
+  eraseUnusedWeights(module);
+  return success();
+}
+
 namespace {
 
 struct FoldScalesPass : impl::FoldScalesBase<FoldScalesPass> {
   using FoldScalesBase::FoldScalesBase;
 
   void runOnOperation() override {
-    ModuleOp module = getOperation();
-    ConstantReals constants(module);
-    if (!weights.empty())
-      if (llvm::Error failure = constants.open(weights)) {
-        module.emitError() << "option 'weights': "
-                           << llvm::toString(std::move(failure));
-        return signalPassFailure();
-      }
-    IRRewriter rewriter(&getContext());
-    for (auto function : module.getOps<func::FuncOp>()) {
-      SmallVector<EncodeOp> encodes;
-      function.walk([&](EncodeOp op) { encodes.push_back(op); });
-      for (EncodeOp op : encodes)
-        if (failed(fold(op, constants, {module, function, rewriter})))
-          return signalPassFailure();
-      (void)runRegionDCE(rewriter, function->getRegions());
-    }
-    eraseUnusedWeights(module);
+    if (failed(foldEncodes(getOperation(), weights, fold)))
+      signalPassFailure();
   }
 
 private:
-  LogicalResult fold(EncodeOp op, ConstantReals &constants,
-                     FoldContext context) {
+  static LogicalResult fold(EncodeOp op, ConstantReals &constants,
+                            FoldContext context) {
     std::vector<ScaleForm> forms = findScaleForms(op.getInput(), constants);
     for (const ScaleForm &form : llvm::reverse(forms))
       if (canFire(op, form))

@@ -30,6 +30,13 @@ struct FoldContext {
   }
 };
 
+/// Calls `fold` for the encodes of `module` in program order, with the values
+/// of the weights file `weights` if it is not empty, and drops what is dead
+/// then. Fails, with a diagnostic, with `fold` or if the file cannot be read.
+LogicalResult foldEncodes(
+    ModuleOp module, StringRef weights,
+    function_ref<LogicalResult(EncodeOp, ConstantReals &, FoldContext)> fold);
+
 /// Symbol of a real f32 array with these values, called `name`.
 FailureOr<FlatSymbolRefAttr> getRealArray(ModuleOp module, Location loc,
                                           StringRef name,

@@ -60,7 +60,7 @@ private:
   Value replay(ArrayRef<Operation *> path, Value value);
   Value insertIntoState(const ProductOperand &operand, Value counts);
   Value multiply(linalg::LinalgOp op, ArrayRef<Factor> factors);
-  Value sumRows(linalg::LinalgOp op, unsigned number, const Factor &factor);
+  Value sumRows(Location loc, const Factor &factor);
   Value decode(linalg::LinalgOp op, Value membrane, ArrayRef<Factor> factors);
   Value createGeneric(Location loc, ValueRange inputs, Value init,
                       ArrayRef<AffineMap> maps,
@@ -288,16 +288,12 @@ Value ProductQuantizer::multiply(linalg::LinalgOp op,
 
 /// Sums of the numerators' counts: one for each of the operand's loops that the
 /// result has.
-Value ProductQuantizer::sumRows(linalg::LinalgOp op, unsigned number,
-                                const Factor &factor) {
-  AffineMap map = op.getMatchingIndexingMap(op.getDpsInputOperand(number));
+Value ProductQuantizer::sumRows(Location loc, const Factor &factor) {
   RankedTensorType type = typeOf(factor.counts);
   unsigned rank = type.getRank();
-  (void)map;
   auto identity = AffineMap::getMultiDimIdentityMap(rank, b.getContext());
   SmallVector<utils::IteratorType> loops = parallel(rank);
   loops.back() = utils::IteratorType::reduction;
-  Location loc = op.getLoc();
   Value init = zeros(loc, type.getShape().drop_back(), b.getI32Type());
   return createGeneric(
       loc, factor.counts, init, {identity, identity.getMajorSubMap(rank - 1)},
@@ -330,7 +326,7 @@ Value ProductQuantizer::decode(linalg::LinalgOp op, Value membrane,
   float scale = factors[0].step * factors[1].step;
   for (unsigned i = 0; i < 2; ++i)
     if (factors[i].isUnsigned) {
-      Value sums = sumRows(op, i, factors[i]);
+      Value sums = sumRows(loc, factors[i]);
       RankedTensorType rows = typeOf(sums);
       auto all =
           AffineMap::getMultiDimIdentityMap(rows.getRank(), b.getContext());
