@@ -51,7 +51,9 @@ function(add_spikequant_mlir_library name)
   target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS} MLIR LLVM)
   if(SPIKEQUANT_PRECOMPILED_HEADERS)
     # By hand: REUSE_FROM adds an absolute path in a form that ccache takes for a difference.
+    # A dependency on the library alone orders links, not objects: each source waits for the file.
     add_dependencies(${name} SpikeQuantPCH)
+    set_source_files_properties(${ARG_UNPARSED_ARGUMENTS} PROPERTIES OBJECT_DEPENDS ${SPIKEQUANT_PCH})
     target_compile_options(${name} PRIVATE "SHELL:-Winvalid-pch -include-pch ${SPIKEQUANT_PCH}")
   endif()
 endfunction()
