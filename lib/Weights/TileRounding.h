@@ -59,6 +59,9 @@ public:
   // Results.
   std::vector<uint8_t> codes;                       ///< [k][lane]
   std::vector<Lanes<int32_t>> multipliers, offsets; ///< [group]
+  std::vector<Lanes<int32_t>> zeros; ///< [group], with options.zeroPoints
+  /// Whether some group has a grid without 0, which zero points cannot express.
+  bool lacksZero = false;
   Lanes<float> scales;
   Lanes<double> squaredError, squaredWeight, maxError;
 
@@ -77,6 +80,7 @@ private:
   GroupGrid findGrid(int64_t g);
   void chooseScales();
   void chooseGroup(int64_t g, const GroupGrid &grid);
+  void checkZeros(const GroupGrid &grid);
   void chooseIntegers(int64_t g);
   Lanes<int64_t> writeCodes();
   bool enlargeScales(const Lanes<int64_t> &rowSums);
