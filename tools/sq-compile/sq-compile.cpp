@@ -102,6 +102,10 @@ cl::opt<bool> realActivations("real-activations",
                               cl::desc("Leave functions between matrices as "
                                        "real numbers"),
                               cl::cat(category));
+cl::opt<bool> realSoftmax("real-softmax",
+                          cl::desc("Leave masks and exponents of attention as "
+                                   "real numbers"),
+                          cl::cat(category));
 cl::opt<bool> noFold("no-fold",
                      cl::desc("Leave scales where the graph has them"),
                      cl::cat(category));
@@ -203,6 +207,7 @@ CompileOptions getOptions(const char *program) {
   options.rotateValues = rotate == Rotation::Values;
   options.fold = !noFold;
   options.foldActivations = !realActivations;
+  options.foldSoftmax = !realSoftmax;
   options.taps = taps;
   options.profile = profile;
   options.cpu = cpu;
