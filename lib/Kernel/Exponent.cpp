@@ -15,6 +15,9 @@ using namespace spikequant;
 /// have the least relative error to 2^-x between. In units of 2^-24.
 static constexpr int64_t kA = 3211525, kB = -656559, kOne = int64_t{1} << 24;
 
+/// Bits of the polynomial's values.
+static constexpr int32_t kPlaces = 20;
+
 static int32_t countBits(int32_t value) {
   int32_t bits = 0;
   for (; value > 0; value >>= 1)
@@ -23,8 +26,13 @@ static int32_t countBits(int32_t value) {
 }
 
 /// From here on the count is 0.
-static int64_t getEnd(int32_t largest) {
-  return int64_t(countBits(largest) + 1) << exponentBits;
+static int64_t getEnd(ExponentForm form) {
+  int64_t octaves = form.spread ? kPlaces : countBits(form.largest) + 1;
+  return octaves << exponentBits;
+}
+
+int32_t spikequant::getExponentFraction(int32_t largest) {
+  return kPlaces - countBits(largest);
 }
 
 std::optional<ExponentConstants>
@@ -35,12 +43,12 @@ spikequant::getExponentConstants(ExponentForm form, int64_t multiplier) {
       form.shift > mostShift || multiplier < 1 ||
       multiplier > (int64_t{1} << 30))
     return std::nullopt;
-  int64_t end = getEnd(form.largest) << form.shift;
+  int64_t end = getEnd(form) << form.shift;
   int64_t half = int64_t{1} << (form.shift - 1);
   int64_t limit = ((end - half + multiplier - 1) / multiplier) << form.preshift;
   if (end + multiplier > (int64_t{1} << 32) || limit > maxScore)
     return std::nullopt;
-  int32_t fraction = 20 - countBits(form.largest);
+  int32_t fraction = getExponentFraction(form.largest);
   int64_t whole = int64_t(form.largest) << fraction;
   auto scale = [&](int64_t coefficient) {
     return static_cast<uint32_t>((coefficient * whole + kOne / 2) >> 24);
@@ -49,12 +57,12 @@ spikequant::getExponentConstants(ExponentForm form, int64_t multiplier) {
                            scale(kOne / 2 + kA),
                            scale(kA - kB),
                            scale(-kB),
-                           static_cast<uint32_t>(fraction - 1),
+                           static_cast<uint32_t>(fraction),
                            static_cast<uint32_t>(limit)};
 }
 
 int16_t spikequant::exponentCount(int32_t score, int32_t max, ExponentForm form,
-                                  int64_t multiplier) {
+                                  int64_t multiplier, int32_t offset) {
   std::optional<ExponentConstants> c = getExponentConstants(form, multiplier);
   if (!c)
     return 0;
@@ -70,8 +78,8 @@ int16_t spikequant::exponentCount(int32_t score, int32_t max, ExponentForm form,
   uint32_t p = c->c2 - ((f * c->c3) >> exponentBits);
   p = c->c1 - ((f * p) >> exponentBits);
   p = c->c0 - ((f * p) >> exponentBits);
-  uint32_t n = p >> (c->fractionShift + (x >> exponentBits));
-  return static_cast<int16_t>((n + 1) >> 1);
+  uint32_t n = (p >> (x >> exponentBits)) + static_cast<uint32_t>(offset);
+  return static_cast<int16_t>(n >> c->fraction);
 }
 
 /// Multipliers of one form, if they all fit.
@@ -94,14 +102,15 @@ static std::optional<ExponentTable> makeTable(const std::vector<double> &rates,
 }
 
 std::optional<ExponentTable>
-spikequant::roundExponents(const std::vector<double> &rates, int32_t largest) {
+spikequant::roundExponents(const std::vector<double> &rates, int32_t largest,
+                           bool spread) {
   constexpr int64_t precise = 1 << 14;
   if (rates.empty() || largest < 1 || largest > 32767)
     return std::nullopt;
   std::optional<ExponentTable> best;
   for (int32_t shift = 19; shift >= 1; --shift) {
     for (int32_t preshift = 0; preshift <= 30; ++preshift) {
-      auto table = makeTable(rates, {largest, preshift, shift});
+      auto table = makeTable(rates, {largest, preshift, shift, spread});
       if (!table)
         continue;
       best = table;
@@ -115,7 +124,7 @@ spikequant::roundExponents(const std::vector<double> &rates, int32_t largest) {
   return best;
 }
 
-/// Half a count, the polynomial's error, and what changes the exponent: its
+/// The polynomial's error, and what changes the exponent: its
 /// rounding, the distance's and the multiplier's.
 double spikequant::getExponentError(const ExponentTable &table) {
   double places = 0.5;
@@ -126,7 +135,7 @@ double spikequant::getExponentError(const ExponentTable &table) {
   double exponent = places * M_LN2 / (1 << exponentBits);
   // x exp(-x) is at most 1/e.
   double relative = exponent + 1.1e-4 + table.error * std::exp(-1);
-  // Three truncations of the polynomial.
-  double truncated = 3 * std::exp2(countBits(table.form.largest) - 20);
-  return 0.5 + table.form.largest * relative + truncated;
+  // Truncations: of the polynomial, of its shift and of the offset.
+  double truncated = std::ldexp(5.0, -getExponentFraction(table.form.largest));
+  return table.form.largest * relative + truncated;
 }

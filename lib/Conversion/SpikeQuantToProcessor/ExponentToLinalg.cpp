@@ -39,12 +39,12 @@ struct Unsigned {
 } // namespace
 
 static ::spikequant::ExponentForm getForm(ExponentOp op) {
-  return {op.getLargestCount(), static_cast<int32_t>(op.getPreshift()),
-          static_cast<int32_t>(op.getShift())};
+  return {op.getLargestCount(), op.getPreshiftBits(), op.getShiftBits(),
+          op.getOffsets().has_value()};
 }
 
 /// The count 2^-12 x octaves below the largest.
-static Value emitCount(Unsigned u, Value x,
+static Value emitCount(Unsigned u, Value x, Value offset,
                        const ::spikequant::ExponentConstants &c) {
   constexpr uint32_t bits = ::spikequant::exponentBits;
   Value fraction =
@@ -53,12 +53,11 @@ static Value emitCount(Unsigned u, Value x,
                   u.shift(u.mul(fraction, u.number(c.c3)), bits));
   p = u.sub(u.number(c.c1), u.shift(u.mul(fraction, p), bits));
   p = u.sub(u.number(c.c0), u.shift(u.mul(fraction, p), bits));
-  Value octave = u.add(u.shift(x, bits), u.number(c.fractionShift));
-  return u.shift(u.add(u.shift(p, octave), u.number(1)), 1);
+  return u.shift(u.add(u.shift(p, u.shift(x, bits)), offset), c.fraction);
 }
 
-/// Scores, maximum, and with several heads their multipliers and limits, to a
-/// count.
+/// Scores, maximum, with several heads their multipliers and limits, and
+/// offsets, if there are any, to a count.
 static Value emitBody(OpBuilder &b, Location loc, ValueRange in,
                       ExponentOp op) {
   Unsigned u{b, loc};
@@ -72,8 +71,10 @@ static Value emitBody(OpBuilder &b, Location loc, ValueRange in,
       heads ? in[2] : u.number(static_cast<uint32_t>(first));
   Value x = u.mul(u.shift(near, form.preshift), multiplier);
   x = u.shift(u.add(x, u.number(1u << (form.shift - 1))), form.shift);
-  Value n = emitCount(u, x, constants);
-  if (heads) {
+  Value offset = op.getOffsets() ? in[heads ? 4 : 2]
+                                 : u.number(1u << (constants.fraction - 1));
+  Value n = emitCount(u, x, offset, constants);
+  if (heads || op.getOffsets()) {
     // Says what the limits imply: what a mask hides counts 0.
     Value seen = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
                                        distance,
@@ -136,6 +137,11 @@ Value mlir::spikequant::lowerExponentToLinalg(RewriterBase &b, ExponentOp op) {
   AffineMap all = b.getMultiDimIdentityMap(rank);
   SmallVector<AffineMap> maps = {all, all.getMajorSubMap(rank - 1)};
   maps.append(heads > 1 ? 2 : 0, all.getMajorSubMap(1));
+  if (op.getOffsets()) {
+    auto keys = RankedTensorType::get({shape.back()}, b.getI32Type());
+    inputs.push_back(LoadWeightsOp::create(b, loc, keys, op.getOffsetsAttr()));
+    maps.push_back(all.getMinorSubMap(1));
+  }
   maps.push_back(all);
   Value empty = tensor::EmptyOp::create(b, loc, shape, b.getI16Type());
   SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);

@@ -42,9 +42,8 @@ LogicalResult ExponentOp::verify() {
     return emitOpError() << "EXP-C2: needs one multiplier, or as many as divide "
                             "the number of rows, not "
                          << heads;
-  ::spikequant::ExponentForm form{getLargestCount(),
-                                  static_cast<int32_t>(getPreshift()),
-                                  static_cast<int32_t>(getShift())};
+  ::spikequant::ExponentForm form{getLargestCount(), getPreshiftBits(),
+                                  getShiftBits(), getOffsets().has_value()};
   for (int64_t multiplier : getMultipliers())
     if (!::spikequant::getExponentConstants(form, multiplier))
       return emitOpError()
@@ -55,6 +54,23 @@ LogicalResult ExponentOp::verify() {
   if (getSite().empty())
     return emitOpError() << "EXP-C4: site must not be empty";
   return success();
+}
+
+LogicalResult ExponentOp::verifySymbolUses(SymbolTableCollection &tables) {
+  if (!getOffsets())
+    return success();
+  FailureOr<WeightsOp> weights =
+      findWeights(*this, tables, getOffsetsAttr(), "EXP-C5");
+  if (failed(weights))
+    return failure();
+  RankedTensorType type = weights->getArrayType();
+  if (isa<RealAttr>(weights->getFormat()) &&
+      type.getElementType().isInteger(32) &&
+      type.getShape() == getType().getShape().take_back(1))
+    return success();
+  return emitOpError() << "EXP-C5: " << getOffsetsAttr()
+                       << " must be a #spikequant.real i32 array with one "
+                          "value for each key";
 }
 
 LogicalResult TableOp::verifySymbolUses(SymbolTableCollection &tables) {

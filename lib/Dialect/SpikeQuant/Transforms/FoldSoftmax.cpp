@@ -15,10 +15,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "FoldScales.h"
+#include "GridSymbols.h"
 #include "ScoreForm.h"
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Kernel/Exponent.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -34,14 +36,18 @@ namespace {
 
 class SoftmaxFolder {
 public:
-  SoftmaxFolder(EncodeOp op, ConstantReals &constants, FoldContext context)
-      : op(op), constants(constants), context(context), b(context.rewriter) {}
+  SoftmaxFolder(EncodeOp op, ConstantReals &constants, FoldContext context,
+                GridSymbols &symbols)
+      : op(op), constants(constants), context(context), symbols(symbols),
+        b(context.rewriter) {}
 
-  void fold();
+  /// Whether it was folded; a failure has a diagnostic.
+  FailureOr<bool> fold();
 
 private:
   std::optional<int32_t> getLargest();
-  void refuse(StringRef why);
+  bool readOffsets(int32_t largest);
+  bool refuse(StringRef why);
   Value emitScores(const ScoreForm &form);
   Value emitMaximum(Value scores, const ScoreStep *mask);
   Value emitMask(Value scores, const ScoreStep &mask);
@@ -51,14 +57,17 @@ private:
   EncodeOp op;
   ConstantReals &constants;
   FoldContext context;
+  GridSymbols &symbols;
   IRRewriter &b;
+  /// One for each key, in the units of `exponent`; empty: counts are rounded.
+  SmallVector<int32_t> offsets;
 };
 
 } // namespace
 
 /// The count of a numerator of 1, if steps of 1 / count make the threshold.
 std::optional<int32_t> SoftmaxFolder::getLargest() {
-  if (op.getRowScale() || op.getGains() || op.getCentres() || op.getBits())
+  if (op.getRowScale() || op.getGains() || op.getBits())
     return std::nullopt;
   constexpr int32_t most = std::numeric_limits<int16_t>::max();
   double counts = 1.0 / op.getStep().convertToDouble();
@@ -68,10 +77,29 @@ std::optional<int32_t> SoftmaxFolder::getLargest() {
   return whole ? std::optional(static_cast<int32_t>(rounded)) : std::nullopt;
 }
 
-void SoftmaxFolder::refuse(StringRef why) {
+/// What an encode adds before it rounds down, 1/2 without centres.
+bool SoftmaxFolder::readOffsets(int32_t largest) {
+  if (!op.getCentres())
+    return true;
+  WeightsOp weights = lookupWeights(context.module, *op.getCentres());
+  ArrayRef<float> centres =
+      weights ? constants.getValues(weights) : ArrayRef<float>();
+  float rate = 1.0f / op.getStep().convertToFloat();
+  double one = std::exp2(::spikequant::getExponentFraction(largest));
+  for (float centre : centres) {
+    double offset = std::floor((0.5f - centre * rate) * one);
+    if (!(offset >= 0 && offset < one))
+      return false;
+    offsets.push_back(static_cast<int32_t>(offset));
+  }
+  return !offsets.empty();
+}
+
+bool SoftmaxFolder::refuse(StringRef why) {
   remark::missed(op.getLoc(), context.remark("softmax-refused"))
       << remark::add("site '{0}' keeps its real exponents: {1}", op.getSite(),
                      why);
+  return false;
 }
 
 static Value hiddenScore(OpBuilder &b, Location loc) {
@@ -160,7 +188,7 @@ void SoftmaxFolder::remark(const ScoreForm &form,
   remark::passed(op.getLoc(), context.remark("softmax-folded"))
       << remark::add(
              "site '{0}': counts from integer scores, {1} masks, {2} scales; "
-             "a count is off by at most {3:F3} of {4}{5}",
+             "before it is rounded a count is off by at most {3:F3} of {4}{5}",
              op.getSite(), masks, table.multipliers.size(),
              ::spikequant::getExponentError(table), table.form.largest,
              form.infinite ? "; a row that is hidden entirely is uniform where "
@@ -168,22 +196,29 @@ void SoftmaxFolder::remark(const ScoreForm &form,
                            : "");
 }
 
-void SoftmaxFolder::fold() {
+FailureOr<bool> SoftmaxFolder::fold() {
   auto softmax = matchNumerators(op.getInput());
   std::optional<int32_t> largest = softmax ? getLargest() : std::nullopt;
   if (!largest)
-    return;
+    return false;
+  if (!readOffsets(*largest))
+    return refuse("a centre of its counts is beyond half a step");
   std::string refused;
   auto form = readScores(softmax->scores, *largest, constants, refused);
-  if (!form) {
-    if (!refused.empty())
-      refuse(refused);
-    return;
-  }
+  if (!form)
+    return !refused.empty() && refuse(refused);
   auto table = ::spikequant::roundExponents(
-      std::vector<double>(form->rates.begin(), form->rates.end()), *largest);
+      std::vector<double>(form->rates.begin(), form->rates.end()), *largest,
+      !offsets.empty());
   if (!table)
     return refuse("its scale is out of range");
+  FlatSymbolRefAttr keys;
+  if (!offsets.empty()) {
+    auto symbol = symbols.getTable(offsets, op.getLoc());
+    if (failed(symbol))
+      return failure();
+    keys = *symbol;
+  }
   b.setInsertionPoint(op);
   Value scores = emitScores(*form);
   const ScoreStep *mask = form->steps.empty() || form->steps.back().move
@@ -196,7 +231,8 @@ void SoftmaxFolder::fold() {
   b.replaceOpWithNewOp<ExponentOp>(op, op.getType(), scores, maximum,
                                    table->multipliers, table->form.preshift,
                                    table->form.shift, table->form.largest,
-                                   op.getSite());
+                                   op.getSite(), keys);
+  return true;
 }
 
 namespace {
@@ -204,10 +240,10 @@ struct FoldSoftmaxPass : impl::FoldSoftmaxBase<FoldSoftmaxPass> {
   using FoldSoftmaxBase::FoldSoftmaxBase;
 
   void runOnOperation() override {
+    GridSymbols symbols(getOperation());
     auto fold = [&](EncodeOp op, ConstantReals &constants,
                     FoldContext context) -> LogicalResult {
-      SoftmaxFolder(op, constants, context).fold();
-      return success();
+      return SoftmaxFolder(op, constants, context, symbols).fold();
     };
     if (failed(foldEncodes(getOperation(), weights, fold)))
       signalPassFailure();
