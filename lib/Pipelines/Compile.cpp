@@ -263,6 +263,9 @@ Error Compiler::prepare() {
         if (options.mode == CompileMode::Quantized && options.fold &&
             options.foldSoftmax)
           pm.addPass(createFoldSoftmax({options.weights}));
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldPositions)
+          pm.addPass(createFoldPositions({options.weights}));
       }))
     return failure;
   FailureOr<json::Object> described = describeRealNumbers(*module);

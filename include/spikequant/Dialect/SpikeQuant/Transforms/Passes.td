@@ -324,6 +324,38 @@ def FoldSoftmax : Pass<"spikequant-fold-softmax", "::mlir::ModuleOp"> {
                            "::mlir::spikequant::SpikeQuantDialect"];
 }
 
+def FoldPositions : Pass<"spikequant-fold-positions", "::mlir::ModuleOp"> {
+  let summary = "rotary embeddings and divided rows before an encode in integers";
+  let description = [{
+    The input of an encode that is linear in decoded arrays, with factors that depend on
+    positions alone (the cosines and sines of a rotary embedding), becomes
+    fixed-point: decoded arrays become numbers of one unit (`spikequant.grid`, at
+    most 1/512 of the step), factors numbers of 2^-14 (literal arrays where they are weights),
+    products and sums are exact in i64, slices and reshapes move integers, and a
+    `spikequant.fire` makes the counts. So does a product with probabilities: its membranes
+    times one real number per row act through the mantissa and exponent of that
+    number. Runs after `spikequant-fold-softmax`; a remark of category
+    `spikequant-fold-scales` has the error.
+
+    ```mlir
+    %a = spikequant.decode %acc, @q ..
+    %y = %a0 * %cos - %a1 * %sin
+    %n = spikequant.encode %y {step = 0.1 : f32, site = "v.qk.left", ..}
+    // becomes
+    %g = spikequant.grid %acc, @q.grid : tensor<2x8xi64> -> tensor<2x8xi32>
+    %y = linalg.generic .. arith.muli, arith.subi ..
+    %n = spikequant.fire %y {multipliers = array<i64: 1073741824>, ..}
+    ```
+  }];
+  let options = [
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the values of weights">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
 def ReportIslands : Pass<"spikequant-report-islands", "::mlir::ModuleOp"> {
   let summary = "lists where real numbers remain, and why";
   let description = [{
