@@ -74,6 +74,7 @@ private:
   Lanes<int64_t> writeWithFeedback(Lanes<float> &wanted);
   Lanes<float> writeGroupWithFeedback(int64_t g);
   void refitGroup(int64_t g);
+  void setOffset(int64_t g, int64_t l, float c);
   void chooseGroupWithFeedback(int64_t g);
   void addFeedback(int64_t begin, int64_t end, int64_t errorEnd);
   void measureErrors();
