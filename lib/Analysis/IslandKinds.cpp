@@ -175,12 +175,36 @@ static bool sumsExponentials(Operation *op) {
          });
 }
 
+/// Whether the body divides by a whole number, as a softmax by its sum of
+/// counts.
+static bool dividesByCounts(Operation *op) {
+  return llvm::any_of(getScalarOperations(op), [](Operation *inner) {
+    auto quotient = dyn_cast<arith::DivFOp>(inner);
+    return quotient && quotient.getRhs().getDefiningOp<arith::SIToFPOp>();
+  });
+}
+
+/// Whether the body reads real numbers as mantissas and exponents alone.
+static bool readsBits(Operation *op) {
+  auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+  bool some = false;
+  for (Operation *inner :
+       linalgOp ? getScalarOperations(op) : SmallVector<Operation *>()) {
+    bool real = llvm::any_of(inner->getOperands(), isReal) ||
+                llvm::any_of(inner->getResults(), isReal);
+    if (real && !isa<arith::BitcastOp>(inner))
+      return false;
+    some |= real;
+  }
+  return some;
+}
+
 IslandKind KindFinder::getRowKind(ArrayRef<Operation *> component) const {
   bool softmax = false, root = false, encode = false;
   for (Operation *op : component) {
     ScalarSummary summary = summarize(op);
     root |= summary.root;
-    softmax |= summary.maximum || sumsExponentials(op);
+    softmax |= summary.maximum || sumsExponentials(op) || dividesByCounts(op);
     for (Operation *user : op->getUsers())
       if (auto consumer = dyn_cast<EncodeOp>(user))
         encode |= consumer.getRowScale() == op->getResult(0);
@@ -270,6 +294,8 @@ static bool feedsSum(Operation *op) {
 IslandKind KindFinder::getElementwiseKind(Operation *op) const {
   ScalarSummary summary = summarize(op);
   std::optional<IslandKind> row = getRowOperandKind(op);
+  if (row && readsBits(op))
+    return *row;
   if (summary.exponential && feedsSum(op))
     return IslandKind::Exponent;
   if (row == IslandKind::SoftmaxRow)
