@@ -6,6 +6,7 @@
 
 #include "spikequant/Codegen/Passes.h"
 #include "spikequant/Conversion/GraphContext.h"
+#include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
@@ -107,8 +108,20 @@ struct PlanArenaPass : impl::PlanArenaBase<PlanArenaPass> {
     int64_t size = placeBuffers(buffers);
     function->setAttr("spikequant.arena_bytes",
                       Builder(&getContext()).getI64IntegerAttr(size));
-    for (Buffer &buffer : buffers)
+    for (Buffer &buffer : buffers) {
+      markUnread(buffer.alloc);
       replaceByView(buffer, arena);
+    }
+  }
+
+  /// Later, buffers of other times may share a view: who reads is known here.
+  static void markUnread(memref::AllocOp alloc) {
+    if (!alloc->hasOneUse())
+      return;
+    OpOperand &use = *alloc->use_begin();
+    auto integrate = dyn_cast<IntegrateDecodeOp>(use.getOwner());
+    if (integrate && integrate.getOutputs().front() == use.get())
+      integrate->setAttr(kUnreadAttr, UnitAttr::get(alloc.getContext()));
   }
 
   LogicalResult collectBuffers(func::FuncOp function,

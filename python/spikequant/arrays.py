@@ -116,7 +116,7 @@ def named_arguments(
             except SpikeQuantError as error:
                 raise SpikeQuantError(f"{source}: {error}") from error
         else:
-            named[name] = spec.empty()
+            named[name] = spec.zeros()
     return named
 
 

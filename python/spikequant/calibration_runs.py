@@ -27,7 +27,7 @@ class TextRuns:
         self.graph = self.session.model.graph(next(iter(self.session.model.graphs)))
         specs = {spec.name: spec for spec in self.graph.arguments}
         if PROBE_STEPS in specs:
-            self.session.constants = {PROBE_STEPS: specs[PROBE_STEPS].empty()}
+            self.session.constants = {PROBE_STEPS: specs[PROBE_STEPS].zeros()}
 
     def observe(self, unit: int, observer: Observer) -> None:
         for _ in self._score(self.windows[unit], observer):
@@ -86,7 +86,7 @@ class ArrayRuns:
         arguments = named_arguments(self.model, self.graph, given, self.source, (PROBE_STEPS,))
         for spec in self.graph.arguments:
             if spec.name == PROBE_STEPS:
-                arguments[PROBE_STEPS] = spec.empty() if steps is None else steps
+                arguments[PROBE_STEPS] = spec.zeros() if steps is None else steps
         return self.graph.run(arguments, self.threads, observer)
 
 

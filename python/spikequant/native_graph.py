@@ -9,7 +9,15 @@ from typing import Protocol
 import numpy as np
 
 from .errors import SpikeQuantError
-from .native_types import DTYPES, ObserveFunction, SqArray, SqCall, SqGraph, aligned_zeros
+from .native_types import (
+    DTYPES,
+    ObserveFunction,
+    SqArray,
+    SqCall,
+    SqGraph,
+    aligned_empty,
+    aligned_zeros,
+)
 
 
 class Host(Protocol):
@@ -32,8 +40,12 @@ class ArraySpec:
         self.bytes = raw.bytes
         self.state_result = raw.state_result
 
-    def empty(self) -> np.ndarray:
+    def zeros(self) -> np.ndarray:
         return aligned_zeros(self.shape, self.dtype)
+
+    def empty(self) -> np.ndarray:
+        """For a result: a graph writes all of it."""
+        return aligned_empty(self.shape, self.dtype)
 
     def check(self, array: np.ndarray, graph: str) -> np.ndarray:
         if array.shape != self.shape or array.dtype != self.dtype:
@@ -77,6 +89,10 @@ class Graph:
         self.sites = [raw.sites[i].decode() for i in range(raw.site_count)]
         self.salient = np.zeros(max(1, raw.site_count), np.int64)
         self.arena_bytes = raw.arena_bytes
+        # The arguments of the last run, which are kept, and their addresses: a state is the same
+        # array at each step, and a step has dozens of them.
+        self._arguments: list[np.ndarray | None] = [None] * len(self.arguments)
+        self._addresses = (ctypes.c_void_p * max(1, len(self.arguments)))()
         self._state_of_result = {
             spec.state_result: index
             for index, spec in enumerate(self.arguments)
@@ -88,7 +104,7 @@ class Graph:
         return [spec for spec in self.arguments if spec.state_result >= 0]
 
     def new_state(self) -> dict[str, np.ndarray]:
-        return {spec.name: spec.empty() for spec in self.states}
+        return {spec.name: spec.zeros() for spec in self.states}
 
     def run(
         self,
@@ -101,13 +117,21 @@ class Graph:
         State arrays are updated in place (the same objects come back as results): they must be
         contiguous, as those of `new_state` are.
         """
-        arrays = [self._argument(spec, inputs) for spec in self.arguments]
+        for index, spec in enumerate(self.arguments):
+            if inputs.get(spec.name) is not self._arguments[index] or spec.name not in inputs:
+                self._set_argument(index, self._argument(spec, inputs))
         results = [
-            arrays[self._state_of_result[i]] if i in self._state_of_result else spec.empty()
+            self._arguments[self._state_of_result[i]]
+            if i in self._state_of_result
+            else spec.empty()
             for i, spec in enumerate(self.results)
         ]
-        self._call(arrays, results, threads, observer)
+        self._call(results, threads, observer)
         return results
+
+    def _set_argument(self, index: int, array: np.ndarray) -> None:
+        self._arguments[index] = array
+        self._addresses[index] = array.ctypes.data
 
     def _argument(self, spec: ArraySpec, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         if spec.name not in inputs:
@@ -121,16 +145,20 @@ class Graph:
             )
         return array
 
-    def _call(self, arrays, results, threads, observer) -> None:
+    def _call(self, results, threads, observer) -> None:
         call = SqCall(ctypes.sizeof(SqCall), threads, self._model.weights_address)
         call.arena = self._model.arena(self.arena_bytes)
-        call.arguments = _pointers(arrays)
-        call.results = _pointers(results)
+        call.arguments = self._addresses
+        call.results = self._result_addresses(results)
         call.salient = self.salient.ctypes.data_as(ctypes.POINTER(ctypes.c_int64))
         if observer is not None:
             call.observe, call.observe_user = observer.function, observer.user
         self._model.run(self._raw, call)
 
-
-def _pointers(arrays: list[np.ndarray]):
-    return (ctypes.c_void_p * max(1, len(arrays)))(*(array.ctypes.data for array in arrays))
+    def _result_addresses(self, results: list[np.ndarray]) -> ctypes.Array:
+        states = self._state_of_result
+        addresses = [
+            self._addresses[states[i]] if i in states else array.ctypes.data
+            for i, array in enumerate(results)
+        ]
+        return (ctypes.c_void_p * max(1, len(addresses)))(*addresses)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 
 import numpy as np
 
@@ -84,7 +85,16 @@ class SqKernelTime(ctypes.Structure):
 
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Zeros at a 64-byte boundary."""
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    size = math.prod(shape) * dtype.itemsize
+    return _aligned(np.zeros(size + ALIGNMENT, np.uint8), size).view(dtype).reshape(shape)
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """At a 64-byte boundary, with any values."""
+    size = math.prod(shape) * dtype.itemsize
+    return _aligned(np.empty(size + ALIGNMENT, np.uint8), size).view(dtype).reshape(shape)
+
+
+def _aligned(raw: np.ndarray, size: int) -> np.ndarray:
     start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
+    return raw[start : start + size]

@@ -46,6 +46,9 @@ inline constexpr llvm::StringLiteral kKernelAttr = "spikequant.kernel";
 /// `offset_bits` and `max_row_sum`. Real arrays: `data`.
 inline constexpr llvm::StringLiteral kLayoutAttr = "spikequant.layout";
 
+/// On a `spikequant.integrate_decode` whose real results nobody reads.
+inline constexpr llvm::StringLiteral kUnreadAttr = "spikequant.unread";
+
 /// On a linalg operation of a graph: [loop, argument, addend, divisor, size]:
 /// of its loop, iterations from (argument + addend) / divisor on are not
 /// needed. In a kernel: [loop, argument of the kernel that is the loop's end].

@@ -21,6 +21,8 @@
 
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
 using namespace mlir;
 using namespace mlir::spikequant;
 
@@ -30,7 +32,19 @@ IntegrateEmitter::IntegrateEmitter(KernelBuilder &b,
     : b(b), shape(shape), weights(shape.weights), arrays(arrays),
       i8(b.getI8Type()), i32(b.getI32Type()),
       accumulator(shape.wide ? Type(b.getI64Type()) : i32),
-      bytes(b.vectorOf(i8, 64)), sums(b.vectorOf(i32, kLanes)) {}
+      bytes(b.vectorOf(i8, 64)), sums(b.vectorOf(i32, kLanes)) {
+  // Pays where several blocks of rows share a panel.
+  if (shape.rows >= 8 && joinsGroups() && pairs() > 0)
+    scratch = memref::AllocaOp::create(
+        b, MemRefType::get({pairs(), 4, kLanes}, i32), b.getI64IntegerAttr(64));
+}
+
+/// Pairs of whole groups, if groups are summed pair by pair.
+int64_t IntegrateEmitter::pairs() const {
+  return weights.groups() == 1
+             ? 0
+             : weights.linesPerTile() / weights.linesPerGroup() / 2;
+}
 
 /// Greatest multiple of `unit` above `begin` that does not exceed `end`.
 static Value lastWhole(KernelBuilder &b, Value begin, Value end, int64_t unit) {
@@ -42,6 +56,8 @@ void IntegrateEmitter::emitPanel(const Panel &panel, Value rowBegin,
                                  Value rowEnd) {
   if (shape.wide)
     return emitRows(panel, rowBegin, rowEnd, 1);
+  if (scratch)
+    storeOffsetPairs(panel, rowBegin);
   // Rows are split in multiples of 4: what is left over is known here.
   Value begin = rowBegin;
   if (shape.rows >= 4) {
@@ -203,6 +219,30 @@ Value IntegrateEmitter::offsetPair(const RegisterBlock &block, int64_t tile,
   return b.bitcast(words, b.getI16Type(), 2 * kLanes);
 }
 
+Value IntegrateEmitter::loadOffsetPair(const RegisterBlock &block, int64_t tile,
+                                       Value group) {
+  if (!scratch)
+    return offsetPair(block, tile, group);
+  Value words =
+      b.load(scratch,
+             {b.divideIndex(group, 2), b.offset(block.tile, tile), b.index(0)},
+             kLanes);
+  return b.bitcast(words, b.getI16Type(), 2 * kLanes);
+}
+
+/// All rows need the same ones.
+void IntegrateEmitter::storeOffsetPairs(const Panel &panel, Value row) {
+  RegisterBlock block{panel, row, b.index(0), 4, panel.tiles, panel.lastLanes};
+  b.loop(b.index(0), b.index(pairs()), 1, {}, [&](Value pair, ValueRange) {
+    for (int64_t tile = 0; tile < panel.tiles; ++tile) {
+      Value words = offsetPair(block, tile, b.scale(pair, 2));
+      b.store(b.bitcast(words, i32, kLanes), scratch,
+              {pair, b.index(tile), b.index(0)});
+    }
+    return SmallVector<Value>();
+  });
+}
+
 Value IntegrateEmitter::sumPair(const RegisterBlock &block, int64_t row,
                                 Value group) {
   Value low = b.loadScalar(arrays.sums, {rowOf(block, row), group});
@@ -222,7 +262,7 @@ SmallVector<Value> IntegrateEmitter::emitTwoGroups(const RegisterBlock &block,
   sum = emitGroup(block, b.offset(group, 1), lines, sum, /*withOffsets=*/false);
   SmallVector<Value> offsetPairs;
   for (int64_t tile = 0; tile < block.tiles; ++tile)
-    offsetPairs.push_back(offsetPair(block, tile, group));
+    offsetPairs.push_back(loadOffsetPair(block, tile, group));
   for (int64_t row = 0; row < block.rows; ++row) {
     Value total = sumPair(block, row, group);
     for (int64_t tile = 0; tile < block.tiles; ++tile) {

@@ -54,6 +54,9 @@ private:
   SmallVector<Value> emitTwoGroups(const RegisterBlock &block, Value group,
                                    ValueRange accumulators);
   Value offsetPair(const RegisterBlock &block, int64_t tile, Value group);
+  Value loadOffsetPair(const RegisterBlock &block, int64_t tile, Value group);
+  void storeOffsetPairs(const Panel &panel, Value row);
+  int64_t pairs() const;
   Value sumPair(const RegisterBlock &block, int64_t row, Value group);
   SmallVector<Value> emitDots(const RegisterBlock &block, Value group,
                               int64_t lines);
@@ -105,8 +108,11 @@ private:
 
   /// Offsets of two groups and the sums of their counts fit 16 bits: one
   /// instruction multiplies and adds both.
+  bool joinsGroups() const {
+    return !shape.wide && weights.group <= 32767 / 127;
+  }
   bool joinsGroups(const RegisterBlock &block) const {
-    return block.rows > 1 && !shape.wide && weights.group <= 32767 / 127;
+    return block.rows > 1 && joinsGroups();
   }
 
   KernelBuilder &b;
@@ -115,6 +121,7 @@ private:
   const IntegrateArrays &arrays;
   Type i8, i32, accumulator;
   VectorType bytes, sums;
+  Value scratch; ///< [pairs of groups][4 tiles][16]: i32, or null
 };
 
 } // namespace mlir::spikequant

@@ -103,6 +103,7 @@ struct IntegrateShape {
   CodesShape weights;
   /// 127 R does not fit i32: 64-bit accumulators throughout.
   bool wide = false;
+  bool decodes = true; ///< Somebody reads the real results.
 };
 
 struct IntegrateArrays {

@@ -29,20 +29,22 @@ void IntegrateEmitter::emitEpilogue(const RegisterBlock &block,
   }
 }
 
-/// y = f32(acc) * f32(step * s_w), and acc where it is wanted.
+/// y = f32(acc) * f32(step * s_w) and acc, each where it is wanted.
 void IntegrateEmitter::emitRowResult(const RegisterBlock &block, int64_t row,
                                      ValueRange accumulators) {
   Value step = b.broadcast(arrays.step, kLanes);
   for (auto [tile, acc] : llvm::enumerate(accumulators)) {
     Value channel = b.scale(tileOf(block, tile), kLanes);
     int64_t lanes = block.lanesOf(tile);
+    if (arrays.membrane)
+      b.store(b.extendSigned(acc, b.getI64Type()), arrays.membrane,
+              {rowOf(block, row), channel}, lanes);
+    if (!shape.decodes)
+      continue;
     Value stored = b.scale(weightTileOf(block, tile), kLanes);
     Value scale = b.mul(step, b.load(arrays.weights.scales, stored, kLanes));
     Value y = b.mul(b.toReal(acc), scale);
     b.store(y, arrays.result, {rowOf(block, row), channel}, lanes);
-    if (arrays.membrane)
-      b.store(b.extendSigned(acc, b.getI64Type()), arrays.membrane,
-              {rowOf(block, row), channel}, lanes);
   }
 }
 

@@ -349,12 +349,13 @@ LogicalResult Converter::convert(IntegrateDecodeOp op) {
     arguments.push_back(index);
 
   bool hasMembrane = op.getOutputs().size() > 1;
+  shape.decodes = !hasMembrane || !op->hasAttr(kUnreadAttr);
   std::string name;
   llvm::raw_string_ostream(name)
       << "sq_integrate_m" << shape.rows << "_n" << codes->n << "_k" << codes->k
       << "_g" << codes->group << "_c" << codes->container
       << (codes->offsetBits == 8 ? "_z" : "") << (shape.wide ? "_wide" : "")
-      << (hasMembrane ? "_tapped" : "");
+      << (hasMembrane ? shape.decodes ? "_tapped" : "_membranes" : "");
   if (index)
     llvm::raw_string_ostream(name)
         << "_l" << codes->stack << "_p" << shape.slices;
