@@ -16,13 +16,16 @@ using namespace spikequant::magnitude;
 
 /// The bins of finite values that some channel uses, [first, last).
 static std::pair<unsigned, unsigned> usedBins(const SiteStatistics &site) {
+  std::vector<uint32_t> used(infinityBin);
+  site.forEachCount(
+      {0, infinityBin},
+      [&](uint32_t, unsigned bin, uint32_t count) { used[bin] |= count; });
   unsigned first = infinityBin, last = tinyBin;
   for (unsigned bin = 0; bin < infinityBin; ++bin)
-    for (uint32_t c = 0; c < site.getChannels(); ++c)
-      if (site.getCount(c, bin) != 0) {
-        first = std::min(first, bin);
-        last = std::max(last, bin + 1);
-      }
+    if (used[bin] != 0) {
+      first = std::min(first, bin);
+      last = bin + 1;
+    }
   return {std::min(first, last), last};
 }
 
@@ -45,35 +48,41 @@ MagnitudeTails::MagnitudeTails(const SiteStatistics &site)
   addMoments(site, first, last);
 }
 
-/// Bins in the outer loops: the counts of a bin lie side by side.
+/// What lies above an edge is all that is finite or infinite less what lies
+/// below: integers, exact in doubles.
 void MagnitudeTails::addTails(const SiteStatistics &site, unsigned first,
                               unsigned last) {
   double perRow = site.getRows() == 0 ? 0.0 : 1.0 / double(site.getRows());
-  std::vector<uint64_t> above(channels);
+  std::vector<double> above(channels);
   for (uint32_t c = 0; c < channels; ++c)
     above[c] = site.getCount(c, infinityBin);
-  for (unsigned bin = last + 1; bin-- > first;) {
-    float *row = &tails[size_t(bin - first) * channels];
-    for (uint32_t c = 0; c < channels; ++c) {
-      above[c] += bin < last ? site.getCount(c, bin) : 0;
-      row[c] = float(double(above[c]) * perRow);
-    }
-  }
+  site.forEachCount({first, last}, [&](uint32_t c, unsigned, uint32_t count) {
+    above[c] += count;
+  });
+  site.forEachCount(
+      {first, last}, [&](uint32_t c, unsigned bin, uint32_t count) {
+        tails[size_t(bin - first) * channels + c] = float(above[c] * perRow);
+        above[c] -= count;
+      });
+  for (uint32_t c = 0; c < channels; ++c)
+    tails[size_t(last - first) * channels + c] = float(above[c] * perRow);
 }
 
 void MagnitudeTails::addMoments(const SiteStatistics &site, unsigned first,
                                 unsigned last) {
   double perRow = site.getRows() == 0 ? 0.0 : 1.0 / double(site.getRows());
+  std::vector<std::pair<double, double>> moments;
+  for (unsigned bin = first; bin < last; ++bin)
+    moments.push_back(momentsOfBin(lowerEdge(bin), upperEdge(bin)));
   std::vector<double> mean(channels), square(channels);
-  for (unsigned bin = first; bin < last; ++bin) {
-    auto [m1, m2] = momentsOfBin(lowerEdge(bin), upperEdge(bin));
-    size_t row = size_t(bin + 1 - first) * channels;
-    for (uint32_t c = 0; c < channels; ++c) {
-      double share = site.getCount(c, bin) * perRow;
-      firsts[row + c] = float(mean[c] += share * m1);
-      seconds[row + c] = float(square[c] += share * m2);
-    }
-  }
+  site.forEachCount({first, last},
+                    [&](uint32_t c, unsigned bin, uint32_t count) {
+                      auto [m1, m2] = moments[bin - first];
+                      size_t at = size_t(bin + 1 - first) * channels + c;
+                      double share = count * perRow;
+                      firsts[at] = float(mean[c] += share * m1);
+                      seconds[at] = float(square[c] += share * m2);
+                    });
 }
 
 MagnitudeTails::Position MagnitudeTails::find(double threshold) const {

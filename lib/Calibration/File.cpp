@@ -115,15 +115,19 @@ namespace spikequant {
 /// Fills SiteStatistics from JSON; every error starts with where it is.
 class StatisticsReader {
 public:
-  explicit StatisticsReader(StringRef source) : source(source) {}
+  /// Channels of `file` are pieces: as trees of values they would take ten
+  /// times the memory of their text.
+  StatisticsReader(StringRef source, const SplitJson &file)
+      : source(source), file(file) {}
 
-  Expected<CalibrationData> readFile(const json::Object &file);
+  Expected<CalibrationData> readFile();
 
 private:
   Error fail(const Twine &message) const {
     return createStringError(source + ": " + where + message);
   }
   Error readHeader(const json::Object &file);
+  Expected<CalibrationData> readSites(const json::Array &sites);
   Expected<SiteStatistics> readSite(const json::Value &value);
   Error readSensitivity(const json::Object &object, SiteStatistics &site);
   Error readChannel(const json::Value &value, SiteStatistics &site,
@@ -134,6 +138,8 @@ private:
   Error checkSums(const SiteStatistics &site, uint32_t channel);
 
   StringRef source;
+  const SplitJson &file;
+  size_t nextPiece = 0;
   std::string where;
 };
 } // namespace spikequant
@@ -159,14 +165,23 @@ Error StatisticsReader::readHeader(const json::Object &file) {
   return Error::success();
 }
 
-Expected<CalibrationData> StatisticsReader::readFile(const json::Object &file) {
-  if (Error error = readHeader(file))
+Expected<CalibrationData> StatisticsReader::readFile() {
+  if (Error error = readHeader(file.object))
     return std::move(error);
-  const json::Array *sites = file.getArray("sites");
+  const json::Array *sites = file.object.getArray("sites");
   if (!sites)
     return fail("\"sites\" is missing or no array");
+  Expected<CalibrationData> data = readSites(*sites);
+  where.clear();
+  if (data && nextPiece != file.pieces.size())
+    return fail("objects where none belong");
+  return data;
+}
+
+Expected<CalibrationData>
+StatisticsReader::readSites(const json::Array &sites) {
   CalibrationData data;
-  for (auto [index, value] : llvm::enumerate(*sites)) {
+  for (auto [index, value] : llvm::enumerate(sites)) {
     where = formatv("site {0}: ", index);
     Expected<SiteStatistics> site = readSite(value);
     if (!site)
@@ -226,9 +241,12 @@ Error StatisticsReader::readSensitivity(const json::Object &object,
 
 Error StatisticsReader::readChannel(const json::Value &value,
                                     SiteStatistics &site, uint32_t channel) {
-  const json::Object *object = value.getAsObject();
-  if (!object)
+  if (value.kind() != json::Value::Null || nextPiece == file.pieces.size())
     return fail("no JSON object");
+  Expected<json::Object> object =
+      parseJsonObject(file.pieces[nextPiece++], source + ": " + where + "this");
+  if (!object)
+    return object.takeError();
   std::optional<double> maximum = object->getNumber("max");
   if (!maximum || !(*maximum >= 0.0) || double(float(*maximum)) != *maximum ||
       std::isinf(*maximum))
@@ -318,10 +336,11 @@ Error StatisticsReader::checkSums(const SiteStatistics &site,
 
 Expected<CalibrationData> spikequant::parseCalibration(StringRef text,
                                                        StringRef source) {
-  Expected<json::Object> root = parseJsonObject(text, source);
-  if (!root)
-    return root.takeError();
-  return StatisticsReader(source).readFile(*root);
+  // Root, sites, site, channels.
+  Expected<SplitJson> file = splitJsonObject(text, /*depth=*/4, source);
+  if (!file)
+    return file.takeError();
+  return StatisticsReader(source, *file).readFile();
 }
 
 Expected<CalibrationData> spikequant::loadCalibration(StringRef path) {

@@ -124,9 +124,9 @@ double SiteStatistics::getMeanSquare(uint32_t channel) const {
 double SiteStatistics::getPercentile(double fraction) const {
   std::vector<uint64_t> totals(infinityBin);
   float largest = 0.0f;
-  for (unsigned bin = 0; bin < infinityBin; ++bin)
-    for (uint32_t c = 0; c < channels; ++c)
-      totals[bin] += getCount(c, bin);
+  forEachCount({0, infinityBin}, [&](uint32_t, unsigned bin, uint32_t count) {
+    totals[bin] += count;
+  });
   for (uint32_t c = 0; c < channels; ++c)
     largest = std::max(largest, maxAbs[c]);
   uint64_t count = sum_of(totals, uint64_t(0));

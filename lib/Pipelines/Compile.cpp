@@ -126,11 +126,11 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
 
 /// Errors if the matrices were not collected together with the statistics.
 Error checkGrams(const ::spikequant::GramFile &grams, StringRef calibration) {
-  auto data = ::spikequant::loadCalibration(calibration);
+  auto data = ::spikequant::loadSharedCalibration(calibration);
   if (!data)
     return data.takeError();
   for (const auto &[name, gram] : grams.getSites()) {
-    auto *site = data->findSite(name);
+    auto *site = (*data)->findSite(name);
     if (!site || site->getRows() != gram.rows ||
         site->getChannels() != gram.channels)
       return createStringError("'" + ::spikequant::gramPathOf(calibration) +
@@ -171,10 +171,10 @@ readImportance(const CompileOptions &options) {
       options.rounding != WeightRounding::Automatic ||
       options.calibration.empty())
     return importance;
-  auto data = ::spikequant::loadCalibration(options.calibration);
+  auto data = ::spikequant::loadSharedCalibration(options.calibration);
   if (!data)
     return data.takeError();
-  for (const auto &site : data->getSites()) {
+  for (const auto &site : (*data)->getSites()) {
     std::vector<float> &squares = importance[site.getName()];
     for (uint32_t c = 0; c < site.getChannels(); ++c)
       squares.push_back(float(site.getMeanSquare(c)));
@@ -201,6 +201,8 @@ private:
                : getDotInstructions(*machine);
   }
   Error createMachine();
+  /// Holds the statistics, so that no pass reads the file again.
+  void readCalibration();
   Error generateCode(const OutputFolder &folder);
   std::string createReport();
   /// Prints the program if this is the stage that the user asked for.
@@ -211,6 +213,7 @@ private:
   Progress progress;
   OwningOpRef<ModuleOp> module;
   std::unique_ptr<TargetMachine> machine;
+  std::shared_ptr<const ::spikequant::CalibrationData> calibration;
   PackedFileInfo weights;
   std::vector<GraphSpec> graphs;
   json::Object program, realNumbers;
@@ -238,7 +241,20 @@ bool Compiler::stopAt(CompileStage stage) {
   return true;
 }
 
+void Compiler::readCalibration() {
+  if (options.mode != CompileMode::Quantized || options.method != "spike" ||
+      options.calibration.empty())
+    return;
+  progress.begin("read calibration");
+  auto data = ::spikequant::loadSharedCalibration(options.calibration);
+  if (data)
+    calibration = std::move(*data);
+  else // The first pass that needs it says so.
+    consumeError(data.takeError());
+}
+
 Error Compiler::prepare() {
+  readCalibration();
   progress.begin("read graphs");
   module = loadGraphs(options.graphs, context);
   if (!module)
@@ -370,6 +386,7 @@ Error Compiler::lower(const OutputFolder &folder) {
   if (!packed)
     return packed.takeError();
   weights = *packed;
+  calibration.reset();
   if (options.stage == CompileStage::Program)
     return Error::success();
   if (Error failure = runPasses("bufferise", buildBufferizationPipeline))

@@ -18,6 +18,7 @@
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -87,6 +88,17 @@ public:
   Int128 getFixedSquares(uint32_t channel) const { return squares[channel]; }
   uint32_t getCount(uint32_t channel, unsigned bin) const {
     return histogram[histogramIndex(channel, bin)];
+  }
+
+  /// Calls `visit` for every channel and bin of `bins` (first, behind the
+  /// last), in the order in which counts lie in memory: for each channel, bins
+  /// ascend.
+  template <typename Visit>
+  void forEachCount(std::pair<unsigned, unsigned> bins, Visit visit) const {
+    for (uint32_t begin = 0; begin < channels; begin += laneCount)
+      for (unsigned bin = bins.first; bin < bins.second; ++bin)
+        for (uint32_t c = begin; c < std::min(begin + laneCount, channels); ++c)
+          visit(c, bin, getCount(c, bin));
   }
 
   /// Mean and mean square of a channel's finite values; 0 without any.
@@ -163,6 +175,11 @@ void printCalibration(const CalibrationData &data, llvm::raw_ostream &os);
 /// Reads and checks a file of version 1 or 2. Errors name the file, the site
 /// and the channel.
 llvm::Expected<CalibrationData> loadCalibration(llvm::StringRef path);
+/// The same, shared with every holder of the same file's data in this process:
+/// passes of one compilation read a file once while one of them, or who runs
+/// them, keeps it.
+llvm::Expected<std::shared_ptr<const CalibrationData>>
+loadSharedCalibration(llvm::StringRef path);
 /// The sum of several files, in any order.
 llvm::Expected<CalibrationData>
 loadCalibrations(llvm::ArrayRef<const char *> paths);

@@ -79,7 +79,7 @@ static float chooseStep(const Magnitudes &magnitudes, unsigned bits) {
 FailureOr<ProductSteps> mlir::spikequant::chooseProductSteps(
     ModuleOp module, const FunctionProducts &products, StringRef calibration,
     const ProductOptions &options) {
-  auto data = sq::loadCalibration(calibration);
+  auto data = sq::loadSharedCalibration(calibration);
   if (!data)
     return emitError(module.getLoc()) << llvm::toString(data.takeError());
   ProductSteps steps;
@@ -93,7 +93,7 @@ FailureOr<ProductSteps> mlir::spikequant::chooseProductSteps(
           continue;
         }
         unsigned bits = operand.insertion ? options.stateBits : options.bits;
-        if (const sq::SiteStatistics *site = data->findSite(operand.name))
+        if (const sq::SiteStatistics *site = (*data)->findSite(operand.name))
           steps[operand.name] = {chooseStep(collectMagnitudes(*site), bits),
                                  bits};
       }

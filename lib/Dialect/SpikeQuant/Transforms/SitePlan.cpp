@@ -96,12 +96,12 @@ static DictionaryAttr getPredicted(MLIRContext *context,
 FailureOr<SitePlan> mlir::spikequant::planFromCalibration(
     ModuleOp module, ArrayRef<EncodeSite> sites, StringRef calibrationFile,
     const ::spikequant::AllocationOptions &options) {
-  auto data = ::spikequant::loadCalibration(calibrationFile);
+  auto data = ::spikequant::loadSharedCalibration(calibrationFile);
   if (!data)
     return emitError(module.getLoc()) << llvm::toString(data.takeError());
   ::spikequant::BitProblem problem;
   problem.options = options;
-  if (failed(addSites(problem, sites, *data, calibrationFile)))
+  if (failed(addSites(problem, sites, **data, calibrationFile)))
     return failure();
   if (problem.sites.empty())
     return SitePlan();

@@ -80,7 +80,7 @@ private:
   const llvm::StringSet<> &heads;
   const WeightBudget &budget;
   std::optional<sq::SafetensorsFile> file;
-  std::optional<sq::CalibrationData> calibration;
+  std::shared_ptr<const sq::CalibrationData> calibration;
   std::vector<Matrix> matrices;
   llvm::StringMap<double> squares; ///< |W|^2 of all readers, by input.
 };
@@ -96,7 +96,7 @@ LogicalResult WeightPlanner::open() {
   }
   if (budget.calibration.empty())
     return success();
-  auto loaded = sq::loadCalibration(budget.calibration);
+  auto loaded = sq::loadSharedCalibration(budget.calibration);
   if (!loaded)
     return emitError(module.getLoc()) << llvm::toString(loaded.takeError());
   calibration = std::move(*loaded);
