@@ -128,10 +128,15 @@ cl::opt<bool> profile("profile",
 cl::opt<std::string> cpu("mcpu", cl::init("native"),
                          cl::desc("Processor to generate code for"),
                          cl::cat(category));
+cl::opt<std::string> triple("mtriple",
+                            cl::desc("Foreign system to generate code for, "
+                                     "with --emit=obj or llvm"),
+                            cl::cat(category));
 cl::opt<InstructionSet> instructions(
     "isa", cl::init(InstructionSet::Automatic), cl::cat(category),
     cl::desc("Instructions of the dot product"),
-    cl::values(clEnumValN(InstructionSet::Automatic, "auto", "what is there"),
+    cl::values(clEnumValN(InstructionSet::Automatic, "auto",
+                          "the fastest that is there"),
                clEnumValN(InstructionSet::Vnni, "vnni", "AVX-512 VNNI"),
                clEnumValN(InstructionSet::Portable, "portable",
                           "any vectors")));
@@ -216,6 +221,7 @@ CompileOptions getOptions(const char *program) {
   options.taps = taps;
   options.profile = profile;
   options.cpu = cpu;
+  options.triple = triple;
   options.instructions = instructions;
   options.runtimeFolder = getRuntimeFolder(program);
   options.jsonReport = json;

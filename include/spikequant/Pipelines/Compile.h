@@ -73,6 +73,8 @@ struct CompileOptions {
   bool profile = false;        ///< measure the time of each kernel
   bool taps = false;           ///< also return the counts of every site
   std::string cpu = "native";
+  /// Foreign system to stop at an object file for; empty: this one.
+  std::string triple;
   InstructionSet instructions = InstructionSet::Automatic;
   std::string runtimeFolder; ///< where libSpikeQuantModelEntry.a is
   std::string jsonReport;    ///< also write compile.json here

@@ -87,7 +87,7 @@ private:
 
   /// The codes of `op` and where their parts lie.
   struct Codes {
-    Value start, multipliers, offsets, container, group, n, k;
+    Value start, container, offsetBits, group, n, k;
   };
   FailureOr<Codes> getCodes(Operation *op, FlatSymbolRefAttr weights);
   void addStack(FlatSymbolRefAttr weights, Value index,
@@ -116,7 +116,6 @@ LogicalResult Lowering::lowerOp(EncodeOp op) {
   return success();
 }
 
-/// Offsets are passed relative to the start of the codes.
 FailureOr<Lowering::Codes> Lowering::getCodes(Operation *op,
                                               FlatSymbolRefAttr symbol) {
   WeightsOp weights = calls.lookup(symbol);
@@ -131,13 +130,9 @@ FailureOr<Lowering::Codes> Lowering::getCodes(Operation *op,
   if (!codes.start)
     return failure();
   auto layout = weights->getAttrOfType<DictionaryAttr>(kLayoutAttr);
-  auto relative = [&](StringRef part) {
-    return calls.number(layout.getAs<IntegerAttr>(part).getInt() -
-                        layout.getAs<IntegerAttr>("codes").getInt());
-  };
-  codes.multipliers = relative("multipliers");
-  codes.offsets = relative("offsets");
   codes.container = calls.number(std::max(format.getBits(), 2u), 32);
+  codes.offsetBits =
+      calls.number(layout.getAs<IntegerAttr>("offset_bits").getInt(), 32);
   codes.group = calls.number(format.getGroup() ? format.getGroup() : shape[1]);
   codes.n = calls.number(shape[0]);
   codes.k = calls.number(shape[1]);
@@ -179,9 +174,8 @@ LogicalResult Lowering::lowerOp(IntegrateOp op) {
                                   codes->k,
                                   codes->start,
                                   calls.number(0),
-                                  codes->multipliers,
-                                  codes->offsets,
                                   codes->container,
+                                  codes->offsetBits,
                                   codes->group,
                                   codes->n};
   if (op.getIndex())
@@ -317,8 +311,8 @@ LogicalResult Lowering::lowerOp(LookupOp op) {
   calls.call("sq_ref_lookup",
              {calls.address(ids),
               calls.number(cast<ShapedType>(ids.getType()).getNumElements()),
-              codes->start, calls.number(0), codes->multipliers, codes->offsets,
-              calls.number(scales), codes->container, codes->group, codes->n,
+              codes->start, calls.number(0), calls.number(scales),
+              codes->container, codes->offsetBits, codes->group, codes->n,
               codes->k, y.address});
   replace(op, y, op.getType());
   return success();
