@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from test_activation_tables import attribute, clamp, grid
-from test_equality import sq_run
+from test_equality import TEXT, assert_equal_runs, sq_run
 from test_fold import windowed
 
 from benchmarks.accuracy.packed import PackedFile
 from spikequant import bundle
+from spikequant.calibrate import calibrate_text
 from spikequant.compiler import CompileOptions, compile_model
+from spikequant.export import export_gguf
 
 COEFFICIENTS = (2**23 + 3211525, 3211525 + 656559, 656559)  # of x, x^2 and x^3, in 2^-24
 
@@ -177,6 +179,25 @@ def test_counts_are_those_of_the_exponential():
         for distance in range(0, 6000, 7):
             exact = 255 * exp(-rate * distance)
             assert abs(exponent(distance, (255, 0, 16), multiplier) - exact) <= 0.56
+
+
+@pytest.mark.parametrize("isa", ["auto", "portable"])
+def test_long_rows_have_offsets(tiny_gguf_file, tmp_path, isa):
+    """Each key of a long row has its own rounding; compiled code and the reference agree."""
+    source = export_gguf(tiny_gguf_file, tmp_path / "bundle", (128,), 16)
+    text = TEXT / "calibration.txt"
+    calib = calibrate_text(source, text, tmp_path / "calib.json", tokens=256, context=128)
+    options = CompileOptions(
+        calibration=calib, bits=6, taps=True, isa=isa, graphs=["score_128", "decode_128"]
+    )
+    compile_model(source, tmp_path / "program", options)
+    program = (tmp_path / "program" / "quantized.mlir").read_text()
+    assert re.search(r"spikequant.exponent .*offsets = @", program)
+    tokens = np.random.default_rng(1).integers(0, 200, 16).astype(np.int32)
+    inputs = {"arg0": tokens, "arg1": np.int32(37), "arg2": np.int32(16)}
+    assert assert_equal_runs(tmp_path / "program", "score_128", inputs, tmp_path) > 0
+    inputs = {"arg0": tokens[:1], "arg1": np.int32(90)}
+    assert assert_equal_runs(tmp_path / "program", "decode_128", inputs, tmp_path) > 0
 
 
 def test_no_real_array_is_left(run, tiny_bundle, calibration, tmp_path):

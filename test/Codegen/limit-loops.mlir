@@ -128,14 +128,14 @@ func.func @all_needed(%x: tensor<2x256xf32>, %start: tensor<i32>)
 // CHECK: arith.minui
 // CHECK: "reduction"{{.*}}spikequant.limit = array<i64: 1, 1, 4, 1, 256>
 // CHECK: arith.addi
-func.func @integers(%scores: tensor<4x256xi32>, %start: i32) -> tensor<4xi32> {
+func.func @integers(%scores: tensor<4x256xi32>, %start: tensor<i32>) -> tensor<4xi32> {
   %hidden = arith.constant -2147483648 : i32
   %limit = arith.constant 6000 : i32
   %zero = arith.constant 0 : i32
   %square = tensor.empty() : tensor<4x256xi32>
   %rows = tensor.empty() : tensor<4xi32>
   %seen_scores = linalg.generic {indexing_maps = [#id2, affine_map<(d0, d1) -> ()>, #id2], iterator_types = ["parallel", "parallel"]}
-      ins(%scores, %start : tensor<4x256xi32>, i32) outs(%square : tensor<4x256xi32>) {
+      ins(%scores, %start : tensor<4x256xi32>, tensor<i32>) outs(%square : tensor<4x256xi32>) {
     ^bb0(%s: i32, %first: i32, %out: i32):
       %i = linalg.index 0 : index
       %n = arith.index_cast %i : index to i32
