@@ -172,8 +172,7 @@ Known BodyEvaluator::compare(arith::CmpIOp comparison) {
   using arith::CmpIPredicate;
   Known lhs = get(comparison.getLhs()), rhs = get(comparison.getRhs());
   CmpIPredicate predicate = comparison.getPredicate();
-  if (lhs.kind == Known::Far && isNear(rhs) &&
-      predicate == CmpIPredicate::ult)
+  if (lhs.kind == Known::Far && isNear(rhs) && predicate == CmpIPredicate::ult)
     return truth(false);
   if (lhs.kind != Known::Index) {
     std::swap(lhs, rhs);
@@ -339,9 +338,8 @@ Known BodyEvaluator::evaluate(Operation &inner) {
           [&](auto) { return maximum(inner); })
       .Case([&](arith::SubIOp sub) {
         Known folded = fold(*sub);
-        return folded.kind != Known::Nothing
-                   ? folded
-                   : distance(get(sub.getRhs()));
+        return folded.kind != Known::Nothing ? folded
+                                             : distance(get(sub.getRhs()));
       })
       .Case([&](arith::MinUIOp least) { return minimum(least); })
       .Default([&](Operation *) { return fold(inner); });

@@ -66,9 +66,8 @@ int16_t spikequant::exponentCount(int32_t score, int32_t max, ExponentForm form,
   std::optional<ExponentConstants> c = getExponentConstants(form, multiplier);
   if (!c)
     return 0;
-  uint32_t distance =
-      std::min(static_cast<uint32_t>(max) - static_cast<uint32_t>(score),
-               c->limit);
+  uint32_t distance = std::min(
+      static_cast<uint32_t>(max) - static_cast<uint32_t>(score), c->limit);
   uint32_t half = uint32_t{1} << (form.shift - 1);
   uint32_t x =
       ((distance >> form.preshift) * static_cast<uint32_t>(multiplier) +
@@ -87,8 +86,8 @@ static std::optional<ExponentTable> makeTable(const std::vector<double> &rates,
                                               ExponentForm form) {
   ExponentTable table{form, {}, 0};
   for (double rate : rates) {
-    double exact = rate * M_LOG2E *
-                   std::exp2(exponentBits + form.shift + form.preshift);
+    double exact =
+        rate * M_LOG2E * std::exp2(exponentBits + form.shift + form.preshift);
     double rounded = std::nearbyint(exact);
     if (!(rounded >= 1 && rounded <= double(1 << 30)))
       return std::nullopt;

@@ -112,3 +112,61 @@ func.func @all_needed(%x: tensor<2x256xf32>, %start: tensor<i32>)
   } -> tensor<2xf32>
   return %masked, %maximum : tensor<2x256xf32>, tensor<2xf32>
 }
+
+// -----
+
+#id2 = affine_map<(d0, d1) -> (d0, d1)>
+#row2 = affine_map<(d0, d1) -> (d0)>
+
+// Scores in integers: what is hidden is -2^31, which no maximum sees and which is
+// too far from any other score to count. No assumption about real numbers is made.
+// CHECK-LABEL: func.func @integers
+// CHECK: arith.cmpi sle
+// CHECK: "reduction"{{.*}}spikequant.limit = array<i64: 1, 1, 4, 1, 256>
+// CHECK: arith.maxsi
+// CHECK: spikequant.limit = array<i64: 1, 1, 4, 1, 256>
+// CHECK: arith.minui
+// CHECK: "reduction"{{.*}}spikequant.limit = array<i64: 1, 1, 4, 1, 256>
+// CHECK: arith.addi
+func.func @integers(%scores: tensor<4x256xi32>, %start: tensor<i32>) -> tensor<4xi32> {
+  %hidden = arith.constant -2147483648 : i32
+  %limit = arith.constant 6000 : i32
+  %zero = arith.constant 0 : i32
+  %square = tensor.empty() : tensor<4x256xi32>
+  %rows = tensor.empty() : tensor<4xi32>
+  %seen_scores = linalg.generic {indexing_maps = [#id2, affine_map<(d0, d1) -> ()>, #id2], iterator_types = ["parallel", "parallel"]}
+      ins(%scores, %start : tensor<4x256xi32>, tensor<i32>) outs(%square : tensor<4x256xi32>) {
+    ^bb0(%s: i32, %first: i32, %out: i32):
+      %i = linalg.index 0 : index
+      %n = arith.index_cast %i : index to i32
+      %r = arith.addi %n, %first : i32
+      %j = linalg.index 1 : index
+      %column = arith.index_cast %j : index to i32
+      %seen = arith.cmpi sle, %column, %r : i32
+      %score = arith.select %seen, %s, %hidden : i32
+      linalg.yield %score : i32
+  } -> tensor<4x256xi32>
+  %none = linalg.fill ins(%hidden : i32) outs(%rows : tensor<4xi32>) -> tensor<4xi32>
+  %maximum = linalg.generic {indexing_maps = [#id2, #row2], iterator_types = ["parallel", "reduction"]}
+      ins(%seen_scores : tensor<4x256xi32>) outs(%none : tensor<4xi32>) {
+    ^bb0(%x: i32, %out: i32):
+      %larger = arith.maxsi %out, %x : i32
+      linalg.yield %larger : i32
+  } -> tensor<4xi32>
+  %counts = linalg.generic {indexing_maps = [#id2, #row2, #id2], iterator_types = ["parallel", "parallel"]}
+      ins(%seen_scores, %maximum : tensor<4x256xi32>, tensor<4xi32>) outs(%square : tensor<4x256xi32>) {
+    ^bb0(%x: i32, %m: i32, %out: i32):
+      %d = arith.subi %m, %x : i32
+      %near = arith.minui %d, %limit : i32
+      %n = arith.subi %limit, %near : i32
+      linalg.yield %n : i32
+  } -> tensor<4x256xi32>
+  %nothing = linalg.fill ins(%zero : i32) outs(%rows : tensor<4xi32>) -> tensor<4xi32>
+  %sums = linalg.generic {indexing_maps = [#id2, #row2], iterator_types = ["parallel", "reduction"]}
+      ins(%counts : tensor<4x256xi32>) outs(%nothing : tensor<4xi32>) {
+    ^bb0(%x: i32, %out: i32):
+      %sum = arith.addi %out, %x : i32
+      linalg.yield %sum : i32
+  } -> tensor<4xi32>
+  return %sums : tensor<4xi32>
+}

@@ -56,7 +56,8 @@ std::optional<ExponentConstants> getExponentConstants(ExponentForm form,
 /// d = min(max - score, D), x = ((d >> P) M + 2^(S-1)) >> S, f = x mod 2^12,
 /// p = c0 - ((f (c1 - ((f (c2 - ((f c3) >> 12))) >> 12))) >> 12),
 /// n = ((p >> (x >> 12)) + offset) >> G, in u32.
-/// A score is at most `max`; `offset` is in 0..2^G-1, and 2^(G-1) if not spread.
+/// A score is at most `max`; `offset` is in 0..2^G-1, and 2^(G-1) if not
+/// spread.
 int16_t exponentCount(int32_t score, int32_t max, ExponentForm form,
                       int64_t multiplier, int32_t offset);
 
@@ -76,8 +77,8 @@ std::optional<ExponentTable> roundExponents(const std::vector<double> &rates,
                                             int32_t largest,
                                             bool spread = false);
 
-/// The count is N exp(-rate d) + offset / 2^G rounded down, of a sum that is off
-/// by at most this for a table of `roundExponents`.
+/// The count is N exp(-rate d) + offset / 2^G rounded down, of a sum that is
+/// off by at most this for a table of `roundExponents`.
 double getExponentError(const ExponentTable &table);
 
 } // namespace spikequant

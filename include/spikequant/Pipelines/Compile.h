@@ -70,8 +70,8 @@ struct CompileOptions {
   bool foldActivations = true; ///< Functions become integer tables, if `fold`.
   bool foldSoftmax = true; ///< Masks and exponents become integers, if `fold`.
   bool foldPositions = true; ///< So do rotary embeddings and divided rows.
-  bool profile = false;        ///< measure the time of each kernel
-  bool taps = false;           ///< also return the counts of every site
+  bool profile = false;      ///< measure the time of each kernel
+  bool taps = false;         ///< also return the counts of every site
   std::string cpu = "native";
   /// Foreign system to stop at an object file for; empty: this one.
   std::string triple;

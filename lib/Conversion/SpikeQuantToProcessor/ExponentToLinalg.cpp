@@ -49,8 +49,8 @@ static Value emitCount(Unsigned u, Value x, Value offset,
   constexpr uint32_t bits = ::spikequant::exponentBits;
   Value fraction =
       arith::AndIOp::create(u.b, u.loc, x, u.number((1u << bits) - 1));
-  Value p = u.sub(u.number(c.c2),
-                  u.shift(u.mul(fraction, u.number(c.c3)), bits));
+  Value p =
+      u.sub(u.number(c.c2), u.shift(u.mul(fraction, u.number(c.c3)), bits));
   p = u.sub(u.number(c.c1), u.shift(u.mul(fraction, p), bits));
   p = u.sub(u.number(c.c0), u.shift(u.mul(fraction, p), bits));
   return u.shift(u.add(u.shift(p, u.shift(x, bits)), offset), c.fraction);
@@ -67,8 +67,7 @@ static Value emitBody(OpBuilder &b, Location loc, ValueRange in,
   bool heads = op.getMultipliers().size() > 1;
   Value distance = u.sub(in[1], in[0]);
   Value near = u.min(distance, heads ? in[3] : u.number(constants.limit));
-  Value multiplier =
-      heads ? in[2] : u.number(static_cast<uint32_t>(first));
+  Value multiplier = heads ? in[2] : u.number(static_cast<uint32_t>(first));
   Value x = u.mul(u.shift(near, form.preshift), multiplier);
   x = u.shift(u.add(x, u.number(1u << (form.shift - 1))), form.shift);
   Value offset = op.getOffsets() ? in[heads ? 4 : 2]
@@ -76,9 +75,9 @@ static Value emitBody(OpBuilder &b, Location loc, ValueRange in,
   Value n = emitCount(u, x, offset, constants);
   if (heads || op.getOffsets()) {
     // Says what the limits imply: what a mask hides counts 0.
-    Value seen = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult,
-                                       distance,
-                                       u.number(::spikequant::maxScore));
+    Value seen =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, distance,
+                              u.number(::spikequant::maxScore));
     n = arith::SelectOp::create(b, loc, seen, n, u.number(0));
   }
   return arith::TruncIOp::create(b, loc, b.getI16Type(), n);
@@ -96,8 +95,8 @@ static Value reshapeRows(OpBuilder &b, Location loc, Value value, int64_t tail,
     return list;
   };
   if (type.getRank() > tail + 1)
-    value = tensor::CollapseShapeOp::create(b, loc, value,
-                                            groups(type.getRank()));
+    value =
+        tensor::CollapseShapeOp::create(b, loc, value, groups(type.getRank()));
   auto wanted = type.clone(shape);
   if (value.getType() != wanted)
     value = tensor::ExpandShapeOp::create(

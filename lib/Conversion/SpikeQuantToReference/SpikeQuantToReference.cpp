@@ -272,8 +272,8 @@ LogicalResult Lowering::lowerOp(ExponentOp op) {
              {calls.address(op.getScores()), calls.address(op.getMaximum()),
               calls.number(scores.rows), calls.number(scores.channels), table,
               calls.number(heads), calls.address(op.getOffsetsAttr()),
-              narrow(op.getLargest()),
-              narrow(op.getPreshift()), narrow(op.getShift()), counts.address});
+              narrow(op.getLargest()), narrow(op.getPreshift()),
+              narrow(op.getShift()), counts.address});
   replace(op, counts, op.getType());
   return success();
 }

@@ -47,12 +47,11 @@ TEST(Exponent, IsTheRoundedExponential) {
       std::uniform_real_distribution<double> nats(0, 14);
       auto distance = static_cast<int32_t>(nats(random) / softmax.rate);
       auto max = static_cast<int32_t>(random() % 2000001) - 1000000;
-      auto offset =
-          spread ? static_cast<int32_t>(random() % one) : one / 2;
+      auto offset = spread ? static_cast<int32_t>(random() % one) : one / 2;
       int32_t n = exponentCount(max - distance, max, softmax.table.form,
                                 softmax.table.multipliers[0], offset);
-      double exact = largest * std::exp(-softmax.rate * distance) +
-                     double(offset) / one;
+      double exact =
+          largest * std::exp(-softmax.rate * distance) + double(offset) / one;
       ASSERT_GE(n, std::floor(exact - error)) << distance;
       ASSERT_LE(n, std::floor(exact + error)) << distance;
     }
@@ -91,9 +90,8 @@ TEST(Exponent, HiddenScoresCountNothingBesideOthers) {
     int32_t most = (1 << getExponentFraction(largest)) - 1;
     int32_t offset = spread ? most : (most + 1) / 2;
     auto count = [&](int32_t score, int64_t max) {
-      return exponentCount(score, static_cast<int32_t>(max),
-                           softmax.table.form, softmax.table.multipliers[0],
-                           offset);
+      return exponentCount(score, static_cast<int32_t>(max), softmax.table.form,
+                           softmax.table.multipliers[0], offset);
     };
     EXPECT_EQ(count(hiddenScore, -maxScore), 0);
     EXPECT_EQ(count(hiddenScore, maxScore), 0);

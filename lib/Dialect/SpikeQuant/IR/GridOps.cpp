@@ -29,28 +29,31 @@ LogicalResult GridOp::verifySymbolUses(SymbolTableCollection &tables) {
 
 LogicalResult ExponentOp::verify() {
   RankedTensorType type = getType();
-  if (type.getRank() == 0 || type.getShape() != getScores().getType().getShape() ||
+  if (type.getRank() == 0 ||
+      type.getShape() != getScores().getType().getShape() ||
       getMaximum().getType().getShape() != type.getShape().drop_back())
-    return emitOpError() << "EXP-C1: scores and counts must have one shape, the "
-                            "maximum that of their rows";
+    return emitOpError()
+           << "EXP-C1: scores and counts must have one shape, the "
+              "maximum that of their rows";
   int64_t rows = 1;
   for (int64_t size : type.getShape().drop_back())
     rows *= size;
   auto heads = static_cast<int64_t>(getMultipliers().size());
-  if (heads == 0 || (heads > 1 && (ShapedType::isDynamicShape(type.getShape()) ||
-                                   rows % heads != 0)))
-    return emitOpError() << "EXP-C2: needs one multiplier, or as many as divide "
-                            "the number of rows, not "
-                         << heads;
+  if (heads == 0 ||
+      (heads > 1 &&
+       (ShapedType::isDynamicShape(type.getShape()) || rows % heads != 0)))
+    return emitOpError()
+           << "EXP-C2: needs one multiplier, or as many as divide "
+              "the number of rows, not "
+           << heads;
   ::spikequant::ExponentForm form{getLargestCount(), getPreshiftBits(),
                                   getShiftBits(), getOffsets().has_value()};
   for (int64_t multiplier : getMultipliers())
     if (!::spikequant::getExponentConstants(form, multiplier))
-      return emitOpError()
-             << "EXP-C3: largest = " << form.largest << ", preshift = "
-             << form.preshift << ", shift = " << form.shift
-             << " and multiplier " << multiplier
-             << " leave the ranges of docs/spec.md";
+      return emitOpError() << "EXP-C3: largest = " << form.largest
+                           << ", preshift = " << form.preshift
+                           << ", shift = " << form.shift << " and multiplier "
+                           << multiplier << " leave the ranges of docs/spec.md";
   if (getSite().empty())
     return emitOpError() << "EXP-C4: site must not be empty";
   return success();

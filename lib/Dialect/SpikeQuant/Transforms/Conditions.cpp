@@ -56,8 +56,8 @@ Value mlir::spikequant::replayMovement(OpBuilder &b, Value value,
   for (Operation *op : path) {
     auto type = cast<RankedTensorType>(op->getResult(0).getType());
     if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) {
-      Value empty = tensor::EmptyOp::create(b, op->getLoc(), type.getShape(),
-                                            element);
+      Value empty =
+          tensor::EmptyOp::create(b, op->getLoc(), type.getShape(), element);
       auto generic = linalg::GenericOp::create(
           b, op->getLoc(), empty.getType(), value, empty,
           linalgOp.getIndexingMapsArray(), linalgOp.getIteratorTypesArray(),

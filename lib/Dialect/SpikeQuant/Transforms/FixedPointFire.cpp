@@ -27,9 +27,10 @@ static void useOneShift(ArrayRef<::spikequant::RealThreshold> reals,
   }
 }
 
-std::optional<::spikequant::FireTable> mlir::spikequant::getUnitThresholds(
-    EncodeOp op, double unit, ConstantReals &constants, ModuleOp module,
-    CountRange range) {
+std::optional<::spikequant::FireTable>
+mlir::spikequant::getUnitThresholds(EncodeOp op, double unit,
+                                    ConstantReals &constants, ModuleOp module,
+                                    CountRange range) {
   int64_t channels = op.getType().getShape().back();
   auto values = [&](FlatSymbolRefAttr symbol) {
     WeightsOp weights =

@@ -41,8 +41,8 @@ namespace {
 struct Linear {
   int shift = 0;
   double scale = 1;
-  double error = 0.5;    ///< of the real number, in units times scale
-  double relative = 0;   ///< and in 2^-15 of the largest decoded magnitude
+  double error = 0.5;  ///< of the real number, in units times scale
+  double relative = 0; ///< and in 2^-15 of the largest decoded magnitude
 };
 
 class PositionFolder {
@@ -232,9 +232,11 @@ std::optional<Linear> PositionFolder::readProduct(linalg::LinalgOp op,
 bool PositionFolder::chooseUnit() {
   double step = op.getStep().convertToDouble();
   if (auto gains = op.getGainsAttr()) {
-    WeightsOp weights = SymbolTable::lookupNearestSymbolFrom<WeightsOp>(op, gains);
+    WeightsOp weights =
+        SymbolTable::lookupNearestSymbolFrom<WeightsOp>(op, gains);
     double most = 0;
-    for (float gain : weights ? constants.getValues(weights) : ArrayRef<float>())
+    for (float gain :
+         weights ? constants.getValues(weights) : ArrayRef<float>())
       most = std::max(most, std::abs(double(gain)));
     if (most == 0)
       return false;
@@ -306,8 +308,8 @@ Value PositionFolder::align(Value value, int from, int to) {
         Value wide = in[0];
         if (wide.getType() != i64)
           wide = arith::ExtSIOp::create(b, loc, i64, wide);
-        Value places = arith::ConstantOp::create(
-            b, loc, b.getI64IntegerAttr(to - from));
+        Value places =
+            arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(to - from));
         wide = arith::ShLIOp::create(b, loc, wide, places);
         linalg::YieldOp::create(b, loc, wide);
       });
@@ -430,8 +432,8 @@ FailureOr<Value> PositionFolder::emitBody(linalg::LinalgOp op) {
 
 /// How far the integers are from the real values, in steps of the site.
 void PositionFolder::remark(const Linear &root) {
-  double error = root.error * unit * std::abs(root.scale) /
-                 op.getStep().convertToDouble();
+  double error =
+      root.error * unit * std::abs(root.scale) / op.getStep().convertToDouble();
   remark::passed(op.getLoc(), context.remark("positions-folded"))
       << remark::add("site '{0}': fires from fixed-point numbers of {1:E2}{2}; "
                      "off by at most {3:F4} steps and {4} 2^-15 of the largest "

@@ -72,8 +72,8 @@ std::optional<int32_t> SoftmaxFolder::getLargest() {
   constexpr int32_t most = std::numeric_limits<int16_t>::max();
   double counts = 1.0 / op.getStep().convertToDouble();
   double rounded = std::nearbyint(counts);
-  bool whole = rounded >= 1 && rounded <= most &&
-               std::abs(counts / rounded - 1) < 1e-6;
+  bool whole =
+      rounded >= 1 && rounded <= most && std::abs(counts / rounded - 1) < 1e-6;
   return whole ? std::optional(static_cast<int32_t>(rounded)) : std::nullopt;
 }
 
@@ -96,9 +96,8 @@ bool SoftmaxFolder::readOffsets(int32_t largest) {
 }
 
 bool SoftmaxFolder::refuse(StringRef why) {
-  remark::missed(op.getLoc(), context.remark("softmax-refused"))
-      << remark::add("site '{0}' keeps its real exponents: {1}", op.getSite(),
-                     why);
+  remark::missed(op.getLoc(), context.remark("softmax-refused")) << remark::add(
+      "site '{0}' keeps its real exponents: {1}", op.getSite(), why);
   return false;
 }
 
@@ -131,8 +130,7 @@ Value SoftmaxFolder::emitMask(Value scores, const ScoreStep &mask) {
       b, loc, type, ValueRange{scores, emitCondition(mask)}, empty,
       ArrayRef{all, mask.map, all}, loops,
       [&](OpBuilder &b, Location loc, ValueRange in) {
-        linalg::YieldOp::create(b, loc,
-                                hide(b, loc, in[0], in[1], mask.hides));
+        linalg::YieldOp::create(b, loc, hide(b, loc, in[0], in[1], mask.hides));
       });
   return generic.getResult(0);
 }
@@ -142,8 +140,8 @@ Value SoftmaxFolder::emitMaximum(Value scores, const ScoreStep *mask) {
   Location loc = op.getLoc();
   auto type = cast<RankedTensorType>(scores.getType());
   int64_t rank = type.getRank();
-  Value empty = tensor::EmptyOp::create(
-      b, loc, type.getShape().drop_back(), type.getElementType());
+  Value empty = tensor::EmptyOp::create(b, loc, type.getShape().drop_back(),
+                                        type.getElementType());
   Value init =
       linalg::FillOp::create(b, loc, hiddenScore(b, loc), empty).getResult(0);
   AffineMap all = b.getMultiDimIdentityMap(rank);
@@ -185,15 +183,14 @@ void SoftmaxFolder::remark(const ScoreForm &form,
                            const ::spikequant::ExponentTable &table) {
   int64_t masks = llvm::count_if(
       form.steps, [](const ScoreStep &step) { return !step.move; });
-  remark::passed(op.getLoc(), context.remark("softmax-folded"))
-      << remark::add(
-             "site '{0}': counts from integer scores, {1} masks, {2} scales; "
-             "before it is rounded a count is off by at most {3:F3} of {4}{5}",
-             op.getSite(), masks, table.multipliers.size(),
-             ::spikequant::getExponentError(table), table.form.largest,
-             form.infinite ? "; a row that is hidden entirely is uniform where "
-                             "real numbers gave NaN"
-                           : "");
+  remark::passed(op.getLoc(), context.remark("softmax-folded")) << remark::add(
+      "site '{0}': counts from integer scores, {1} masks, {2} scales; "
+      "before it is rounded a count is off by at most {3:F3} of {4}{5}",
+      op.getSite(), masks, table.multipliers.size(),
+      ::spikequant::getExponentError(table), table.form.largest,
+      form.infinite ? "; a row that is hidden entirely is uniform where "
+                      "real numbers gave NaN"
+                    : "");
 }
 
 FailureOr<bool> SoftmaxFolder::fold() {

@@ -86,8 +86,8 @@ FailureOr<Value> PositionTables::convertWeights(OpBuilder &b,
       module, load.getLoc(), (load.getWeights() + ".fixed").str(), content);
   if (failed(symbol))
     return failure();
-  Value loaded = LoadWeightsOp::create(b, load.getLoc(), type,
-                                       symbol->getSymNameAttr());
+  Value loaded =
+      LoadWeightsOp::create(b, load.getLoc(), type, symbol->getSymNameAttr());
   return loaded;
 }
 

@@ -36,8 +36,10 @@ static bool isReciprocal(Value rows) {
   auto op = rows.getDefiningOp<linalg::LinalgOp>();
   if (!isElementwise(op))
     return false;
-  auto quotient =
-      op.getBlock()->getTerminator()->getOperand(0).getDefiningOp<arith::DivFOp>();
+  auto quotient = op.getBlock()
+                      ->getTerminator()
+                      ->getOperand(0)
+                      .getDefiningOp<arith::DivFOp>();
   return quotient && quotient.getRhs().getDefiningOp<arith::SIToFPOp>();
 }
 
@@ -49,9 +51,8 @@ std::optional<DividedRows> mlir::spikequant::matchDividedRows(Operation *op) {
                      ->getTerminator()
                      ->getOperand(0)
                      .getDefiningOp<arith::MulFOp>();
-  auto conversion = product
-                        ? product.getLhs().getDefiningOp<arith::SIToFPOp>()
-                        : arith::SIToFPOp();
+  auto conversion = product ? product.getLhs().getDefiningOp<arith::SIToFPOp>()
+                            : arith::SIToFPOp();
   OpOperand *membrane =
       conversion ? getInput(linalgOp, conversion.getIn()) : nullptr;
   OpOperand *rows = product ? getInput(linalgOp, product.getRhs()) : nullptr;
@@ -97,8 +98,7 @@ static Value emitPart(OpBuilder &b, Location loc, Value rows, double unit,
       b, loc, empty.getType(), rows, empty, maps, loops,
       [&](OpBuilder &b, Location loc, ValueRange in) {
         Wide w{b, loc};
-        Value bits =
-            arith::BitcastOp::create(b, loc, b.getI32Type(), in[0]);
+        Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), in[0]);
         bits = arith::ExtUIOp::create(b, loc, b.getI64Type(), bits);
         constexpr int64_t hidden = int64_t{1} << 23;
         Value part;
@@ -136,8 +136,8 @@ Value mlir::spikequant::emitDividedRows(OpBuilder &b, const DividedRows &rows,
         Value wide = arith::ExtSIOp::create(b, loc, b.getI64Type(), in[0]);
         Value scaled = arith::MulIOp::create(b, loc, wide, in[1]);
         Value below = w.sub(in[2], w.number(1));
-        scaled = w.add(
-            scaled, arith::ShLIOp::create(b, loc, w.number(1), below));
+        scaled =
+            w.add(scaled, arith::ShLIOp::create(b, loc, w.number(1), below));
         scaled = arith::ShRSIOp::create(b, loc, scaled, in[2]);
         scaled = w.clamp(scaled, -::spikequant::maxGrid, ::spikequant::maxGrid);
         Value y = arith::TruncIOp::create(b, loc, b.getI32Type(), scaled);

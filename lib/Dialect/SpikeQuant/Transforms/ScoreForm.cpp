@@ -324,8 +324,9 @@ std::optional<ScoreForm> ScoreReader::read(Value scores, int32_t largest) {
   return form;
 }
 
-std::optional<ScoreForm>
-mlir::spikequant::readScores(Value scores, int32_t largest,
-                             ConstantReals &constants, std::string &refused) {
+std::optional<ScoreForm> mlir::spikequant::readScores(Value scores,
+                                                      int32_t largest,
+                                                      ConstantReals &constants,
+                                                      std::string &refused) {
   return ScoreReader(constants, refused).read(scores, largest);
 }

@@ -28,9 +28,9 @@ struct ScoreStep {
 };
 
 struct ScoreForm {
-  Value membrane;             ///< i32
-  int64_t bound = 0;          ///< of its magnitude
-  SmallVector<double> rates;  ///< nats per unit, one for each head
+  Value membrane;            ///< i32
+  int64_t bound = 0;         ///< of its magnitude
+  SmallVector<double> rates; ///< nats per unit, one for each head
   SmallVector<ScoreStep> steps;
   bool infinite = false; ///< a mask has -infinity
 };

@@ -631,3 +631,54 @@ func.func @f(%a: tensor<2x4xi32>) {
   %0 = spikequant.table %a, @t {lo = 2147483647 : i32} : tensor<2x4xi32> -> tensor<2x4xi32>
   return
 }
+
+// -----
+
+// EXP-C1: a maximum for other rows.
+
+func.func @f(%a: tensor<2x4xi32>, %m: tensor<3xi32>) {
+  // expected-error@+1 {{EXP-C1: scores and counts must have one shape, the maximum that of their rows}}
+  %0 = spikequant.exponent %a, %m {multipliers = array<i64: 1000>, preshift = 0 : i32, shift = 15 : i32, largest = 255 : i32, site = "s"} : tensor<2x4xi32>, tensor<3xi32> -> tensor<2x4xi16>
+  return
+}
+
+// -----
+
+// EXP-C2: heads that do not divide the rows.
+
+func.func @f(%a: tensor<2x4xi32>, %m: tensor<2xi32>) {
+  // expected-error@+1 {{EXP-C2: needs one multiplier, or as many as divide the number of rows, not 3}}
+  %0 = spikequant.exponent %a, %m {multipliers = array<i64: 1000, 1000, 1000>, preshift = 0 : i32, shift = 15 : i32, largest = 255 : i32, site = "s"} : tensor<2x4xi32>, tensor<2xi32> -> tensor<2x4xi16>
+  return
+}
+
+// -----
+
+// EXP-C3: 9 octaves of 2^12 by 2^17 are more than 32 bits.
+
+func.func @f(%a: tensor<2x4xi32>, %m: tensor<2xi32>) {
+  // expected-error@+1 {{EXP-C3: largest = 255, preshift = 0, shift = 17 and multiplier 1000 leave the ranges of docs/spec.md}}
+  %0 = spikequant.exponent %a, %m {multipliers = array<i64: 1000>, preshift = 0 : i32, shift = 17 : i32, largest = 255 : i32, site = "s"} : tensor<2x4xi32>, tensor<2xi32> -> tensor<2x4xi16>
+  return
+}
+
+// -----
+
+// EXP-C4: no name.
+
+func.func @f(%a: tensor<2x4xi32>, %m: tensor<2xi32>) {
+  // expected-error@+1 {{EXP-C4: site must not be empty}}
+  %0 = spikequant.exponent %a, %m {multipliers = array<i64: 1000>, preshift = 0 : i32, shift = 15 : i32, largest = 255 : i32, site = ""} : tensor<2x4xi32>, tensor<2xi32> -> tensor<2x4xi16>
+  return
+}
+
+// -----
+
+// EXP-C5: offsets of other keys.
+
+spikequant.weights @t : tensor<3xi32> format(#spikequant.real) value(dense<1> : tensor<3xi32>)
+func.func @f(%a: tensor<2x4xi32>, %m: tensor<2xi32>) {
+  // expected-error@+1 {{EXP-C5: @t must be a #spikequant.real i32 array with one value for each key}}
+  %0 = spikequant.exponent %a, %m {multipliers = array<i64: 1000>, preshift = 0 : i32, shift = 15 : i32, largest = 255 : i32, site = "s", offsets = @t} : tensor<2x4xi32>, tensor<2xi32> -> tensor<2x4xi16>
+  return
+}
