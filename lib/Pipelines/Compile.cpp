@@ -10,6 +10,7 @@
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/SitePlan.h"
 #include "spikequant/Pipelines/LoadGraphs.h"
 #include "spikequant/Pipelines/ModelTables.h"
 #include "spikequant/Pipelines/OutputFolder.h"
@@ -161,6 +162,28 @@ openGrams(const CompileOptions &options) {
   if (Error failure = checkGrams(*grams, options.calibration))
     return std::move(failure);
   return std::move(*grams);
+}
+
+/// Takes the offsets of the encode sites from the module.
+Expected<StringMap<SecondOrderOptions::Shift>>
+takeShifts(ModuleOp module, const CompileOptions &options) {
+  StringMap<SecondOrderOptions::Shift> shifts;
+  auto offsets =
+      dyn_cast_or_null<DictionaryAttr>(module->removeAttr(kOffsetsAttr));
+  if (!offsets)
+    return shifts;
+  auto data = ::spikequant::loadCalibration(options.calibration);
+  if (!data)
+    return data.takeError();
+  for (NamedAttribute entry : offsets) {
+    SecondOrderOptions::Shift &shift = shifts[entry.getName()];
+    shift.offsets =
+        cast<DenseF32ArrayAttr>(entry.getValue()).asArrayRef().vec();
+    const auto *site = data->findSite(entry.getName());
+    for (uint32_t c = 0; c < site->getChannels(); ++c)
+      shift.means.push_back(site->getMean(c));
+  }
+  return shifts;
 }
 
 /// The channels' mean squares, for rounding without Gram matrices.
@@ -328,6 +351,9 @@ Error Compiler::writeProgram(const OutputFolder &folder) {
 }
 
 Error Compiler::lower(const OutputFolder &folder) {
+  auto shifts = takeShifts(*module, options);
+  if (!shifts)
+    return shifts.takeError();
   if (Error failure = writeProgram(folder))
     return failure;
   program = describeProgram(*module, getMethod());
@@ -339,6 +365,7 @@ Error Compiler::lower(const OutputFolder &folder) {
   SecondOrderOptions secondOrder;
   secondOrder.grams = *grams ? &**grams : nullptr;
   secondOrder.inputs = findWeightInputs(*module);
+  secondOrder.shifts = std::move(*shifts);
   if (!*grams) {
     auto importance = readImportance(options);
     if (!importance)

@@ -101,9 +101,18 @@ public:
     if (!gram)
       return createStringError("the calibration has no Gram matrix of site '" +
                                wanted + "'; calibrate again with --gram");
-    auto computed = sq::ErrorFeedback::compute(
-        int64_t(gram->channels), group,
-        [&](int64_t i, int64_t j) { return gram->at(i, j); }, wanted);
+    auto shift = options.shifts.find(wanted);
+    auto at = [&](int64_t i, int64_t j) {
+      if (shift == options.shifts.end())
+        return gram->at(i, j);
+      ArrayRef<float> c = shift->second.offsets;
+      ArrayRef<double> mean = shift->second.means;
+      double rows = double(gram->rows);
+      return gram->at(i, j) -
+             rows * (c[i] * mean[j] + c[j] * mean[i] - double(c[i]) * c[j]);
+    };
+    auto computed =
+        sq::ErrorFeedback::compute(int64_t(gram->channels), group, at, wanted);
     if (!computed)
       return computed.takeError();
     feedback = std::move(*computed);

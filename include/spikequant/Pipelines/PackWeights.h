@@ -41,6 +41,14 @@ struct SecondOrderOptions {
   const ::spikequant::GramFile *grams = nullptr;
   llvm::StringMap<std::vector<float>> importance;
   WeightInputs inputs;
+  /// By encode site: the constant c of each channel that a bias behind the
+  /// matrix stands for, and its mean. The matrix sees x - c, so G becomes
+  /// sum (x - c) (x - c)^T.
+  struct Shift {
+    std::vector<float> offsets;
+    std::vector<double> means;
+  };
+  llvm::StringMap<Shift> shifts;
 };
 
 /// Writes the arrays of all `spikequant.weights` operations of the module to

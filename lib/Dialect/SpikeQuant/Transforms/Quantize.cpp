@@ -15,6 +15,8 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
 
+#include "SiteBiases.h"
+
 #include "mlir/Pass/PassManager.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
@@ -35,8 +37,9 @@ struct QuantizePass : impl::QuantizeBase<QuantizePass> {
 
 private:
   LogicalResult nameSitesIfNeeded();
-  FailureOr<SitePlan> makePlan();
+  FailureOr<SitePlan> makePlan(const MatrixReader &reader);
   FailureOr<WeightFormats> getFormats();
+  void setOffsets(const SitePlan &plan);
   QuantizeMethod getMethod() {
     return method == "rtn" ? QuantizeMethod::RoundToNearest
                            : QuantizeMethod::Spike;
@@ -102,9 +105,12 @@ LogicalResult QuantizePass::nameSitesIfNeeded() {
   return runPipeline(stages, module);
 }
 
-FailureOr<SitePlan> QuantizePass::makePlan() {
+FailureOr<SitePlan> QuantizePass::makePlan(const MatrixReader &reader) {
   ModuleOp module = getOperation();
-  FailureOr<SmallVector<EncodeSite>> sites = collectEncodeSites(module);
+  FailureOr<SmallVector<EncodeSite>> sites =
+      collectEncodeSites(module, [&](const Site &site) {
+        return SiteBiases::isPossible(module, reader, site);
+      });
   if (failed(sites))
     return failure();
   if (getMethod() == QuantizeMethod::RoundToNearest)
@@ -132,11 +138,28 @@ FailureOr<WeightFormats> QuantizePass::getFormats() {
   return formats;
 }
 
+void QuantizePass::setOffsets(const SitePlan &plan) {
+  Builder b(&getContext());
+  NamedAttrList offsets;
+  for (const auto &[name, decision] : plan.decisions)
+    if (!decision.offsets.empty())
+      offsets.append(name, b.getDenseF32ArrayAttr(decision.offsets));
+  if (!offsets.empty())
+    getOperation()->setAttr(kOffsetsAttr, offsets.getDictionary(&getContext()));
+}
+
 void QuantizePass::runOnOperation() {
   ModuleOp module = getOperation();
   if (failed(nameSitesIfNeeded()))
     return signalPassFailure();
-  FailureOr<SitePlan> plan = makePlan();
+  MatrixReader reader(module);
+  if (!weights.empty())
+    if (llvm::Error error = reader.open(weights)) {
+      module.emitError() << "option 'weights': "
+                         << llvm::toString(std::move(error));
+      return signalPassFailure();
+    }
+  FailureOr<SitePlan> plan = makePlan(reader);
   if (failed(plan))
     return signalPassFailure();
   ProductOptions products{attentionBits, cacheBits ? cacheBits : attentionBits};
@@ -147,14 +170,16 @@ void QuantizePass::runOnOperation() {
   if (failed(formats))
     return signalPassFailure();
   llvm::StringSet<> siteWeights = getSiteWeights(module);
+  SiteBiases biases(module, reader);
   for (auto function : module.getOps<func::FuncOp>()) {
     if (function.isExternal())
       continue;
     if (failed(
             convertGathers(function, *formats, lookupMinBytes, siteWeights)) ||
-        failed(quantizeSites(function, *plan, getMethod(), *formats)))
+        failed(quantizeSites(function, *plan, getMethod(), *formats, biases)))
       return signalPassFailure();
   }
+  setOffsets(*plan);
   if (plan->predicted)
     module->setAttr(kPredictedAttr, plan->predicted);
   module.walk([](LoadWeightsOp op) {
