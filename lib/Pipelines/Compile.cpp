@@ -120,6 +120,8 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.headBits = options.headBits;
   quantize.weightBudget = options.weightBudget;
   quantize.weights = options.weights;
+  // Nearest rounding does not see the mean of what a centre leaves over.
+  quantize.centres = options.rounding != WeightRounding::Nearest;
   quantize.attentionBits = options.attentionBits;
   quantize.cacheBits = options.cacheBits;
   return quantize;
@@ -164,24 +166,28 @@ openGrams(const CompileOptions &options) {
   return std::move(*grams);
 }
 
-/// Takes the offsets of the encode sites from the module.
+/// Takes the offsets of encode sites from the module.
 Expected<StringMap<SecondOrderOptions::Shift>>
 takeShifts(ModuleOp module, const CompileOptions &options) {
   StringMap<SecondOrderOptions::Shift> shifts;
-  auto offsets =
+  auto sites =
       dyn_cast_or_null<DictionaryAttr>(module->removeAttr(kOffsetsAttr));
-  if (!offsets)
+  if (!sites)
     return shifts;
   auto data = ::spikequant::loadCalibration(options.calibration);
   if (!data)
     return data.takeError();
-  for (NamedAttribute entry : offsets) {
-    SecondOrderOptions::Shift &shift = shifts[entry.getName()];
-    shift.offsets =
-        cast<DenseF32ArrayAttr>(entry.getValue()).asArrayRef().vec();
+  for (NamedAttribute entry : sites) {
     const auto *site = data->findSite(entry.getName());
-    for (uint32_t c = 0; c < site->getChannels(); ++c)
+    if (!site)
+      continue;
+    SecondOrderOptions::Shift &shift = shifts[entry.getName()];
+    auto offsets = cast<DenseF32ArrayAttr>(entry.getValue());
+    shift.offsets = offsets.asArrayRef().vec();
+    for (uint32_t c = 0; c < site->getChannels(); ++c) {
       shift.means.push_back(site->getMean(c));
+      shift.squares.push_back(site->getMeanSquare(c));
+    }
   }
   return shifts;
 }
@@ -371,6 +377,7 @@ Error Compiler::lower(const OutputFolder &folder) {
     if (!importance)
       return importance.takeError();
     secondOrder.importance = std::move(*importance);
+    secondOrder.ofMoments = options.rounding == WeightRounding::Automatic;
   }
   rounding = *grams                            ? "second-order"
              : !secondOrder.importance.empty() ? "weighted"

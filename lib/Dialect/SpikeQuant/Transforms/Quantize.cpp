@@ -109,7 +109,7 @@ FailureOr<SitePlan> QuantizePass::makePlan(const MatrixReader &reader) {
   ModuleOp module = getOperation();
   FailureOr<SmallVector<EncodeSite>> sites =
       collectEncodeSites(module, [&](const Site &site) {
-        return SiteBiases::isPossible(module, reader, site);
+        return centres && SiteBiases::isPossible(module, reader, site);
       });
   if (failed(sites))
     return failure();
@@ -138,14 +138,15 @@ FailureOr<WeightFormats> QuantizePass::getFormats() {
   return formats;
 }
 
+/// For those who round the weights.
 void QuantizePass::setOffsets(const SitePlan &plan) {
   Builder b(&getContext());
-  NamedAttrList offsets;
+  NamedAttrList sites;
   for (const auto &[name, decision] : plan.decisions)
     if (!decision.offsets.empty())
-      offsets.append(name, b.getDenseF32ArrayAttr(decision.offsets));
-  if (!offsets.empty())
-    getOperation()->setAttr(kOffsetsAttr, offsets.getDictionary(&getContext()));
+      sites.append(name, b.getDenseF32ArrayAttr(decision.offsets));
+  if (!sites.empty())
+    getOperation()->setAttr(kOffsetsAttr, sites.getDictionary(&getContext()));
 }
 
 void QuantizePass::runOnOperation() {

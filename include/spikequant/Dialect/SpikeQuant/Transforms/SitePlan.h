@@ -22,8 +22,8 @@ struct Site;
 inline constexpr llvm::StringLiteral kPredictedAttr = "spikequant.predicted";
 
 /// On the module after quantisation, until the weights are packed: a dictionary
-/// from encode sites to their offsets (SiteDecision), dense f32 arrays. The
-/// weights see x - offset.
+/// from encode sites to their offsets (SiteDecision), dense f32 arrays. Their
+/// matrices see x - offset.
 inline constexpr llvm::StringLiteral kOffsetsAttr = "spikequant.offsets";
 
 /// A value to be encoded, the same in every function of the module.
