@@ -320,9 +320,10 @@ private:
       return errors.takeError();
     auto round = [&](const WeightView &matrix) {
       std::vector<float> copy;
-      return sq::roundToCodes(getMatrix(matrix, values, copy), options,
-                              op.getSymName(), *errors,
-                              feedback.getImportance(op.getSymName()));
+      return sq::roundToCodes(
+          getMatrix(matrix, values, copy), options, op.getSymName(), *errors,
+          *errors ? ArrayRef<float>()
+                  : feedback.getImportance(op.getSymName()));
     };
     if (rank == 3)
       return writer.addStack(op.getSymName(), view.getSize(0), [&](int64_t i) {

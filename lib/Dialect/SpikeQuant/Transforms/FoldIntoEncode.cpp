@@ -109,7 +109,7 @@ static ChannelArrays getChannelArrays(EncodeOp op, const ScaleForm &form,
   float step = op.getStep().convertToFloat();
   for (auto [j, scale] : llvm::enumerate(form.scales)) {
     auto gain = static_cast<float>(scale);
-    double shift = (old.empty() ? 0.0 : old[j]) - form.shifts[j];
+    double shift = old.empty() ? -form.shifts[j] : old[j] - form.shifts[j];
     auto centre = static_cast<float>(shift / scale);
     arrays.gains.push_back(gain);
     arrays.centres.push_back(form.shifted || !old.empty() ? centre : 0.0f);
