@@ -56,6 +56,26 @@ llvm::StringSet<> getSiteWeights(ModuleOp module) {
   return weights;
 }
 
+/// Weights that several encode sites are multiplied with. They are rounded for
+/// none of them in particular, and so do not allow for what an offset leaves.
+llvm::StringSet<> findShared(ModuleOp module) {
+  llvm::StringMap<std::string> inputs;
+  llvm::StringSet<> shared;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    RowForms forms;
+    std::vector<std::string> names;
+    for (Site site : getNamedSites(function)) {
+      auto [number, isNew] = forms.insert(site.activation);
+      if (isNew)
+        names.push_back(getEncodeSiteName(site.op));
+      auto [known, first] = inputs.try_emplace(site.getSymbol(), names[number]);
+      if (known->second != names[number])
+        shared.insert(site.getSymbol());
+    }
+  }
+  return shared;
+}
+
 } // namespace
 
 LogicalResult QuantizePass::initialize(MLIRContext *context) {
@@ -107,9 +127,11 @@ LogicalResult QuantizePass::nameSitesIfNeeded() {
 
 FailureOr<SitePlan> QuantizePass::makePlan(const MatrixReader &reader) {
   ModuleOp module = getOperation();
+  llvm::StringSet<> shared = findShared(module);
   FailureOr<SmallVector<EncodeSite>> sites =
       collectEncodeSites(module, [&](const Site &site) {
-        return centres && SiteBiases::isPossible(module, reader, site);
+        return centres && !shared.contains(site.getSymbol()) &&
+               SiteBiases::isPossible(module, reader, site);
       });
   if (failed(sites))
     return failure();
