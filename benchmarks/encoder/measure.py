@@ -15,9 +15,10 @@ from . import baselines, figures, graph, model, sentences
 # Label, and what differs from the default.
 _VARIANTS = (
     ("**SpikeQuant**", {}),
-    ("weights of 8 bits", {"weight_bits": 8, "rounding": "nearest"}),
+    ("weights of the same mean of 4.8 bits, shared out", {"weight_budget": 4.8}),
+    ("weights of 8 bits", {"weight_bits": 8}),
     ("activations of 8 bits", {"bits": 8.0}),
-    ("weights rounded to nearest", {"rounding": "nearest"}),
+    ("weights rounded to nearest, no centres", {"rounding": "nearest"}),
 )
 _CLIPS = (1.0, 0.85, 0.7, 0.55)
 _TUNING = 64  # sentences of the calibration text

@@ -6,6 +6,8 @@
 
 #include "spikequant/Allocation/BitProblem.h"
 
+#include "Centres.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSet.h"
 
@@ -64,8 +66,20 @@ static double getMedianOfNonzero(const SiteStatistics &statistics) {
   return statistics.getPercentile(0.5 + 0.5 * zeroShare);
 }
 
+/// Channels that a centre may help.
+static void addLaws(SiteProblem &site, const SiteStatistics &statistics) {
+  site.lawOf.assign(statistics.getChannels(), -1);
+  for (uint32_t c = 0; c < statistics.getChannels(); ++c)
+    if (ChannelLaw::isSkewed(statistics, c)) {
+      site.lawOf[c] = int32_t(site.laws.size());
+      site.laws.emplace_back(statistics, c);
+    }
+  if (site.laws.empty())
+    site.lawOf.clear();
+}
+
 SiteProblem &BitProblem::addSite(const SiteStatistics &statistics,
-                                 double fanOut) {
+                                 double fanOut, bool centred) {
   SiteProblem &site = sites.emplace_back();
   site.name = statistics.getName();
   site.tails = MagnitudeTails(statistics);
@@ -80,6 +94,10 @@ SiteProblem &BitProblem::addSite(const SiteStatistics &statistics,
     site.maxAbs = std::max(site.maxAbs, double(statistics.getMaxAbs(c)));
   }
   site.rootMeanSquare = std::sqrt(total / statistics.getChannels());
+  if (centred && options.rule == StepRule::Budget) {
+    addLaws(site, statistics);
+    dropUselessLaws(site, options);
+  }
   return site;
 }
 

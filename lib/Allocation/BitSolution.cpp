@@ -28,7 +28,8 @@ const SiteSolution *BitSolution::findSite(StringRef name) const {
 
 SiteCost spikequant::computeCost(const SiteProblem &site,
                                  const AllocationOptions &options, float step,
-                                 ArrayRef<int8_t> bits) {
+                                 ArrayRef<int8_t> bits,
+                                 ArrayRef<float> centres) {
   uint32_t channels = site.getChannels();
   StepModel model(site, options.tolerance, step);
   WindowModel window;
@@ -38,13 +39,24 @@ SiteCost spikequant::computeCost(const SiteProblem &site,
       continue;
     model.evaluate(b, window);
     for (uint32_t c = 0; c < channels; ++c) {
-      if (bits[c] != b)
+      if (bits[c] != b || site.getLaw(c))
         continue;
       cost.windowBits += b;
       cost.salient += window.salient[c];
       cost.saturated += window.saturated[c];
       cost.error += window.error[c];
     }
+  }
+  for (uint32_t c = 0; c < channels; ++c) {
+    const ChannelLaw *law = site.getLaw(c);
+    if (!law)
+      continue;
+    CentredModel centred(*law, step, centres[c]);
+    ChannelCost channel = centred.evaluate(bits[c], options.tolerance);
+    cost.windowBits += bits[c];
+    cost.salient += channel.salient;
+    cost.saturated += channel.saturated;
+    cost.error += channel.variance;
   }
   cost.windowBits /= channels;
   cost.salient /= channels;
@@ -110,12 +122,39 @@ static Error verifyStep(const SiteProblem &site, const SiteSolution &answer) {
   return Error::success();
 }
 
+/// Centres and offsets are numbers, and no value clips.
+static Error verifyCentres(const SiteProblem &site,
+                           const SiteSolution &answer) {
+  for (auto [channel, centre, offset] :
+       llvm::enumerate(answer.centres, answer.offsets)) {
+    if (!std::isfinite(centre) || !std::isfinite(offset))
+      return createStringError("site '%s', channel %zu: centre %g and offset "
+                               "%g must be finite",
+                               answer.name.c_str(), channel, double(centre),
+                               double(offset));
+    if ((site.maxAbs + std::abs(centre)) / answer.step > countLimit)
+      return createStringError(
+          "site '%s', channel %zu: with step %g and centre "
+          "%g the largest value, %g, would clip at %d "
+          "counts",
+          answer.name.c_str(), channel, double(answer.step), double(centre),
+          site.maxAbs, countLimit);
+  }
+  return Error::success();
+}
+
 static Error verifyBits(const SiteProblem &site, const SiteSolution &answer,
                         int32_t maxBits) {
   const char *name = answer.name.c_str();
   if (answer.bits.size() != site.getChannels())
     return createStringError("site '%s': %zu windows for %u channels", name,
                              answer.bits.size(), site.getChannels());
+  if (answer.centres.size() != (site.laws.empty() ? 0 : answer.bits.size()) ||
+      answer.offsets.size() != answer.centres.size())
+    return createStringError("site '%s': %zu centres and %zu offsets for %u "
+                             "channels",
+                             name, answer.centres.size(), answer.offsets.size(),
+                             site.getChannels());
   for (auto [channel, bits] : llvm::enumerate(answer.bits))
     if (bits < 0 || bits > maxBits)
       return createStringError("site '%s', channel %zu: %d bits, allowed are 0 "
@@ -126,7 +165,8 @@ static Error verifyBits(const SiteProblem &site, const SiteSolution &answer,
 
 static Error verifyCost(const SiteProblem &site, const SiteSolution &answer,
                         const AllocationOptions &options) {
-  SiteCost cost = computeCost(site, options, answer.step, answer.bits);
+  SiteCost cost =
+      computeCost(site, options, answer.step, answer.bits, answer.centres);
   if (isClose(cost.windowBits, answer.cost.windowBits) &&
       isClose(cost.salient, answer.cost.salient) &&
       isClose(cost.saturated, answer.cost.saturated) &&
@@ -145,6 +185,8 @@ static Error verifySite(const SiteProblem &site, const SiteSolution &answer,
   if (Error error = verifyStep(site, answer))
     return error;
   if (Error error = verifyBits(site, answer, options.maxBits))
+    return error;
+  if (Error error = verifyCentres(site, answer))
     return error;
   return verifyCost(site, answer, options);
 }

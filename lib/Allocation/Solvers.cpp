@@ -6,6 +6,7 @@
 
 #include "spikequant/Allocation/Solvers.h"
 
+#include "Centres.h"
 #include "spikequant/Allocation/StepModel.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -36,6 +37,28 @@ std::vector<int8_t> spikequant::chooseBits(const SiteProblem &site,
   return chooseWindows(site, options, step).bits;
 }
 
+/// Channels with a law, whose plain windows `choice` has already.
+static void addCentres(const SiteProblem &site,
+                       const AllocationOptions &options, float step,
+                       WindowChoice &choice, MutableArrayRef<float> bits,
+                       MutableArrayRef<float> error) {
+  if (site.laws.empty())
+    return;
+  choice.centres.assign(site.getChannels(), 0.0f);
+  choice.offsets.assign(site.getChannels(), 0.0f);
+  for (uint32_t c = 0; c < site.getChannels(); ++c) {
+    const ChannelLaw *law = site.getLaw(c);
+    if (!law)
+      continue;
+    CentredChoice best = chooseCentre(*law, options, step, site.maxAbs);
+    choice.bits[c] = best.bits;
+    choice.centres[c] = best.centre;
+    choice.offsets[c] = float(best.cost.offset);
+    bits[c] = float(best.bits + options.eventBits * best.cost.salient);
+    error[c] = float(best.cost.variance);
+  }
+}
+
 WindowChoice spikequant::chooseWindows(const SiteProblem &site,
                                        const AllocationOptions &options,
                                        float step) {
@@ -63,6 +86,7 @@ WindowChoice spikequant::chooseWindows(const SiteProblem &site,
       }
     }
   }
+  addCentres(site, options, step, choice, bits, error);
   for (uint32_t c = 0; c < channels; ++c) {
     choice.activationBits += bits[c];
     choice.error += error[c];
@@ -119,8 +143,12 @@ static void setFactor(const BitProblem &problem, BitSolution &solution,
     const SiteProblem &site = problem.sites[i];
     SiteSolution &answer = solution.sites[i];
     answer.step = toStep(site, answer.scale * factor);
-    answer.bits = chooseBits(site, problem.options, answer.step);
-    answer.cost = computeCost(site, problem.options, answer.step, answer.bits);
+    WindowChoice choice = chooseWindows(site, problem.options, answer.step);
+    answer.bits = std::move(choice.bits);
+    answer.centres = std::move(choice.centres);
+    answer.offsets = std::move(choice.offsets);
+    answer.cost = computeCost(site, problem.options, answer.step, answer.bits,
+                              answer.centres);
   });
   summarise(problem, solution);
 }

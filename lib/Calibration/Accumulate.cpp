@@ -65,7 +65,7 @@ static void addSmallBlock(const float *values, uint64_t rows, size_t stride,
     for (uint32_t c = 0; c < blockChannels; ++c) {
       uint32_t bits = absoluteBits(row[c]);
       largest[c] = std::max(largest[c], bits);
-      bins[c] = finiteBin(bits);
+      bins[c] = slotOf(finiteBin(bits), row[c]);
       int64_t fixed = toFixed(row[c]);
       sums[c] += fixed;
       uint64_t magnitude = uint32_t(fixed < 0 ? -fixed : fixed);
@@ -88,7 +88,7 @@ static void addBlock(const float *values, uint64_t rows, size_t stride,
     for (uint32_t c = 0; c < width; ++c) {
       float value = values[r * stride + c];
       unsigned bin = binOf(value);
-      ++target.histogram[bin * blockChannels + c];
+      ++target.histogram[slotOf(bin, value) * blockChannels + c];
       if (bin >= infinityBin)
         continue;
       float absolute = bit_cast<float>(absoluteBits(value));

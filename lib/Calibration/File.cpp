@@ -28,7 +28,7 @@ using namespace spikequant;
 using namespace spikequant::magnitude;
 
 static constexpr StringLiteral formatName = "spikequant-calibration";
-static constexpr int64_t formatVersion = 2;
+static constexpr int64_t formatVersion = 3;
 /// Files without sensitivities.
 static constexpr int64_t oldestVersion = 1;
 
@@ -44,14 +44,14 @@ static std::string toDecimal(Int128 value) {
 }
 
 /// Runs of nonzero bins, each `first:count,count,..`, separated by spaces.
-static std::string printBins(const SiteStatistics &site, uint32_t channel) {
+static std::string printBins(function_ref<uint32_t(unsigned)> getCount) {
   std::string text;
   raw_string_ostream os(text);
   for (unsigned bin = 0; bin < binCount; ++bin) {
-    uint32_t count = site.getCount(channel, bin);
+    uint32_t count = getCount(bin);
     if (count == 0)
       continue;
-    bool continues = bin > 0 && site.getCount(channel, bin - 1) != 0;
+    bool continues = bin > 0 && getCount(bin - 1) != 0;
     if (continues)
       os << ',';
     else
@@ -62,10 +62,17 @@ static std::string printBins(const SiteStatistics &site, uint32_t channel) {
 }
 
 static json::Value printChannel(const SiteStatistics &site, uint32_t channel) {
-  return json::Object{{"max", site.getMaxAbs(channel)},
+  auto all = [&](unsigned bin) { return site.getCount(channel, bin); };
+  auto negative = [&](unsigned bin) {
+    return site.getNegativeCount(channel, bin);
+  };
+  json::Object object{{"max", site.getMaxAbs(channel)},
                       {"sum", toDecimal(site.getFixedSum(channel))},
                       {"squares", toDecimal(site.getFixedSquares(channel))},
-                      {"bins", printBins(site, channel)}};
+                      {"bins", printBins(all)}};
+  if (site.hasSigns())
+    object["negative"] = printBins(negative);
+  return object;
 }
 
 static void printSite(const SiteStatistics &site, json::OStream &os) {
@@ -132,7 +139,10 @@ private:
   Error readSensitivity(const json::Object &object, SiteStatistics &site);
   Error readChannel(const json::Value &value, SiteStatistics &site,
                     uint32_t channel);
-  Error readBins(StringRef text, SiteStatistics &site, uint32_t channel);
+  Error readBins(StringRef key, StringRef text,
+                 function_ref<uint32_t &(unsigned)> slot);
+  Error readSigns(const json::Object &object, SiteStatistics &site,
+                  uint32_t channel);
   Error readSum(const json::Object &object, StringRef key, Int128 &result);
   Error checkChannel(const SiteStatistics &site, uint32_t channel);
   Error checkSums(const SiteStatistics &site, uint32_t channel);
@@ -255,7 +265,11 @@ Error StatisticsReader::readChannel(const json::Value &value,
   std::optional<StringRef> bins = object->getString("bins");
   if (!bins)
     return fail("\"bins\" is missing or no string");
-  if (Error error = readBins(*bins, site, channel))
+  if (Error error = readBins("bins", *bins, [&](unsigned bin) -> uint32_t & {
+        return site.histogram[site.histogramIndex(channel, bin)];
+      }))
+    return error;
+  if (Error error = readSigns(*object, site, channel))
     return error;
   if (Error error = readSum(*object, "sum", site.sums[channel]))
     return error;
@@ -264,23 +278,55 @@ Error StatisticsReader::readChannel(const json::Value &value,
   return checkChannel(site, channel);
 }
 
-Error StatisticsReader::readBins(StringRef text, SiteStatistics &site,
-                                 uint32_t channel) {
+/// All channels of a site have signs, or none. Counts so far are those of all
+/// values.
+Error StatisticsReader::readSigns(const json::Object &object,
+                                  SiteStatistics &site, uint32_t channel) {
+  std::optional<StringRef> negative = object.getString("negative");
+  if (channel == 0)
+    site.signs = negative.has_value();
+  if (site.signs != negative.has_value() ||
+      bool(object.get("negative")) != site.signs)
+    return fail("\"negative\" must be a string in all channels of a site, or "
+                "missing in all");
+  auto slot = [&](unsigned bin) -> uint32_t & {
+    return site.histogram[site.histogramIndex(channel, binCount + bin)];
+  };
+  if (site.signs)
+    if (Error error = readBins("negative", *negative, slot))
+      return error;
+  for (unsigned bin = 0; bin < binCount; ++bin) {
+    uint32_t &all = site.histogram[site.histogramIndex(channel, bin)];
+    bool isSigned = bin != tinyBin && bin != nanBin;
+    if (slot(bin) > (isSigned ? all : 0))
+      return fail("\"negative\": bin " + Twine(bin) +
+                  " has more values than "
+                  "it can have");
+    all -= slot(bin);
+  }
+  return Error::success();
+}
+
+Error StatisticsReader::readBins(StringRef key, StringRef text,
+                                 function_ref<uint32_t &(unsigned)> slot) {
   unsigned next = 0;
   while (!text.empty()) {
     auto [run, rest] = text.split(' ');
     auto [first, list] = run.split(':');
     unsigned bin;
     if (first.getAsInteger(10, bin) || bin < next || list.empty())
-      return fail("\"bins\": '" + run + "' does not start with a bin above " +
+      return fail("\"" + key + "\": '" + run +
+                  "' does not start with a bin above " +
                   "the ones before and a colon");
     for (StringRef item : llvm::split(list, ',')) {
       uint32_t count;
       if (item.getAsInteger(10, count) || count == 0)
-        return fail("\"bins\": '" + item + "' is no count from 1 to 2^32 - 1");
+        return fail("\"" + key + "\": '" + item +
+                    "' is no count from 1 to 2^32 - 1");
       if (bin >= binCount)
-        return fail("\"bins\": there are only " + Twine(binCount) + " bins");
-      site.histogram[site.histogramIndex(channel, bin++)] = count;
+        return fail("\"" + key + "\": there are only " + Twine(binCount) +
+                    " bins");
+      slot(bin++) = count;
     }
     next = bin + 1;
     text = rest;

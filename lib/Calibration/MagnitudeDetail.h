@@ -36,6 +36,14 @@ inline unsigned finiteBin(uint32_t bits) {
   return unsigned(std::clamp<int32_t>(bin, tinyBin, hugeBin));
 }
 
+/// Where values of `bin` with the sign of `value` are counted: those of
+/// negative values lie behind the others. Tiny ones and NaN have no sign.
+inline unsigned slotOf(unsigned bin, float value) {
+  bool negative = llvm::bit_cast<uint32_t>(value) >> 31;
+  bool isSigned = bin != tinyBin && bin != nanBin;
+  return bin + unsigned(negative && isSigned) * binCount;
+}
+
 } // namespace spikequant::magnitude
 
 #endif // SPIKEQUANT_LIB_CALIBRATION_MAGNITUDEDETAIL_H

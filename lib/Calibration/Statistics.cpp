@@ -19,7 +19,7 @@ using namespace spikequant::magnitude;
 SiteStatistics::SiteStatistics(std::string name, uint32_t channels)
     : name(std::move(name)), channels(channels), maxAbs(channels),
       sums(channels), squares(channels),
-      histogram(size_t(alignTo(channels, laneCount)) * binCount) {}
+      histogram(size_t(alignTo(channels, laneCount)) * slotCount) {}
 
 static constexpr uint64_t largestRows = std::numeric_limits<uint32_t>::max();
 
@@ -50,6 +50,11 @@ static Error checkMergeable(const SiteStatistics &a, const SiteStatistics &b) {
         "cannot merge site '%s': %u channels against %u; were both files made "
         "from the same model?",
         a.getName().c_str(), a.getChannels(), b.getChannels());
+  if (a.hasSigns() != b.hasSigns())
+    return createStringError("cannot merge site '%s': one file is of version 2 "
+                             "or older and has no signs; run 'spikequant "
+                             "calibrate' again",
+                             a.getName().c_str());
   if (Error error = checkRows(a, b.getRows()))
     return error;
   return checkSensitivityRows(a, b);
@@ -73,7 +78,8 @@ Error SiteStatistics::merge(const SiteStatistics &other) {
 
 bool SiteStatistics::operator==(const SiteStatistics &other) const {
   return name == other.name && channels == other.channels &&
-         rows == other.rows && sensitivitySum == other.sensitivitySum &&
+         rows == other.rows && signs == other.signs &&
+         sensitivitySum == other.sensitivitySum &&
          sensitivityRows == other.sensitivityRows && maxAbs == other.maxAbs &&
          sums == other.sums && squares == other.squares &&
          histogram == other.histogram;

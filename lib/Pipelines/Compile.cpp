@@ -10,6 +10,7 @@
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
+#include "spikequant/Dialect/SpikeQuant/Transforms/SitePlan.h"
 #include "spikequant/Pipelines/LoadGraphs.h"
 #include "spikequant/Pipelines/ModelTables.h"
 #include "spikequant/Pipelines/OutputFolder.h"
@@ -119,6 +120,8 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.headBits = options.headBits;
   quantize.weightBudget = options.weightBudget;
   quantize.weights = options.weights;
+  // Nearest rounding does not see the mean of what a centre leaves over.
+  quantize.centres = options.rounding != WeightRounding::Nearest;
   quantize.attentionBits = options.attentionBits;
   quantize.cacheBits = options.cacheBits;
   return quantize;
@@ -161,6 +164,32 @@ openGrams(const CompileOptions &options) {
   if (Error failure = checkGrams(*grams, options.calibration))
     return std::move(failure);
   return std::move(*grams);
+}
+
+/// Takes the offsets of encode sites from the module.
+Expected<StringMap<SecondOrderOptions::Shift>>
+takeShifts(ModuleOp module, const CompileOptions &options) {
+  StringMap<SecondOrderOptions::Shift> shifts;
+  auto sites =
+      dyn_cast_or_null<DictionaryAttr>(module->removeAttr(kOffsetsAttr));
+  if (!sites)
+    return shifts;
+  auto data = ::spikequant::loadCalibration(options.calibration);
+  if (!data)
+    return data.takeError();
+  for (NamedAttribute entry : sites) {
+    const auto *site = data->findSite(entry.getName());
+    if (!site)
+      continue;
+    SecondOrderOptions::Shift &shift = shifts[entry.getName()];
+    auto offsets = cast<DenseF32ArrayAttr>(entry.getValue());
+    shift.offsets = offsets.asArrayRef().vec();
+    for (uint32_t c = 0; c < site->getChannels(); ++c) {
+      shift.means.push_back(site->getMean(c));
+      shift.squares.push_back(site->getMeanSquare(c));
+    }
+  }
+  return shifts;
 }
 
 /// The channels' mean squares, for rounding without Gram matrices.
@@ -352,6 +381,9 @@ Error Compiler::writeProgram(const OutputFolder &folder) {
 }
 
 Error Compiler::lower(const OutputFolder &folder) {
+  auto shifts = takeShifts(*module, options);
+  if (!shifts)
+    return shifts.takeError();
   if (Error failure = writeProgram(folder))
     return failure;
   program = describeProgram(*module, getMethod());
@@ -363,11 +395,13 @@ Error Compiler::lower(const OutputFolder &folder) {
   SecondOrderOptions secondOrder;
   secondOrder.grams = *grams ? &**grams : nullptr;
   secondOrder.inputs = findWeightInputs(*module);
+  secondOrder.shifts = std::move(*shifts);
   if (!*grams) {
     auto importance = readImportance(options);
     if (!importance)
       return importance.takeError();
     secondOrder.importance = std::move(*importance);
+    secondOrder.ofMoments = options.rounding == WeightRounding::Automatic;
   }
   rounding = *grams                            ? "second-order"
              : !secondOrder.importance.empty() ? "weighted"

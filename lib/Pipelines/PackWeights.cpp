@@ -92,19 +92,19 @@ public:
   /// Null where rounding is nearest.
   Expected<const sq::ErrorFeedback *> get(StringRef weight, int64_t group) {
     auto input = options.inputs.find(weight);
-    if (!options.grams || input == options.inputs.end())
+    if (input == options.inputs.end())
       return nullptr;
-    ++used;
     StringRef wanted = input->second;
+    auto shifted = options.shifts.find(wanted);
+    const Shift *shift =
+        shifted == options.shifts.end() ? nullptr : &shifted->second;
+    if (!options.grams && !(options.ofMoments && shift))
+      return nullptr;
+    used += options.grams ? 1 : 0;
     if (feedback && site == wanted && feedback->getGroup() == group)
       return &*feedback;
-    const sq::GramView *gram = options.grams->find(wanted);
-    if (!gram)
-      return createStringError("the calibration has no Gram matrix of site '" +
-                               wanted + "'; calibrate again with --gram");
-    auto computed = sq::ErrorFeedback::compute(
-        int64_t(gram->channels), group,
-        [&](int64_t i, int64_t j) { return gram->at(i, j); }, wanted);
+    auto computed = options.grams ? ofGram(wanted, group, shift)
+                                  : ofMoments(wanted, group, *shift);
     if (!computed)
       return computed.takeError();
     feedback = std::move(*computed);
@@ -123,6 +123,40 @@ public:
   int64_t getUsed() const { return used; }
 
 private:
+  using Shift = SecondOrderOptions::Shift;
+
+  /// sum (x - c) (x - c)^T = G - n (c m^T + m c^T - c c^T).
+  Expected<sq::ErrorFeedback> ofGram(StringRef wanted, int64_t group,
+                                     const Shift *shift) const {
+    const sq::GramView *gram = options.grams->find(wanted);
+    if (!gram)
+      return createStringError("the calibration has no Gram matrix of site '" +
+                               wanted + "'; calibrate again with --gram");
+    auto at = [&](int64_t i, int64_t j) {
+      if (!shift)
+        return gram->at(i, j);
+      double a = shift->offsets[i], b = shift->offsets[j];
+      return gram->at(i, j) -
+             double(gram->rows) *
+                 (a * shift->means[j] + b * shift->means[i] - a * b);
+    };
+    return sq::ErrorFeedback::compute(int64_t(gram->channels), group, at,
+                                      wanted);
+  }
+
+  /// As if channels were independent: d d^T + variances, d = m - c.
+  static Expected<sq::ErrorFeedback> ofMoments(StringRef wanted, int64_t group,
+                                               const Shift &shift) {
+    auto at = [&](int64_t i, int64_t j) {
+      double a = shift.means[i] - shift.offsets[i];
+      double b = shift.means[j] - shift.offsets[j];
+      double variance = shift.squares[i] - shift.means[i] * shift.means[i];
+      return a * b + (i == j ? std::max(variance, 0.0) : 0.0);
+    };
+    return sq::ErrorFeedback::compute(int64_t(shift.means.size()), group, at,
+                                      wanted);
+  }
+
   const SecondOrderOptions &options;
   std::string site;
   std::optional<sq::ErrorFeedback> feedback;
@@ -287,9 +321,10 @@ private:
       return errors.takeError();
     auto round = [&](const WeightView &matrix) {
       std::vector<float> copy;
-      return sq::roundToCodes(getMatrix(matrix, values, copy), options,
-                              op.getSymName(), *errors,
-                              feedback.getImportance(op.getSymName()));
+      return sq::roundToCodes(
+          getMatrix(matrix, values, copy), options, op.getSymName(), *errors,
+          *errors ? ArrayRef<float>()
+                  : feedback.getImportance(op.getSymName()));
     };
     if (rank == 3)
       return writer.addStack(op.getSymName(), view.getSize(0), [&](int64_t i) {

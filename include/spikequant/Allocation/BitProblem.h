@@ -17,6 +17,7 @@
 #ifndef SPIKEQUANT_ALLOCATION_BITPROBLEM_H
 #define SPIKEQUANT_ALLOCATION_BITPROBLEM_H
 
+#include "spikequant/Allocation/ChannelLaw.h"
 #include "spikequant/Allocation/MagnitudeTails.h"
 
 #include "llvm/ADT/StringRef.h"
@@ -108,7 +109,16 @@ struct SiteProblem {
   /// The a_j folded into encode, r_j = f32(a_j / s); empty: all 1. `tails` are
   /// those of a_j x.
   std::vector<float> encodeScales;
+  /// Channels whose windows have a centre of their own and whose mean error a
+  /// bias takes away, as far as that pays; others: -1. Both empty if none has.
+  std::vector<ChannelLaw> laws;
+  std::vector<int32_t> lawOf;
 
+  /// Null for a channel whose window lies around 0.
+  const ChannelLaw *getLaw(uint32_t channel) const {
+    return lawOf.empty() || lawOf[channel] < 0 ? nullptr
+                                               : &laws[lawOf[channel]];
+  }
   uint32_t getChannels() const { return tails.getChannels(); }
   /// The median of what is not 0; else the root mean square; 1 for a site of
   /// zeros.
@@ -119,8 +129,10 @@ struct BitProblem {
   AllocationOptions options;
   std::vector<SiteProblem> sites;
 
-  /// Appends a site.
-  SiteProblem &addSite(const SiteStatistics &statistics, double fanOut);
+  /// Appends a site. With `centred`, a bias behind its matrices is possible:
+  /// skewed channels get centres where that pays (rule `Budget` only).
+  SiteProblem &addSite(const SiteStatistics &statistics, double fanOut,
+                       bool centred = false);
 
   /// Whether the question makes sense: options in range, distinct sites with
   /// channels, vectors of the right length, finite and not negative.
@@ -139,7 +151,7 @@ struct SiteCost {
   /// P(salient) and P(saturated by tolerance).
   double salient = 0.0;
   double saturated = 0.0;
-  /// E[(x - value of its count)^2].
+  /// E[(x - value of its count)^2]; without its mean where there is a law.
   double error = 0.0;
 
   double getActivationBits(double eventBits) const {
@@ -152,6 +164,10 @@ struct SiteSolution {
   float step = 1.0f;
   /// Per channel, 0 or 2..8.
   std::vector<int8_t> bits;
+  /// Per channel: the centre z of the window, and E[x - s n], which the
+  /// matrices behind see as a constant. Both empty if no channel has a law; 0
+  /// for those that have none.
+  std::vector<float> centres, offsets;
   SiteCost cost;
   /// Predicted loss: weight of the site times squared error of a vector.
   double loss = 0.0;
@@ -198,9 +214,11 @@ double assumedSensitivity(const SiteProblem &site, size_t siteCount);
 /// at all (measurements are noisy) counts a ten thousandth of an average one.
 std::vector<double> getLossWeights(const BitProblem &problem);
 
-/// Cost of given bits. `bits` has one entry per channel.
+/// Cost of given bits. `bits` has one entry per channel, and so have `centres`
+/// where the site has laws.
 SiteCost computeCost(const SiteProblem &site, const AllocationOptions &options,
-                     float step, llvm::ArrayRef<int8_t> bits);
+                     float step, llvm::ArrayRef<int8_t> bits,
+                     llvm::ArrayRef<float> centres = {});
 
 /// Fills the losses and means of `solution` from its sites' costs.
 void summarise(const BitProblem &problem, BitSolution &solution);

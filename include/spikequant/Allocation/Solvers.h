@@ -14,6 +14,8 @@ namespace spikequant {
 /// Windows for one step, and what they cost; sums over the channels.
 struct WindowChoice {
   std::vector<int8_t> bits;
+  /// As in SiteSolution.
+  std::vector<float> centres, offsets;
   /// b + eventBits P(salient).
   double activationBits = 0.0;
   /// Squared error.
@@ -22,7 +24,8 @@ struct WindowChoice {
 
 /// The windows that minimise b + eventBits P(salient) + errorBits error / s^2,
 /// channel by channel; the smaller b on a tie. b = 1 is never chosen: it is as
-/// silent as 0.
+/// silent as 0. Channels with a law choose their centre as well, and their
+/// error counts without its mean.
 WindowChoice chooseWindows(const SiteProblem &site,
                            const AllocationOptions &options, float step);
 std::vector<int8_t> chooseBits(const SiteProblem &site,

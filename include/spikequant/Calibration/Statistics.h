@@ -5,9 +5,10 @@
 //===----------------------------------------------------------------------===//
 //
 // What calibration remembers about each encode site: per channel a maximum, a
-// sum, a sum of squares and a histogram of magnitudes. Everything is an integer
-// (or a maximum), so any split of the calibration text over calls, processes or
-// machines merges to the same bits. docs/Calibration.md describes the file.
+// sum, a sum of squares and a histogram of magnitudes and signs. Everything is
+// an integer (or a maximum), so any split of the calibration text over calls,
+// processes or machines merges to the same bits. docs/Calibration.md describes
+// the file.
 //
 //===----------------------------------------------------------------------===//
 
@@ -77,7 +78,8 @@ public:
   llvm::Error accumulate(const float *values, uint64_t count);
 
   /// Adds the other run's counts. Associative and commutative to the bit.
-  /// Fails, changing nothing, if names, channels or the counter do not fit.
+  /// Fails, changing nothing, if names, channels or the counter do not fit, or
+  /// if only one of them has signs.
   llvm::Error merge(const SiteStatistics &other);
 
   /// Largest finite |x| of a channel, 0 if none.
@@ -87,8 +89,15 @@ public:
   /// Sum of the squares of those integers (grid 2^-40).
   Int128 getFixedSquares(uint32_t channel) const { return squares[channel]; }
   uint32_t getCount(uint32_t channel, unsigned bin) const {
-    return histogram[histogramIndex(channel, bin)];
+    return histogram[histogramIndex(channel, bin)] +
+           getNegativeCount(channel, bin);
   }
+  /// How many of them are negative; 0 for the tiny bin and for NaN.
+  uint32_t getNegativeCount(uint32_t channel, unsigned bin) const {
+    return histogram[histogramIndex(channel, magnitude::binCount + bin)];
+  }
+  /// Whether signs were counted: files of version 1 and 2 have none.
+  bool hasSigns() const { return signs; }
 
   /// Calls `visit` for every channel and bin of `bins` (first, behind the
   /// last), in the order in which counts lie in memory: for each channel, bins
@@ -133,10 +142,11 @@ private:
   /// Counts of 16 channels lie side by side for each bin: a block of channels
   /// then touches one cache line per used bin while it accumulates.
   static constexpr uint32_t laneCount = 16;
-  static size_t histogramIndex(uint32_t channel, unsigned bin) {
+  /// Bins of negative values lie behind those of the others.
+  static constexpr unsigned slotCount = 2 * magnitude::binCount;
+  static size_t histogramIndex(uint32_t channel, unsigned slot) {
     size_t block = channel / laneCount;
-    return (block * magnitude::binCount + bin) * laneCount +
-           channel % laneCount;
+    return (block * slotCount + slot) * laneCount + channel % laneCount;
   }
 
   std::string name;
@@ -144,6 +154,7 @@ private:
   uint64_t rows = 0;
   Int128 sensitivitySum = 0;
   uint64_t sensitivityRows = 0; ///< 0: never measured.
+  bool signs = true;
   std::vector<float> maxAbs;
   std::vector<Int128> sums;
   std::vector<Int128> squares;
@@ -167,12 +178,12 @@ private:
   std::vector<SiteStatistics> sites;
 };
 
-/// Writes the version 2 text file of docs/Calibration.md (a temporary file,
+/// Writes the version 3 text file of docs/Calibration.md (a temporary file,
 /// then a rename). Equal data gives equal bytes.
 llvm::Error saveCalibration(const CalibrationData &data, llvm::StringRef path);
 void printCalibration(const CalibrationData &data, llvm::raw_ostream &os);
 
-/// Reads and checks a file of version 1 or 2. Errors name the file, the site
+/// Reads and checks a file of version 1 to 3. Errors name the file, the site
 /// and the channel.
 llvm::Expected<CalibrationData> loadCalibration(llvm::StringRef path);
 /// The same, shared with every holder of the same file's data in this process:

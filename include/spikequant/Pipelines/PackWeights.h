@@ -41,6 +41,18 @@ struct SecondOrderOptions {
   const ::spikequant::GramFile *grams = nullptr;
   llvm::StringMap<std::vector<float>> importance;
   WeightInputs inputs;
+  /// By encode site: the constant c of each channel that a bias behind the
+  /// matrix stands for, and the channel's mean and mean square. The matrix sees
+  /// x - c, so G becomes sum (x - c) (x - c)^T.
+  struct Shift {
+    std::vector<float> offsets;
+    std::vector<double> means, squares;
+  };
+  llvm::StringMap<Shift> shifts;
+  /// Without `grams`: sites with a shift are rounded with a G that only knows
+  /// these moments, for else the mean of x - c, which may be far from 0, would
+  /// meet the errors of all weights.
+  bool ofMoments = false;
 };
 
 /// Writes the arrays of all `spikequant.weights` operations of the module to

@@ -38,9 +38,24 @@ TEST(CalibrationFile, OneLinePerChannel) {
   std::string text = print(data);
   // 2^0 is 24 octaves above the first bin; fixed sums are multiples of 2^20.
   EXPECT_NE(text.find("{\"bins\":\"0:1 193:1 195:1 197:1\",\"max\":1.5,"
+                      "\"negative\":\"195:1\","
                       "\"squares\":\"5291399708672\",\"sum\":\"1310720\"}\n"),
             std::string::npos)
       << text;
+}
+
+TEST(CalibrationFile, SignsAreCounted) {
+  float inf = std::numeric_limits<float>::infinity();
+  float nan = std::numeric_limits<float>::quiet_NaN();
+  SiteStatistics site =
+      observe("s", 1, {-1.0f, -1.0f, 1.0f, -0.0f, -1e-9f, -inf, -nan, 300.0f});
+  EXPECT_TRUE(site.hasSigns());
+  EXPECT_EQ(site.getCount(0, 193), 3u);
+  EXPECT_EQ(site.getNegativeCount(0, 193), 2u);
+  EXPECT_EQ(site.getCount(0, magnitude::tinyBin), 2u);
+  EXPECT_EQ(site.getNegativeCount(0, magnitude::tinyBin), 0u);
+  EXPECT_EQ(site.getNegativeCount(0, magnitude::infinityBin), 1u);
+  EXPECT_EQ(site.getNegativeCount(0, magnitude::nanBin), 0u);
 }
 
 TEST(CalibrationFile, SaveAndLoad) {
@@ -83,6 +98,20 @@ TEST(CalibrationFile, MinimalFileIsAccepted) {
       "no error");
 }
 
+TEST(CalibrationFile, FilesWithoutSignsAreReadAndKeptApart) {
+  std::string old =
+      fileWith(R"({"bins":"193:2","max":1,"sum":"0","squares":"0"})");
+  CalibrationData data = cantFail(parseCalibration(old, "old"));
+  EXPECT_FALSE(data.getSites()[0].hasSigns());
+  EXPECT_EQ(data.getSites()[0].getCount(0, 193), 2u);
+  std::string text = print(data);
+  EXPECT_EQ(print(cantFail(parseCalibration(text, "again"))), text);
+  CalibrationData fresh;
+  cantFail(fresh.addSite(observe("s", 1, {1.0f, -1.0f})));
+  EXPECT_NE(toString(fresh.merge(data)).find("has no signs"),
+            std::string::npos);
+}
+
 struct Malformed {
   std::string text;
   const char *expected;
@@ -98,8 +127,8 @@ TEST(CalibrationFile, MalformedFilesAreNamed) {
       {"{", "file is not valid JSON"},
       {"[]", "file is not a JSON object"},
       {"{}", "\"format\" is not"},
-      {fileWith(good, "2", "\"version\":3"), "files of version 1 to 2"},
-      {fileWith(good, "2", "\"version\":0"), "files of version 1 to 2"},
+      {fileWith(good, "2", "\"version\":4"), "files of version 1 to 3"},
+      {fileWith(good, "2", "\"version\":0"), "files of version 1 to 3"},
       {fileWith(good, "2", "\"version\":1,\"bins_per_octave\":4"),
        "\"bins_per_octave\" must be 8"},
       {fileWith(good, "-1"), "site 's': \"rows\""},
@@ -126,6 +155,18 @@ TEST(CalibrationFile, MalformedFilesAreNamed) {
       {channel("0:2", R"("max":0,"sum":"35184372088833","squares":"0")"),
        "\"sum\" is larger"},
       {channel("0:2", R"("max":0,"sum":"0","squares":"-1")"), "\"squares\""},
+      {channel("0:2", R"("negative":"0:1","max":0,"sum":"0","squares":"0")"),
+       "\"negative\": bin 0 has more values"},
+      {channel("193:2",
+               R"("negative":"193:3","max":1,"sum":"0","squares":"0")"),
+       "\"negative\": bin 193 has more values"},
+      {channel("193:2", R"("negative":"193","max":1,"sum":"0","squares":"0")"),
+       "\"negative\": '193' does not start"},
+      {channel("193:2", R"("negative":1,"max":1,"sum":"0","squares":"0")"),
+       "\"negative\" must be a string"},
+      {fileWith(good + R"(,{"bins":"0:2","negative":"","max":0,"sum":"0",)" +
+                R"("squares":"0"})"),
+       "channel 1: \"negative\" must be a string in all channels"},
       {channel("0:2", R"("max":0,"sum":"0"})").substr(0, 300),
        "not valid JSON"},
   };

@@ -83,6 +83,15 @@ static bool areTensors(const ScaleForm &form) {
   });
 }
 
+ArrayRef<float> mlir::spikequant::getCentres(EncodeOp op,
+                                             ConstantReals &constants) {
+  auto symbol = op.getCentresAttr();
+  auto weights =
+      symbol ? SymbolTable::lookupNearestSymbolFrom<WeightsOp>(op, symbol)
+             : WeightsOp();
+  return weights ? constants.getValues(weights) : ArrayRef<float>();
+}
+
 namespace {
 /// Gains and centres as a threshold takes them.
 struct ChannelArrays {
@@ -92,14 +101,18 @@ struct ChannelArrays {
 };
 } // namespace
 
-static ChannelArrays getChannelArrays(EncodeOp op, const ScaleForm &form) {
+/// n = round((C b + A - z) / s) = round((b - (z - A) / C) C / s): `old` are the
+/// z that the encode has, or none.
+static ChannelArrays getChannelArrays(EncodeOp op, const ScaleForm &form,
+                                      ArrayRef<float> old) {
   ChannelArrays arrays;
   float step = op.getStep().convertToFloat();
   for (auto [j, scale] : llvm::enumerate(form.scales)) {
     auto gain = static_cast<float>(scale);
-    auto centre = static_cast<float>(-form.shifts[j] / scale);
+    double shift = old.empty() ? -form.shifts[j] : old[j] - form.shifts[j];
+    auto centre = static_cast<float>(shift / scale);
     arrays.gains.push_back(gain);
-    arrays.centres.push_back(form.shifted ? centre : 0.0f);
+    arrays.centres.push_back(form.shifted || !old.empty() ? centre : 0.0f);
     if (arrays.refused < 0 &&
         !::spikequant::encodeThreshold(step, gain, arrays.centres.back()))
       arrays.refused = j;
@@ -134,12 +147,16 @@ static void remarkFolded(EncodeOp op, const ScaleForm &form,
 
 FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
                                                  const ScaleForm &form,
+                                                 ConstantReals &constants,
                                                  FoldContext context) {
-  if (op.getRowScale() || op.getGains() || op.getCentres())
-    return refuse(op, context, "it has a row scale, gains or centres already");
+  if (op.getRowScale() || op.getGains())
+    return refuse(op, context, "it has a row scale or gains already");
+  ArrayRef<float> old = getCentres(op, constants);
+  if (op.getCentres() && old.empty())
+    return refuse(op, context, "the values of its centres are not known");
   if (!areTensors(form))
     return refuse(op, context, "its row factors have different shapes");
-  ChannelArrays arrays = getChannelArrays(op, form);
+  ChannelArrays arrays = getChannelArrays(op, form, old);
   if (arrays.refused >= 0)
     return refuse(op, context,
                   "the gain of channel " + Twine(arrays.refused) +
@@ -163,8 +180,9 @@ FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
       return failure();
     gains = *symbol;
   }
-  if (form.shifted) {
-    auto symbol = store(".centres", arrays.centres);
+  if (form.shifted || !old.empty()) {
+    auto symbol =
+        store(old.empty() ? ".centres" : ".folded_centres", arrays.centres);
     if (failed(symbol))
       return failure();
     centres = *symbol;

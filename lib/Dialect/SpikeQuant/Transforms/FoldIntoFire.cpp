@@ -37,10 +37,15 @@ static FailureOr<FlatSymbolRefAttr> getArray(EncodeOp op, FoldContext &context,
 
 static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
                                                   const ScaleForm &form,
+                                                  ArrayRef<float> centres,
                                                   FoldContext &context,
                                                   int32_t lo, int32_t hi) {
+  SmallVector<double> shifts(form.shifts);
+  for (auto [shift, centre] : llvm::zip(shifts, centres))
+    shift -= centre;
   auto gains = getArray(op, context, ".gains", form.scaled, form.scales);
-  auto biases = getArray(op, context, ".biases", form.shifted, form.shifts);
+  auto biases = getArray(op, context, ".biases",
+                         form.shifted || !centres.empty(), shifts);
   if (failed(gains) || failed(biases))
     return failure();
   Builder b(op.getContext());
@@ -73,24 +78,29 @@ std::optional<int32_t> mlir::spikequant::getCommonWindow(EncodeOp op) {
   return ::spikequant::windowOf(values.getSplatValue<int8_t>());
 }
 
-bool mlir::spikequant::canFire(EncodeOp op, const ScaleForm &form) {
+bool mlir::spikequant::canFire(EncodeOp op, const ScaleForm &form,
+                               ConstantReals &constants) {
   // A decode with further operands chooses its scales at run time.
   auto decode = form.base.getDefiningOp<DecodeOp>();
   return decode && decode->getNumOperands() == 1 && form.rows.empty() &&
          llvm::all_of(form.scales, [](double scale) { return scale > 0; }) &&
-         !op.getRowScale() && !op.getGains() && !op.getCentres() &&
+         !op.getRowScale() && !op.getGains() &&
+         (!op.getCentres() ||
+          (!form.rectified && !getCentres(op, constants).empty())) &&
          (!op.getOverflow() || getCommonWindow(op));
 }
 
 FailureOr<bool> mlir::spikequant::foldIntoFire(EncodeOp op,
                                                const ScaleForm &form,
+                                               ConstantReals &constants,
                                                FoldContext context) {
   auto decode = form.base.getDefiningOp<DecodeOp>();
   // Counts that saturate end with the ladder, and need no window.
   std::optional<int32_t> window = getCommonWindow(op);
   int32_t hi = window.value_or(::spikequant::maxCount);
   int32_t lo = form.rectified ? 0 : -hi;
-  auto thresholds = getThresholds(op, decode, form, context, lo, hi);
+  auto thresholds = getThresholds(op, decode, form, getCentres(op, constants),
+                                  context, lo, hi);
   if (failed(thresholds))
     return failure();
   IRRewriter &b = context.rewriter;

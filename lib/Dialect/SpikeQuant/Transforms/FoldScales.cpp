@@ -68,12 +68,12 @@ private:
                             FoldContext context) {
     std::vector<ScaleForm> forms = findScaleForms(op.getInput(), constants);
     for (const ScaleForm &form : llvm::reverse(forms))
-      if (canFire(op, form))
-        return foldIntoFire(op, form, context);
+      if (canFire(op, form, constants))
+        return foldIntoFire(op, form, constants, context);
     for (const ScaleForm &form : llvm::reverse(forms)) {
       if (form.isTrivial() || form.rectified)
         continue;
-      return foldIntoEncode(op, form, context);
+      return foldIntoEncode(op, form, constants, context);
     }
     return success();
   }

@@ -43,18 +43,23 @@ FailureOr<FlatSymbolRefAttr> getRealArray(ModuleOp module, Location loc,
                                           ArrayRef<float> values);
 
 /// Makes `form` of the input of `op` part of the threshold: row factors become
-/// its row scale, C its gains and -A / C its centres. Returns whether it did; a
-/// failure has a diagnostic.
+/// its row scale, C its gains and (z - A) / C its centres, z those that it has.
+/// Returns whether it did; a failure has a diagnostic.
 FailureOr<bool> foldIntoEncode(EncodeOp op, const ScaleForm &form,
-                               FoldContext context);
+                               ConstantReals &constants, FoldContext context);
 
 /// Whether the base of `form` is a decode whose membrane can fire the counts of
-/// `op` directly: no row factors, all C_j above 0, an encode without gains.
-bool canFire(EncodeOp op, const ScaleForm &form);
+/// `op` directly: no row factors, all C_j above 0, an encode without gains;
+/// with centres only if nothing is rectified, for the least count would be
+/// another one for each channel.
+bool canFire(EncodeOp op, const ScaleForm &form, ConstantReals &constants);
+
+/// The centres of an encode: empty if it has none or they are not known.
+ArrayRef<float> getCentres(EncodeOp op, ConstantReals &constants);
 
 /// Replaces `op` by a fire of that membrane.
 FailureOr<bool> foldIntoFire(EncodeOp op, const ScaleForm &form,
-                             FoldContext context);
+                             ConstantReals &constants, FoldContext context);
 
 } // namespace mlir::spikequant
 

@@ -15,6 +15,8 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
 
+#include "SiteBiases.h"
+
 #include "mlir/Pass/PassManager.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
@@ -35,8 +37,9 @@ struct QuantizePass : impl::QuantizeBase<QuantizePass> {
 
 private:
   LogicalResult nameSitesIfNeeded();
-  FailureOr<SitePlan> makePlan();
+  FailureOr<SitePlan> makePlan(const MatrixReader &reader);
   FailureOr<WeightFormats> getFormats();
+  void setOffsets(const SitePlan &plan);
   QuantizeMethod getMethod() {
     return method == "rtn" ? QuantizeMethod::RoundToNearest
                            : QuantizeMethod::Spike;
@@ -51,6 +54,26 @@ llvm::StringSet<> getSiteWeights(ModuleOp module) {
     for (const Site &site : getNamedSites(function))
       weights.insert(site.getSymbol());
   return weights;
+}
+
+/// Weights that several encode sites are multiplied with. They are rounded for
+/// none of them in particular, and so do not allow for what an offset leaves.
+llvm::StringSet<> findShared(ModuleOp module) {
+  llvm::StringMap<std::string> inputs;
+  llvm::StringSet<> shared;
+  for (auto function : module.getOps<func::FuncOp>()) {
+    RowForms forms;
+    std::vector<std::string> names;
+    for (Site site : getNamedSites(function)) {
+      auto [number, isNew] = forms.insert(site.activation);
+      if (isNew)
+        names.push_back(getEncodeSiteName(site.op));
+      auto [known, first] = inputs.try_emplace(site.getSymbol(), names[number]);
+      if (known->second != names[number])
+        shared.insert(site.getSymbol());
+    }
+  }
+  return shared;
 }
 
 } // namespace
@@ -102,9 +125,14 @@ LogicalResult QuantizePass::nameSitesIfNeeded() {
   return runPipeline(stages, module);
 }
 
-FailureOr<SitePlan> QuantizePass::makePlan() {
+FailureOr<SitePlan> QuantizePass::makePlan(const MatrixReader &reader) {
   ModuleOp module = getOperation();
-  FailureOr<SmallVector<EncodeSite>> sites = collectEncodeSites(module);
+  llvm::StringSet<> shared = findShared(module);
+  FailureOr<SmallVector<EncodeSite>> sites =
+      collectEncodeSites(module, [&](const Site &site) {
+        return centres && !shared.contains(site.getSymbol()) &&
+               SiteBiases::isPossible(module, reader, site);
+      });
   if (failed(sites))
     return failure();
   if (getMethod() == QuantizeMethod::RoundToNearest)
@@ -132,11 +160,29 @@ FailureOr<WeightFormats> QuantizePass::getFormats() {
   return formats;
 }
 
+/// For those who round the weights.
+void QuantizePass::setOffsets(const SitePlan &plan) {
+  Builder b(&getContext());
+  NamedAttrList sites;
+  for (const auto &[name, decision] : plan.decisions)
+    if (!decision.offsets.empty())
+      sites.append(name, b.getDenseF32ArrayAttr(decision.offsets));
+  if (!sites.empty())
+    getOperation()->setAttr(kOffsetsAttr, sites.getDictionary(&getContext()));
+}
+
 void QuantizePass::runOnOperation() {
   ModuleOp module = getOperation();
   if (failed(nameSitesIfNeeded()))
     return signalPassFailure();
-  FailureOr<SitePlan> plan = makePlan();
+  MatrixReader reader(module);
+  if (!weights.empty())
+    if (llvm::Error error = reader.open(weights)) {
+      module.emitError() << "option 'weights': "
+                         << llvm::toString(std::move(error));
+      return signalPassFailure();
+    }
+  FailureOr<SitePlan> plan = makePlan(reader);
   if (failed(plan))
     return signalPassFailure();
   ProductOptions products{attentionBits, cacheBits ? cacheBits : attentionBits};
@@ -147,14 +193,16 @@ void QuantizePass::runOnOperation() {
   if (failed(formats))
     return signalPassFailure();
   llvm::StringSet<> siteWeights = getSiteWeights(module);
+  SiteBiases biases(module, reader);
   for (auto function : module.getOps<func::FuncOp>()) {
     if (function.isExternal())
       continue;
     if (failed(
             convertGathers(function, *formats, lookupMinBytes, siteWeights)) ||
-        failed(quantizeSites(function, *plan, getMethod(), *formats)))
+        failed(quantizeSites(function, *plan, getMethod(), *formats, biases)))
       return signalPassFailure();
   }
+  setOffsets(*plan);
   if (plan->predicted)
     module->setAttr(kPredictedAttr, plan->predicted);
   module.walk([](LoadWeightsOp op) {

@@ -6,6 +6,7 @@
 
 #include "RemarkLocation.h"
 #include "RowShape.h"
+#include "SiteBiases.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -96,14 +97,17 @@ struct Encoded {
   float step;
   /// f32 per row, multiplies the decoded rows; null if there is none.
   Value rowFactor;
+  /// Of the site's plan; empty if there are none.
+  ArrayRef<float> offsets;
 };
 
 class SiteQuantizer {
 public:
   SiteQuantizer(func::FuncOp function, const SitePlan &plan,
-                QuantizeMethod method, const WeightFormats &formats)
+                QuantizeMethod method, const WeightFormats &formats,
+                SiteBiases &biases)
       : function(function), module(function->getParentOfType<ModuleOp>()),
-        plan(plan), method(method), formats(formats),
+        plan(plan), method(method), formats(formats), biases(biases),
         rewriter(function.getContext()) {}
 
   LogicalResult run();
@@ -116,6 +120,9 @@ private:
   Encoded encodeRows(Site site, Value rows);
   FailureOr<FlatSymbolRefAttr> getBits(Location loc, StringRef name,
                                        ArrayRef<int8_t> bits);
+  FailureOr<FlatSymbolRefAttr> getArray(Location loc, const Twine &name,
+                                        DenseElementsAttr values);
+  FailureOr<Value> addBias(Site site, ArrayRef<float> offsets, Value result);
   void remarkEncoded(Site site, StringRef name, StringRef why);
 
   func::FuncOp function;
@@ -123,6 +130,7 @@ private:
   const SitePlan &plan;
   QuantizeMethod method;
   const WeightFormats &formats;
+  SiteBiases &biases;
   IRRewriter rewriter;
   RowForms forms;
   /// By the number of the row form.
@@ -198,10 +206,17 @@ SiteQuantizer::getBits(Location loc, StringRef name, ArrayRef<int8_t> bits) {
     return FlatSymbolRefAttr();
   auto type = RankedTensorType::get(static_cast<int64_t>(bits.size()),
                                     rewriter.getI8Type());
-  FailureOr<WeightsOp> symbol = getOrCreateWeights(
-      module, loc, (name + ".bits").str(),
-      {type, RealAttr::get(rewriter.getContext()), nullptr, nullptr, nullptr,
-       cast<ElementsAttr>(DenseElementsAttr::get(type, bits))});
+  return getArray(loc, name + ".bits", DenseElementsAttr::get(type, bits));
+}
+
+FailureOr<FlatSymbolRefAttr> SiteQuantizer::getArray(Location loc,
+                                                     const Twine &name,
+                                                     DenseElementsAttr values) {
+  FailureOr<WeightsOp> symbol =
+      getOrCreateWeights(module, loc, name.str(),
+                         {cast<RankedTensorType>(values.getType()),
+                          RealAttr::get(rewriter.getContext()), nullptr,
+                          nullptr, nullptr, cast<ElementsAttr>(values)});
   if (failed(symbol))
     return failure();
   return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
@@ -217,14 +232,24 @@ FailureOr<Encoded> SiteQuantizer::encodeStatic(Site site, Value rows) {
   FailureOr<FlatSymbolRefAttr> bits = getBits(loc, name, decision.bits);
   if (failed(bits))
     return failure();
+  FailureOr<FlatSymbolRefAttr> centres = FlatSymbolRefAttr();
+  if (llvm::any_of(decision.centres, [](float z) { return z != 0.0f; })) {
+    auto type = RankedTensorType::get(
+        static_cast<int64_t>(decision.centres.size()), rewriter.getF32Type());
+    centres = getArray(
+        loc, name + ".centres",
+        DenseElementsAttr::get(type, ArrayRef<float>(decision.centres)));
+  }
+  if (failed(centres))
+    return failure();
   auto type = cast<RankedTensorType>(rows.getType());
   Value counts = EncodeOp::create(
       rewriter, loc, type.clone(rewriter.getI16Type()), rows, Value(),
       rewriter.getF32FloatAttr(decision.step), rewriter.getStringAttr(name),
-      *bits, nullptr, nullptr, rewriter.getI32IntegerAttr(decision.tolerance),
+      *bits, nullptr, *centres, rewriter.getI32IntegerAttr(decision.tolerance),
       nullptr, nullptr);
   remarkEncoded(site, name, decision.why);
-  return Encoded{name, counts, decision.step, Value()};
+  return Encoded{name, counts, decision.step, Value(), decision.offsets};
 }
 
 /// Each row becomes counts -7..7 of its largest magnitude. Rows below 1e-30,
@@ -256,7 +281,7 @@ Encoded SiteQuantizer::encodeRows(Site site, Value rows) {
       rewriter.getF32FloatAttr(1.0f), rewriter.getStringAttr(name), nullptr,
       nullptr, nullptr, rewriter.getI32IntegerAttr(0), nullptr, nullptr);
   remarkEncoded(site, name, "each row scaled by 7 / max |x|, 4 bits");
-  return {name, counts, 1.0f, factor};
+  return {name, counts, 1.0f, factor, {}};
 }
 
 FailureOr<Encoded> SiteQuantizer::encode(Site site) {
@@ -298,6 +323,35 @@ static void eraseDead(RewriterBase &rewriter, Value value) {
     eraseDead(rewriter, operand);
 }
 
+/// What the offsets of the inputs give behind the matrix is added.
+FailureOr<Value> SiteQuantizer::addBias(Site site, ArrayRef<float> offsets,
+                                        Value result) {
+  if (offsets.empty())
+    return result;
+  FailureOr<WeightsOp> symbol = biases.get(site, offsets);
+  if (failed(symbol))
+    return failure();
+  Location loc = site.op.getLoc();
+  Value bias = LoadWeightsOp::create(rewriter, loc, symbol->getArrayType(),
+                                     symbol->getSymName());
+  auto type = cast<RankedTensorType>(result.getType());
+  int64_t rank = type.getRank();
+  auto identity = rewriter.getMultiDimIdentityMap(rank);
+  AffineMap channel =
+      AffineMap::get(rank, 0, rewriter.getAffineDimExpr(rank - 1));
+  Value empty = tensor::EmptyOp::create(rewriter, loc, type.getShape(),
+                                        type.getElementType());
+  SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
+  auto sum = linalg::GenericOp::create(
+      rewriter, loc, type, ValueRange{result, bias}, empty,
+      ArrayRef<AffineMap>{identity, channel, identity}, loops,
+      [](OpBuilder &b, Location l, ValueRange in) {
+        linalg::YieldOp::create(
+            b, l, Value(arith::AddFOp::create(b, l, in[0], in[1])));
+      });
+  return sum.getResult(0);
+}
+
 /// Counts to the real results of their rows.
 FailureOr<Value> SiteQuantizer::integrate(Site site, const Encoded &input) {
   Location loc = site.op.getLoc();
@@ -317,7 +371,7 @@ FailureOr<Value> SiteQuantizer::integrate(Site site, const Encoded &input) {
       DecodeOp::create(rewriter, loc, realType, membrane, codes->getSymName(),
                        index, APFloat(input.step));
   if (!input.rowFactor)
-    return result;
+    return addBias(site, input.offsets, result);
   return createElementwise(
       rewriter, loc, {result, input.rowFactor}, realType,
       [](OpBuilder &b, Location l, ValueRange in) -> Value {
@@ -366,6 +420,7 @@ LogicalResult SiteQuantizer::run() {
 LogicalResult mlir::spikequant::quantizeSites(func::FuncOp function,
                                               const SitePlan &plan,
                                               QuantizeMethod method,
-                                              const WeightFormats &formats) {
-  return SiteQuantizer(function, plan, method, formats).run();
+                                              const WeightFormats &formats,
+                                              SiteBiases &biases) {
+  return SiteQuantizer(function, plan, method, formats, biases).run();
 }

@@ -15,7 +15,9 @@ using namespace mlir;
 using namespace mlir::spikequant;
 
 /// The encode sites of one function.
-static SmallVector<EncodeSite> collectFromFunction(func::FuncOp function) {
+static SmallVector<EncodeSite>
+collectFromFunction(func::FuncOp function,
+                    llvm::function_ref<bool(const Site &)> canBias) {
   RowForms forms;
   SmallVector<EncodeSite> sites;
   for (Site site : getNamedSites(function)) {
@@ -24,20 +26,22 @@ static SmallVector<EncodeSite> collectFromFunction(func::FuncOp function) {
       sites.push_back(
           {getEncodeSiteName(site.op), site.op.getLoc(), site.channels, 0});
     sites[number].fanOut += site.outputs;
+    sites[number].biased &= canBias(site);
   }
   return sites;
 }
 
-FailureOr<SmallVector<EncodeSite>>
-mlir::spikequant::collectEncodeSites(ModuleOp module) {
+FailureOr<SmallVector<EncodeSite>> mlir::spikequant::collectEncodeSites(
+    ModuleOp module, llvm::function_ref<bool(const Site &)> canBias) {
   llvm::MapVector<StringRef, EncodeSite> all;
   SmallVector<SmallVector<EncodeSite>> perFunction;
   for (auto function : module.getOps<func::FuncOp>())
-    perFunction.push_back(collectFromFunction(function));
+    perFunction.push_back(collectFromFunction(function, canBias));
   for (const SmallVector<EncodeSite> &sites : perFunction)
     for (const EncodeSite &site : sites) {
       auto [it, isNew] = all.insert({site.name, site});
-      const EncodeSite &first = it->second;
+      EncodeSite &first = it->second;
+      first.biased &= site.biased;
       if (isNew ||
           (first.channels == site.channels && first.fanOut == site.fanOut))
         continue;
@@ -76,7 +80,8 @@ static LogicalResult addSites(::spikequant::BitProblem &problem,
              << statistics->getChannels() << " channels for site '"
              << site->name << "', this model " << site->channels
              << "; calibrate this model again";
-    problem.addSite(*statistics, static_cast<double>(site->fanOut));
+    problem.addSite(*statistics, static_cast<double>(site->fanOut),
+                    site->biased);
   }
   return success();
 }
@@ -115,6 +120,8 @@ FailureOr<SitePlan> mlir::spikequant::planFromCalibration(
     decision.step = site.step;
     decision.bits.assign(site.bits.begin(), site.bits.end());
     decision.tolerance = options.tolerance;
+    decision.centres = site.centres;
+    decision.offsets = site.offsets;
     decision.why = ::spikequant::describe(problem, site);
   }
   plan.predicted = getPredicted(module.getContext(), *solution);

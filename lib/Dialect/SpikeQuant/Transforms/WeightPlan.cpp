@@ -6,6 +6,7 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightPlan.h"
 
+#include "MatrixReader.h"
 #include "RemarkLocation.h"
 #include "mlir/IR/Remarks.h"
 #include "spikequant/Allocation/WeightProblem.h"
@@ -13,7 +14,6 @@
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Weights/Rounding.h"
-#include "spikequant/Weights/Safetensors.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <optional>
@@ -61,7 +61,7 @@ class WeightPlanner {
 public:
   WeightPlanner(ModuleOp module, const llvm::StringSet<> &heads,
                 const WeightBudget &budget)
-      : module(module), heads(heads), budget(budget) {}
+      : module(module), heads(heads), budget(budget), reader(module) {}
 
   FailureOr<WeightPlan> run();
 
@@ -69,7 +69,6 @@ private:
   LogicalResult open();
   void collect();
   LogicalResult read(Matrix &matrix);
-  LogicalResult addSource(Matrix &matrix);
   LogicalResult addImportance(Matrix &matrix);
   FailureOr<sq::WeightSite> makeSite(const Matrix &matrix);
   double getFactor(const Matrix &matrix, double energy) const;
@@ -79,7 +78,7 @@ private:
   ModuleOp module;
   const llvm::StringSet<> &heads;
   const WeightBudget &budget;
-  std::optional<sq::SafetensorsFile> file;
+  MatrixReader reader;
   std::shared_ptr<const sq::CalibrationData> calibration;
   std::vector<Matrix> matrices;
   llvm::StringMap<double> squares; ///< |W|^2 of all readers, by input.
@@ -88,12 +87,9 @@ private:
 } // namespace
 
 LogicalResult WeightPlanner::open() {
-  if (!budget.weights.empty()) {
-    auto opened = sq::SafetensorsFile::open(budget.weights);
-    if (!opened)
-      return emitError(module.getLoc()) << llvm::toString(opened.takeError());
-    file = std::move(*opened);
-  }
+  if (!budget.weights.empty())
+    if (llvm::Error error = reader.open(budget.weights))
+      return emitError(module.getLoc()) << llvm::toString(std::move(error));
   if (budget.calibration.empty())
     return success();
   auto loaded = sq::loadSharedCalibration(budget.calibration);
@@ -129,44 +125,12 @@ void WeightPlanner::collect() {
              [](const Matrix &a, const Matrix &b) { return a.key < b.key; });
 }
 
-LogicalResult WeightPlanner::addSource(Matrix &matrix) {
-  StringRef name = matrix.weights.getSymName();
-  if (!file || !matrix.weights.getSource())
-    return emitError(matrix.loc)
-           << "a budget of weight bits needs the values of '" << name
-           << "'; give the safetensors file that has them";
-  auto tensor = file->tensorF32(*matrix.weights.getSource());
-  if (!tensor)
-    return emitError(matrix.loc) << llvm::toString(tensor.takeError());
-  if (tensor->shape() != matrix.view.getSourceShape())
-    return emitError(matrix.loc) << "weight '" << name << "' has another shape "
-                                 << "in '" << budget.weights << "'";
-  ArrayRef<float> from = tensor->values();
-  matrix.view.gather(ArrayRef(reinterpret_cast<const char *>(from.data()),
-                              from.size() * sizeof(float)),
-                     sizeof(float),
-                     reinterpret_cast<char *>(matrix.values.data()));
-  return success();
-}
-
 LogicalResult WeightPlanner::read(Matrix &matrix) {
-  SmallVector<int64_t> shape = matrix.view.getShape();
-  matrix.values.resize(ShapedType::getNumElements(shape));
-  if (!matrix.weights.getValue())
-    return addSource(matrix);
-  auto type =
-      RankedTensorType::get(shape, Float32Type::get(module.getContext()));
-  auto content = viewContent(matrix.weights, matrix.view, type);
-  if (failed(content))
-    return matrix.weights.emitError() << "its literal value cannot be read";
-  if (auto splat = dyn_cast<SplatElementsAttr>(content->value)) {
-    llvm::fill(matrix.values, splat.getSplatValue<float>());
-    return success();
-  }
-  ArrayRef<char> bytes = getLiteralBytes(content->value);
-  if (bytes.size() != matrix.values.size() * sizeof(float))
-    return matrix.weights.emitError() << "its literal value cannot be read";
-  std::memcpy(matrix.values.data(), bytes.data(), bytes.size());
+  auto values = reader.read(matrix.weights, matrix.view);
+  if (!values)
+    return emitError(matrix.loc)
+           << "a budget of weight bits: " << llvm::toString(values.takeError());
+  matrix.values = std::move(*values);
   return success();
 }
 

@@ -201,7 +201,10 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
            "mean stored bits per weight, multipliers, offsets and scales included: every matrix "
            "but heads gets a format of its own; 0: all the same">,
     Option<"weights", "weights", "std::string", "\"\"",
-           "safetensors file with the sources' values, for weight-budget">,
+           "safetensors file with the sources' values, for weight-budget and centres">,
+    Option<"centres", "centres", "bool", "true",
+           "windows around a centre and biases for the means of errors, where the calibration "
+           "has signs and the values of the weights are known">,
     Option<"headBits", "head-bits", "unsigned", "8",
            "bits of a code in the weights of the result and in embeddings">,
     Option<"attentionBits", "attention-bits", "unsigned", "8",

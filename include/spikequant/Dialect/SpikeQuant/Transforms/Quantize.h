@@ -54,12 +54,15 @@ std::optional<RowGather> matchRowGather(linalg::GenericOp op);
 /// is returned.
 llvm::StringSet<> findHeads(ModuleOp module);
 
+class SiteBiases;
+
 /// Replaces the named sites of `function` by encode, integrate and decode as
 /// `plan` says (which has every encode site of the function), and lists the
-/// encode sites in `spikequant.sites`. For RoundToNearest the plan is ignored.
+/// encode sites in `spikequant.sites`. Offsets of the plan become biases behind
+/// the matrices. For RoundToNearest the plan is ignored.
 LogicalResult quantizeSites(func::FuncOp function, const SitePlan &plan,
-                            QuantizeMethod method,
-                            const WeightFormats &formats);
+                            QuantizeMethod method, const WeightFormats &formats,
+                            SiteBiases &biases);
 
 /// Replaces gathers of rows by `spikequant.lookup` where a site uses the same
 /// table or the table has at least `minBytes` bytes.

@@ -14,10 +14,17 @@
 
 namespace mlir::spikequant {
 
+struct Site;
+
 /// On the module after quantisation: a dictionary with the means that the
 /// allocation predicts from the calibration text: `activation_bits`,
 /// `activation_bits_by_macs`, `stored_bits`, `salient` (all f64).
 inline constexpr llvm::StringLiteral kPredictedAttr = "spikequant.predicted";
+
+/// On the module after quantisation, until the weights are packed: a dictionary
+/// from encode sites to their offsets (SiteDecision), dense f32 arrays. Their
+/// matrices see x - offset.
+inline constexpr llvm::StringLiteral kOffsetsAttr = "spikequant.offsets";
 
 /// A value to be encoded, the same in every function of the module.
 struct EncodeSite {
@@ -28,6 +35,8 @@ struct EncodeSite {
   int64_t channels;
   /// Outputs of all consumers in one function.
   int64_t fanOut;
+  /// Whether constants may be added behind all of its consumers.
+  bool biased = true;
 };
 
 /// The answer for one encode site.
@@ -36,6 +45,9 @@ struct SiteDecision {
   float step = 1.0f;
   /// Per channel 0..8; empty: every count is kept.
   SmallVector<int8_t> bits;
+  /// Per channel, in units of the activation: the centre of the window, and
+  /// E[x - step n], which the matrices turn into a bias. Empty: none.
+  std::vector<float> centres, offsets;
   /// 0 or 1.
   int32_t tolerance = 0;
   /// A sentence for the remark.
@@ -49,8 +61,11 @@ struct SitePlan {
 };
 
 /// The encode sites of the named sites of `module`, in order of first
-/// appearance. Fails, with a diagnostic, if functions disagree about a site.
-FailureOr<SmallVector<EncodeSite>> collectEncodeSites(ModuleOp module);
+/// appearance. `canBias` says whether a constant may be added behind a site.
+/// Fails, with a diagnostic, if functions disagree about a site.
+FailureOr<SmallVector<EncodeSite>>
+collectEncodeSites(ModuleOp module,
+                   llvm::function_ref<bool(const Site &)> canBias);
 
 /// Reads the statistics in `calibrationFile` and solves for steps and bits.
 /// Fails, with diagnostics, if the file is unreadable, lacks a site or has
