@@ -133,18 +133,30 @@ void TileRounding::refitGroup(int64_t g) {
     auto m = static_cast<float>(multipliers[g][l]);
     float fitted = std::clamp(std::nearbyint(m + a), 1.0f, maxMultiplier);
     float b = (vr - (fitted - m) * uv) / vv;
-    auto c = static_cast<float>(offsets[g][l]);
+    float c = std::nearbyint(static_cast<float>(offsets[g][l]) + b);
     multipliers[g][l] = static_cast<int32_t>(fitted);
-    offsets[g][l] = static_cast<int32_t>(
-        std::clamp(std::nearbyint(c + b), -32767.0f, 32767.0f));
+    setOffset(g, l, std::clamp(c, -32767.0f, 32767.0f));
   }
+}
+
+/// Makes c, or the nearest offset that a zero point expresses, that of group g.
+void TileRounding::setOffset(int64_t g, int64_t l, float c) {
+  offsets[g][l] = static_cast<int32_t>(c);
+  if (!options.zeroPoints)
+    return;
+  PackedLayout layout{lanes, k, group, options.bits, 8};
+  int32_t m = multipliers[g][l];
+  auto unit = static_cast<float>(1 << layout.zeroShift());
+  float z = std::nearbyint(-c * unit / static_cast<float>(m));
+  zeros[g][l] = static_cast<int32_t>(std::clamp(z, 0.0f, 255.0f));
+  offsets[g][l] = layout.offsetOf(m, zeros[g][l]);
 }
 
 /// Chooses m, c and codes of group g for its targets.
 void TileRounding::chooseGroupWithFeedback(int64_t g) {
   chooseIntegers(g);
   Lanes<float> least = writeGroupWithFeedback(g);
-  Lanes<int32_t> bestM = multipliers[g], bestC = offsets[g];
+  Lanes<int32_t> bestM = multipliers[g], bestC = offsets[g], bestZ = zeros[g];
   for (int i = 0; i < refits && !options.symmetric; ++i) {
     refitGroup(g);
     Lanes<float> error = writeGroupWithFeedback(g);
@@ -153,10 +165,12 @@ void TileRounding::chooseGroupWithFeedback(int64_t g) {
         least[l] = error[l];
         bestM[l] = multipliers[g][l];
         bestC[l] = offsets[g][l];
+        bestZ[l] = zeros[g][l];
       }
   }
   multipliers[g] = bestM;
   offsets[g] = bestC;
+  zeros[g] = bestZ;
   writeGroupWithFeedback(g);
 }
 

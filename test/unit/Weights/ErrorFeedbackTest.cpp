@@ -258,7 +258,9 @@ TEST(ErrorFeedback, WithoutCorrelationGridsAreFitted) {
 TEST(ErrorFeedback, MultipliersAndOffsetsSuitTheCodes) {
   Layer layer = correlated(400, 32, 40, 4, 23);
   ErrorFeedback feedback = layer.feedback(32, {0, 0});
-  RoundedMatrix second = round(layer, {}, &feedback);
+  RoundingOptions options;
+  options.zeroPoints = false;
+  RoundedMatrix second = round(layer, options, &feedback);
   int improvable = 0;
   for (int64_t o = 0; o < layer.n; ++o) {
     auto error = [&](int m, int c) {
@@ -281,6 +283,17 @@ TEST(ErrorFeedback, MultipliersAndOffsetsSuitTheCodes) {
     improvable += better;
   }
   EXPECT_LE(improvable, 4);
+}
+
+/// Fitted offsets stay those of the zero points that are stored.
+TEST(ErrorFeedback, OffsetsFollowZeroPoints) {
+  Layer layer = correlated(400, 96, 40, 4, 29);
+  ErrorFeedback feedback = layer.feedback(32);
+  RoundedMatrix matrix = round(layer, {}, &feedback);
+  ASSERT_FALSE(matrix.zeroPoints.empty());
+  for (size_t i = 0; i < matrix.offsets.size(); ++i)
+    EXPECT_EQ(matrix.offsets[i],
+              -((matrix.multipliers[i] * matrix.zeroPoints[i] + 8) >> 4));
 }
 
 /// What is exactly representable has no errors to feed back.
