@@ -8,6 +8,8 @@ from llama_reference import logits as reference_logits
 from tiny_chat import CHUNK, CONTEXTS, TINY
 
 from spikequant import SpikeQuantError
+from spikequant.compiler import CompileOptions, compile_model
+from spikequant.export import export_gguf
 from spikequant.session import END, FULL, LIMIT, Session
 
 LARGEST = CONTEXTS[-1]
@@ -54,6 +56,20 @@ def test_scores_do_not_depend_on_context(either, scored):
     assert either.context == CONTEXTS[0]
     few = TOKENS[: CONTEXTS[0]]
     np.testing.assert_array_equal(np.concatenate(list(either.score(few))), scored[: len(few)])
+
+
+def test_short_and_long_contexts_round_alike(tiny_gguf_file, calibration, tmp_path):
+    """Softmax numerators of 128 keys or more are rounded otherwise: then in all graphs."""
+    bundle = export_gguf(tiny_gguf_file, tmp_path / "bundle", [32, 128], CHUNK)
+    options = CompileOptions(calibration=calibration, bits=6)
+    compile_model(bundle, tmp_path / "out", options)
+    session = Session(tmp_path / "out")
+    scores = []
+    for context in session.contexts:
+        session.reset(context)
+        scores.append(np.concatenate(list(session.score(TOKENS[:32]))))
+        assert session.context == context
+    np.testing.assert_array_equal(*scores)
 
 
 @pytest.mark.parametrize(

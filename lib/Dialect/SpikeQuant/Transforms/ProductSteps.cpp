@@ -17,6 +17,10 @@ using namespace mlir;
 using namespace mlir::spikequant;
 namespace sq = ::spikequant;
 
+/// Rows of so many numerators are rounded differently by key. In shorter ones
+/// what rounding to nearest drops is little, and its errors are smaller.
+static constexpr int64_t kSpreadKeys = 128;
+
 namespace {
 
 /// Magnitudes of all channels: how many values have about which one.
@@ -86,12 +90,16 @@ FailureOr<ProductSteps> mlir::spikequant::chooseProductSteps(
   for (const auto &[function, list] : products)
     for (const Product &product : list)
       for (const ProductOperand &operand : product.operands) {
-        if (steps.count(operand.name))
-          continue;
         if (operand.isNumerators) {
-          steps[operand.name] = {1.0f / 255.0f, 8};
+          auto type = cast<RankedTensorType>(operand.source.getType());
+          auto &step =
+              steps.try_emplace(operand.name, ProductStep{1.0f / 255.0f, 8})
+                  .first->second;
+          step.spread |= type.getShape().back() >= kSpreadKeys;
           continue;
         }
+        if (steps.count(operand.name))
+          continue;
         unsigned bits = operand.insertion ? options.stateBits : options.bits;
         if (const sq::SiteStatistics *site = (*data)->findSite(operand.name))
           steps[operand.name] = {chooseStep(collectMagnitudes(*site), bits),

@@ -15,6 +15,9 @@ struct ProductStep {
   /// Finite and > 0, in units of the activation.
   float step;
   unsigned bits;
+  /// Numerators: some graph has rows long enough to be rounded with a spread,
+  /// so all do. Graphs for short and long contexts compute the same.
+  bool spread = false;
 };
 
 /// By the name of the operand.

@@ -34,10 +34,6 @@
 using namespace mlir;
 using namespace mlir::spikequant;
 
-/// Rows of so many numerators are rounded differently by key. In shorter ones
-/// what rounding to nearest drops is little, and its errors are smaller.
-static constexpr int64_t kSpreadKeys = 128;
-
 namespace {
 
 /// A factor as i8.
@@ -188,7 +184,7 @@ FailureOr<Factor> ProductQuantizer::encode(const ProductOperand &operand) {
   RankedTensorType type = typeOf(source);
   FlatSymbolRefAttr bits, centres;
   OverflowAttr overflow;
-  if (operand.isNumerators && type.getShape().back() >= kSpreadKeys) {
+  if (step.spread) {
     auto symbol = getSpread(loc, step.step, type.getShape().back());
     if (failed(symbol))
       return failure();
