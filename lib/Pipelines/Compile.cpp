@@ -174,11 +174,11 @@ takeShifts(ModuleOp module, const CompileOptions &options) {
       dyn_cast_or_null<DictionaryAttr>(module->removeAttr(kOffsetsAttr));
   if (!sites)
     return shifts;
-  auto data = ::spikequant::loadCalibration(options.calibration);
+  auto data = ::spikequant::loadSharedCalibration(options.calibration);
   if (!data)
     return data.takeError();
   for (NamedAttribute entry : sites) {
-    const auto *site = data->findSite(entry.getName());
+    const auto *site = (*data)->findSite(entry.getName());
     if (!site)
       continue;
     SecondOrderOptions::Shift &shift = shifts[entry.getName()];

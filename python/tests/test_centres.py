@@ -22,7 +22,8 @@ _ROWS, _DRAWS = 64, 24
 def _network():
     random = np.random.default_rng(0)
     first, second = (
-        jnp.asarray(random.normal(size=s) / s[0] ** 0.5, jnp.float32) for s in ((48, 192), (192, 24))
+        jnp.asarray(random.normal(size=s) / s[0] ** 0.5, jnp.float32)
+        for s in ((48, 192), (192, 24))
     )
     return lambda x: jax.nn.gelu(x @ first) @ second
 
