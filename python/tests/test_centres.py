@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from benchmarks.accuracy.packed import PackedFile
 from graph_runs import run_program
 
+from benchmarks.accuracy.packed import PackedFile
 from spikequant.calibrate import calibrate_inputs
 from spikequant.compiler import CompileOptions, compile_model
 
@@ -22,7 +22,8 @@ _ROWS, _DRAWS = 64, 24
 def _network():
     random = np.random.default_rng(0)
     first, second = (
-        jnp.asarray(random.normal(size=s) / s[0] ** 0.5, jnp.float32) for s in ((48, 192), (192, 24))
+        jnp.asarray(random.normal(size=s) / s[0] ** 0.5, jnp.float32)
+        for s in ((48, 192), (192, 24))
     )
     return lambda x: jax.nn.gelu(x @ first) @ second
 
@@ -110,7 +111,7 @@ def _mean_count(low: Fraction, high: Fraction, step: Fraction, centre: Fraction,
 
 
 def test_biases_are_those_of_exact_fractions(calibrated, tmp_path):
-    """b_o = sum_j W_oj E[x_j - s n_j] of the calibration's histograms, whatever the program holds."""
+    """b_o = sum_j W_oj E[x_j - s n_j] of the calibration's histograms."""
     source, signed, _, draw = calibrated
     _, text = _compiled(tmp_path / "p", source, signed, draw[:1], fold=False)
     packed = PackedFile(tmp_path / "p" / "weights.sqw")
