@@ -37,8 +37,14 @@ def table(x: int, entries: np.ndarray, lo: int, slopes: tuple[int, int]) -> int:
 
 
 def attribute(line: str, name: str, default: int = 0) -> int:
-    found = re.search(rf"\b{name} = (?:array<i64: )?(-?\d+)", line)
+    found = re.search(rf"\b{name} = (-?\d+)", line)
     return int(found[1]) if found else default
+
+
+def per_channel(line: str, name: str, channels: int) -> list[int]:
+    """One value for all, or one each: centres differ."""
+    values = [int(v) for v in re.search(rf"\b{name} = array<i64: ([^>]*)>", line)[1].split(",")]
+    return values * channels if len(values) == 1 else values
 
 
 def silu(x: float) -> float:
@@ -60,7 +66,6 @@ class Site:
         self.text, self.line = text, line
         self.name = re.search(r'site = "([^"]+)"', line)[1]
         self.shift = attribute(line, "shift")
-        self.multiplier, self.bias = (attribute(line, n) for n in ("multipliers", "biases"))
         self.step = float(re.search(r"spikequant.step = (\S+)", line)[1])
         before = text[: text.index(line)].splitlines()
         self.grids = [row for row in before if "spikequant.grid %" in row]
@@ -88,15 +93,22 @@ def check_site(site: Site, packed: PackedFile, taps, function, gated: bool) -> N
         products = [
             [a * b for a, b in zip(*pair, strict=True)] for pair in zip(values, others, strict=True)
         ]
+    multipliers, biases = (
+        per_channel(site.line, name, len(products[0])) for name in ("multipliers", "biases")
+    )
     counts = [
-        [clamp((p * site.multiplier + site.bias) >> site.shift, -32767, 32767) for p in row]
+        [
+            clamp((p * m + b) >> site.shift, -32767, 32767)
+            for p, m, b in zip(row, multipliers, biases, strict=True)
+        ]
         for row in products
     ]
     expected = windowed(np.array(counts), packed.array(f"{site.name}.bits"))
     assert np.array_equal(expected, taps[f"{site.name}.counts"])
     assert np.count_nonzero(expected) > 0
     # The table is the function at its grid; its unit follows from the threshold.
-    out = site.multiplier / 2**site.shift * site.step / (up[0][2] if gated else 1)
+    assert len(set(multipliers)) == 1
+    out = multipliers[0] / 2**site.shift * site.step / (up[0][2] if gated else 1)
     scale = 2.0 ** round(np.log2(out))
     exact = np.array([function((lo + i) * unit) for i in range(len(entries))])
     constant = out / scale  # 1/2 of a gelu may be in the threshold

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from benchmarks.accuracy.packed import PackedFile
 from graph_runs import run_program
 
+from benchmarks.accuracy.packed import PackedFile
 from spikequant.calibrate import calibrate_inputs
 from spikequant.compiler import CompileOptions, compile_model
 
@@ -111,7 +111,7 @@ def _mean_count(low: Fraction, high: Fraction, step: Fraction, centre: Fraction,
 
 
 def test_biases_are_those_of_exact_fractions(calibrated, tmp_path):
-    """b_o = sum_j W_oj E[x_j - s n_j] of the calibration's histograms, whatever the program holds."""
+    """b_o = sum_j W_oj E[x_j - s n_j] of the calibration's histograms."""
     source, signed, _, draw = calibrated
     _, text = _compiled(tmp_path / "p", source, signed, draw[:1], fold=False)
     packed = PackedFile(tmp_path / "p" / "weights.sqw")
