@@ -8,7 +8,9 @@
 // and for those in the tail of one loop, which an operand or a comparison of an
 // index with start + row brings in. Three assumptions are made about real
 // numbers, which hold for every finite computation: magnitudes stay below 1e28
-// unless a constant says otherwise, 0 * x = 0 and 0 / x = 0.
+// unless a constant says otherwise, 0 * x = 0 and 0 / x = 0. Of integers: what
+// -2^31 is subtracted from is the maximum of a row that sees something, at most
+// 2^30 in magnitude, as spikequant.exponent demands.
 //
 //===----------------------------------------------------------------------===//
 
