@@ -8,6 +8,7 @@
 
 #include "spikequant/Kernel/Decode.h"
 #include "spikequant/Kernel/Encode.h"
+#include "spikequant/Kernel/Exponent.h"
 #include "spikequant/Kernel/Fire.h"
 #include "spikequant/Kernel/Grid.h"
 #include "spikequant/Kernel/Integrate.h"
@@ -175,6 +176,21 @@ void sq_ref_table(const int32_t *x, int64_t count, const int32_t *entries,
   GridTable table{entries, size, lo, lowSlope, highSlope};
   for (int64_t i = 0; i < count; ++i)
     y[i] = tableNumber(x[i], table);
+}
+
+void sq_ref_exponent(const int32_t *score, const int32_t *max, int64_t rows,
+                     int64_t n, const int32_t *multipliers, int64_t heads,
+                     const int32_t *offsets, int32_t largest, int32_t preshift,
+                     int32_t shift, int16_t *counts) {
+  ExponentForm form{largest, preshift, shift, offsets != nullptr};
+  int32_t half = 1 << (getExponentFraction(largest) - 1);
+  for (int64_t row = 0; row < rows; ++row) {
+    int32_t multiplier = multipliers[row / (rows / heads)];
+    for (int64_t j = 0; j < n; ++j)
+      counts[row * n + j] =
+          exponentCount(score[row * n + j], max[row], form, multiplier,
+                        offsets ? offsets[j] : half);
+  }
 }
 
 void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,

@@ -72,7 +72,10 @@ private:
   bool roundNearest();
   bool roundWithFeedback();
   Lanes<int64_t> writeWithFeedback(Lanes<float> &wanted);
-  void writeGroupWithFeedback(int64_t g, Lanes<int64_t> &rowSums);
+  Lanes<float> writeGroupWithFeedback(int64_t g);
+  void refitGroup(int64_t g);
+  void setOffset(int64_t g, int64_t l, float c);
+  void chooseGroupWithFeedback(int64_t g);
   void addFeedback(int64_t begin, int64_t end, int64_t errorEnd);
   void measureErrors();
 
@@ -98,6 +101,7 @@ private:
   const ErrorFeedback *feedback;
   std::vector<float> original; ///< The weights, which become targets. [k][lane]
   std::vector<float> errors;   ///< original - s W of what is rounded. [k][lane]
+  std::vector<float> residuals; ///< Scratch, one group.
 };
 
 } // namespace spikequant

@@ -97,6 +97,15 @@ void sq_ref_table(const int32_t *x, int64_t count, const int32_t *entries,
                   int64_t size, int32_t lo, int32_t lowSlope, int32_t highSlope,
                   int32_t *y);
 
+/* counts[rows][n] from score[rows][n], which are at most max[rows], and
+ * multipliers[heads] (see Exponent.h): row r has that of head
+ * r / (rows / heads). `heads` divides `rows`. offsets[n] may be NULL: 2^(G-1)
+ * for all. */
+void sq_ref_exponent(const int32_t *score, const int32_t *max, int64_t rows,
+                     int64_t n, const int32_t *multipliers, int64_t heads,
+                     const int32_t *offsets, int32_t largest, int32_t preshift,
+                     int32_t shift, int16_t *counts);
+
 /* Gives counts[rows][channels] their windows: bits[channels] and tolerance as
  * in sq_ref_encode. */
 void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,

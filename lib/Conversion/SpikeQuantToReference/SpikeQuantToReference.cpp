@@ -64,8 +64,8 @@ public:
       return failure();
     calls.setInsertionPoint(op);
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<EncodeOp, IntegrateOp, FireOp, GridOp, TableOp, DecodeOp,
-              LookupOp, ObserveOp>(
+        .Case<EncodeOp, IntegrateOp, FireOp, GridOp, TableOp, ExponentOp,
+              DecodeOp, LookupOp, ObserveOp>(
             [&](auto concrete) { return lowerOp(concrete); })
         .Default([](Operation *other) {
           return other->emitOpError(
@@ -80,6 +80,7 @@ private:
   LogicalResult lowerOp(FireOp op);
   LogicalResult lowerOp(GridOp op);
   LogicalResult lowerOp(TableOp op);
+  LogicalResult lowerOp(ExponentOp op);
   LogicalResult lowerOp(DecodeOp op);
   LogicalResult lowerOp(LookupOp op);
   LogicalResult lowerOp(ObserveOp op);
@@ -252,6 +253,28 @@ LogicalResult Lowering::lowerOp(TableOp op) {
               narrow(op.getLo()), narrow(op.getLowSlope()),
               narrow(op.getHighSlope()), y.address});
   replace(op, y, op.getType());
+  return success();
+}
+
+LogicalResult Lowering::lowerOp(ExponentOp op) {
+  Matrix scores(op.getScores());
+  Builder &b = calls.builder();
+  ReferenceCalls::Result counts = calls.allocate(op.getType());
+  SmallVector<int32_t> multipliers(op.getMultipliers().begin(),
+                                   op.getMultipliers().end());
+  auto heads = static_cast<int64_t>(multipliers.size());
+  Value table = calls.address(cast<DenseElementsAttr>(DenseIntElementsAttr::get(
+      RankedTensorType::get({heads}, b.getI32Type()), multipliers)));
+  auto narrow = [&](uint32_t value) {
+    return calls.number(static_cast<int32_t>(value), 32);
+  };
+  calls.call("sq_ref_exponent",
+             {calls.address(op.getScores()), calls.address(op.getMaximum()),
+              calls.number(scores.rows), calls.number(scores.channels), table,
+              calls.number(heads), calls.address(op.getOffsetsAttr()),
+              narrow(op.getLargest()),
+              narrow(op.getPreshift()), narrow(op.getShift()), counts.address});
+  replace(op, counts, op.getType());
   return success();
 }
 

@@ -139,6 +139,16 @@ def add_arguments(parser) -> None:
         action="store_true",
         help="leave functions between matrices as real numbers, not integer tables",
     )
+    parser.add_argument(
+        "--real-softmax",
+        action="store_true",
+        help="leave masks and exponents of attention as real numbers, not integers",
+    )
+    parser.add_argument(
+        "--real-rotations",
+        action="store_true",
+        help="leave rotary embeddings and divided rows as real numbers, not integers",
+    )
     _add_code_arguments(parser)
     _add_select_arguments(parser)
     add_json(parser)
@@ -256,6 +266,8 @@ def _settings(options):
         rotate=options.rotate,
         fold=not options.no_fold,
         real_activations=options.real_activations,
+        real_softmax=options.real_softmax,
+        real_rotations=options.real_rotations,
         isa=options.isa,
         mcpu=options.mcpu,
         taps=options.taps,

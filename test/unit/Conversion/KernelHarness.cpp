@@ -102,9 +102,9 @@ struct CompiledLayer::Impl {
 CompiledLayer::CompiledLayer() : impl(std::make_unique<Impl>()) {}
 CompiledLayer::~CompiledLayer() = default;
 
-static void addPasses(mlir::PassManager &passes, bool vnni) {
+static void addPasses(mlir::PassManager &passes, DotInstructions instructions) {
   passes.addPass(mlir::spikequant::createConvertSpikeQuantToVectorLoops());
-  passes.addPass(mlir::spikequant::createConvertDot4ToLLVM({vnni}));
+  passes.addPass(mlir::spikequant::createConvertDot4ToLLVM({instructions}));
   passes.addPass(mlir::createSCFToControlFlowPass());
   passes.addPass(mlir::createConvertVectorToLLVMPass());
   passes.addPass(mlir::createConvertMathToLLVMPass());
@@ -116,8 +116,8 @@ static void addPasses(mlir::PassManager &passes, bool vnni) {
   passes.addPass(mlir::createReconcileUnrealizedCastsPass());
 }
 
-std::unique_ptr<CompiledLayer> CompiledLayer::compile(const Layer &layer,
-                                                      bool vnni) {
+std::unique_ptr<CompiledLayer>
+CompiledLayer::compile(const Layer &layer, DotInstructions instructions) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   mlir::DialectRegistry registry;
@@ -131,7 +131,7 @@ std::unique_ptr<CompiledLayer> CompiledLayer::compile(const Layer &layer,
   if (!module)
     return nullptr;
   mlir::PassManager passes(&context);
-  addPasses(passes, vnni);
+  addPasses(passes, instructions);
   if (failed(passes.run(*module)))
     return nullptr;
   // What is left of the weights describes data; no code comes of it.

@@ -15,6 +15,7 @@
 #ifndef SPIKEQUANT_TEST_UNIT_CONVERSION_KERNELHARNESS_H
 #define SPIKEQUANT_TEST_UNIT_CONVERSION_KERNELHARNESS_H
 
+#include "spikequant/Conversion/DotInstructions.h"
 #include "spikequant/Kernel/PackedCodes.h"
 
 #include <cstdint>
@@ -23,6 +24,8 @@
 #include <vector>
 
 namespace spikequant::test {
+
+using mlir::spikequant::DotInstructions;
 
 /// One layer: sizes, weight format and which options are on.
 struct Problem {
@@ -94,7 +97,8 @@ Outputs runReference(const Layer &layer);
 class CompiledLayer {
 public:
   /// Null after printing a diagnostic if compilation fails.
-  static std::unique_ptr<CompiledLayer> compile(const Layer &layer, bool vnni);
+  static std::unique_ptr<CompiledLayer> compile(const Layer &layer,
+                                                DotInstructions instructions);
   ~CompiledLayer();
   /// Overflow entries beyond a row's number are set to zero afterwards.
   Outputs run(const Layer &layer);

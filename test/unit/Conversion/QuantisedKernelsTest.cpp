@@ -25,7 +25,9 @@ void PrintTo(const Case &test, std::ostream *os) { *os << test.reason; }
 
 class QuantisedKernels : public testing::TestWithParam<Case> {};
 
-bool hasVnni() { return llvm::sys::getHostCPUFeatures().lookup("avx512vnni"); }
+bool hasFeature(const char *name) {
+  return llvm::sys::getHostCPUFeatures().lookup(name);
+}
 
 /// Position and bits of the first difference.
 template <typename T>
@@ -56,9 +58,9 @@ void compare(const Problem &problem, const Outputs &actual,
   EXPECT_TRUE(sameBits(actual.membrane, expected.membrane)) << "membrane";
 }
 
-void check(const Problem &problem, bool vnni) {
+void check(const Problem &problem, DotInstructions instructions) {
   Layer layer = makeLayer(problem);
-  auto compiled = CompiledLayer::compile(layer, vnni);
+  auto compiled = CompiledLayer::compile(layer, instructions);
   ASSERT_TRUE(compiled) << moduleText(layer);
   compare(problem, compiled->run(layer), runReference(layer));
 }
@@ -66,13 +68,19 @@ void check(const Problem &problem, bool vnni) {
 } // namespace
 
 TEST_P(QuantisedKernels, VnniEqualsScalarDefinition) {
-  if (!hasVnni())
+  if (!hasFeature("avx512vnni"))
     GTEST_SKIP() << "this processor has no AVX-512 VNNI";
-  check(GetParam().problem, /*vnni=*/true);
+  check(GetParam().problem, DotInstructions::Avx512Vnni);
 }
 
 TEST_P(QuantisedKernels, PortableEqualsScalarDefinition) {
-  check(GetParam().problem, /*vnni=*/false);
+  check(GetParam().problem, DotInstructions::Portable);
+}
+
+TEST_P(QuantisedKernels, Avx2EqualsScalarDefinition) {
+  if (!hasFeature("avx2"))
+    GTEST_SKIP() << "this processor has no AVX2";
+  check(GetParam().problem, DotInstructions::Avx2);
 }
 
 static Problem sized(int64_t rows, int64_t n, int64_t k, int64_t bits = 4,
