@@ -278,6 +278,12 @@ Error Compiler::prepare() {
           activations.weights = options.weights;
           pm.addPass(createFoldActivations(activations));
         }
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldSoftmax)
+          pm.addPass(createFoldSoftmax({options.weights}));
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldPositions)
+          pm.addPass(createFoldPositions({options.weights}));
       }))
     return failure;
   FailureOr<json::Object> described = describeRealNumbers(*module);

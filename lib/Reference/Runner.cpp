@@ -270,6 +270,7 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
   add("sq_ref_fire_table", sq_ref_fire_table);
   add("sq_ref_grid", sq_ref_grid);
   add("sq_ref_table", sq_ref_table);
+  add("sq_ref_exponent", sq_ref_exponent);
   add("sq_ref_window", sq_ref_window);
   add("sq_ref_lookup", sq_ref_lookup);
   add("sq_ref_observe", observe);

@@ -102,6 +102,14 @@ cl::opt<bool> realActivations("real-activations",
                               cl::desc("Leave functions between matrices as "
                                        "real numbers"),
                               cl::cat(category));
+cl::opt<bool> realSoftmax("real-softmax",
+                          cl::desc("Leave masks and exponents of attention as "
+                                   "real numbers"),
+                          cl::cat(category));
+cl::opt<bool> realRotations("real-rotations",
+                            cl::desc("Leave rotary embeddings and divided rows "
+                                     "before a threshold as real numbers"),
+                            cl::cat(category));
 cl::opt<bool> noFold("no-fold",
                      cl::desc("Leave scales where the graph has them"),
                      cl::cat(category));
@@ -208,6 +216,8 @@ CompileOptions getOptions(const char *program) {
   options.rotateValues = rotate == Rotation::Values;
   options.fold = !noFold;
   options.foldActivations = !realActivations;
+  options.foldSoftmax = !realSoftmax;
+  options.foldPositions = !realRotations;
   options.taps = taps;
   options.profile = profile;
   options.cpu = cpu;

@@ -68,6 +68,8 @@ struct CompileOptions {
   bool rotateValues = false;   ///< Hadamard rotations where weights absorb them
   bool fold = true;            ///< Scales move into thresholds.
   bool foldActivations = true; ///< Functions become integer tables, if `fold`.
+  bool foldSoftmax = true; ///< Masks and exponents become integers, if `fold`.
+  bool foldPositions = true; ///< So do rotary embeddings and divided rows.
   bool profile = false;        ///< measure the time of each kernel
   bool taps = false;           ///< also return the counts of every site
   std::string cpu = "native";

@@ -37,6 +37,9 @@ Value loadRow(OpBuilder &b, Location loc, FlatSymbolRefAttr symbol,
 Value lowerGridToLinalg(RewriterBase &rewriter, GridOp op);
 Value lowerTableToLinalg(RewriterBase &rewriter, TableOp op, WeightsOp table);
 
+/// The integer arithmetic of `exponent`.
+Value lowerExponentToLinalg(RewriterBase &rewriter, ExponentOp op);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOPROCESSOR_FIRETOLINALG_H

@@ -27,18 +27,18 @@ static std::string weightsText(const Layer &layer) {
       R"(
 spikequant.weights @w : tensor<{0}x{1}xf32>
     format(#spikequant.codes<bits = {2}, group = {3}>) {{spikequant.layout = {{
-      codes = {4}, multipliers = {5}, offsets = {6}, scales = {7},
-      column_max = {8}, max_row_sum = {9}}}
+      codes = {4}, offset_bits = {5}, scales = {6},
+      column_max = {7}, max_row_sum = {8}}}
 spikequant.weights @bits : tensor<{1}xi8> format(#spikequant.real)
-    {{spikequant.layout = {{data = {10}}}
+    {{spikequant.layout = {{data = {9}}}
 spikequant.weights @gains : tensor<{1}xf32> format(#spikequant.real)
-    {{spikequant.layout = {{data = {11}}}
+    {{spikequant.layout = {{data = {10}}}
 spikequant.weights @centres : tensor<{1}xf32> format(#spikequant.real)
-    {{spikequant.layout = {{data = {12}}}
+    {{spikequant.layout = {{data = {11}}}
 )",
       problem.n, problem.k, problem.bits, problem.group, layer.codes,
-      layer.multipliers, layer.offsets, layer.scales, layer.columnMax,
-      layer.maxRowSum, layer.bitsArray, layer.gainsArray, layer.centresArray);
+      layer.layout.offsetBits, layer.scales, layer.columnMax, layer.maxRowSum,
+      layer.bitsArray, layer.gainsArray, layer.centresArray);
 }
 
 std::string spikequant::test::moduleText(const Layer &layer) {

@@ -31,6 +31,7 @@ using mlir::spikequant::DotInstructions;
 struct Problem {
   int64_t rows = 1, n = 16, k = 32;
   int64_t bits = 4, group = 32; ///< group 0: the whole row
+  int32_t offsetBits = 16;      ///< 8: zero points; maxOffset is not used.
   bool rowScale = false, window = true, gains = false, centres = false,
        taps = true;
   int32_t tolerance = 1;
@@ -49,7 +50,7 @@ struct Layer {
   Problem problem;
   PackedLayout layout;
   std::vector<uint64_t> storage; ///< The file; 8-byte units for alignment.
-  int64_t codes, multipliers, offsets, scales, columnMax;
+  int64_t codes, scales, columnMax;
   int64_t bitsArray, gainsArray, centresArray, fileBytes;
   int64_t maxRowSum;
   float step;
