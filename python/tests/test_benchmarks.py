@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikequant.bundle import read_model
+from spikequant.export import export_gguf
+
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -17,7 +20,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 def benchmark(monkeypatch):
     """Imports a script of benchmarks/ as it is when it runs by itself."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    names = ("report", "run", "kernels", "rivals")
+    names = ("report", "run", "kernels", "rivals", "growth")
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield importlib.import_module
@@ -102,3 +105,16 @@ def test_codes_are_packed_low_first(benchmark):
     codes = np.array([[1, 2], [15, 0]], np.uint8)
     assert pack(codes, 4).tolist() == [0x21, 0x0F]
     assert pack(codes, 8).tolist() == [1, 2, 15, 0]
+
+
+def test_made_up_models_export(benchmark, tmp_path):
+    """benchmarks/growth.py: the vocabulary spells every byte once; the file is a llama."""
+    growth = benchmark("growth")
+    tokens = growth.vocabulary(300)
+    assert len(tokens) == len(set(tokens)) == 300
+    assert {"!", "\u0120", "\u0143", "ab"} <= set(tokens)
+    growth.write_model(tmp_path / "m.gguf", growth.Shape(2, 64, 4, 2, 96, 300), 32)
+    exported = export_gguf(tmp_path / "m.gguf", tmp_path / "bundle", (32,), 16)
+    entries = read_model(exported)["graphs"][0]["arguments"]
+    weights = {entry["name"]: entry["shape"] for entry in entries if entry["kind"] == "weight"}
+    assert weights["blk.1.ffn_down"] == [96, 64]
