@@ -35,6 +35,9 @@ bool mlir::spikequant::isRealOperation(Operation *op) {
     return false;
   if (op->getNumRegions() && !isa<linalg::LinalgOp>(op))
     return false;
+  // Of a real row factor, only mantissa and exponent are used, as integers.
+  if (auto encode = dyn_cast<EncodeOp>(op); encode && encode.isInteger())
+    return false;
   return llvm::any_of(op->getOperands(), isReal) ||
          llvm::any_of(op->getResults(), isReal);
 }

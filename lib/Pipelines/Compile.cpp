@@ -260,6 +260,9 @@ Error Compiler::prepare() {
           activations.weights = options.weights;
           pm.addPass(createFoldActivations(activations));
         }
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldResidual)
+          pm.addPass(createFoldResidual({options.weights}));
       }))
     return failure;
   FailureOr<json::Object> described = describeRealNumbers(*module);

@@ -149,6 +149,8 @@ public:
       return packThresholds(op, thresholds);
     if (auto rates = dyn_cast<RatesAttr>(op.getFormat()))
       return packRates(op, rates);
+    if (auto rates = dyn_cast<CountRatesAttr>(op.getFormat()))
+      return packCountRates(op, rates);
     if (!isa<RealAttr>(op.getFormat()))
       return weightError(op, "has a format that cannot be packed");
     return op.getValue() ? packLiteral(op) : packReal(op);
@@ -341,6 +343,46 @@ private:
                          getBytes(ArrayRef<int32_t>(*table)));
   }
 
+  /// The f32 array behind `symbol` in double precision; `absent` without one.
+  Expected<std::vector<double>>
+  getReals(WeightsOp user, FlatSymbolRefAttr symbol, double absent) {
+    int64_t k = user.getArrayType().getDimSize(1);
+    if (!symbol)
+      return std::vector<double>(k, absent);
+    auto op = SymbolTable::lookupNearestSymbolFrom<WeightsOp>(
+        user->getParentOp(), symbol);
+    if (!op || !op.getArrayType().getElementType().isF32() ||
+        op.getArrayType().getNumElements() != k)
+      return weightError(user, "needs " + Twine(k) +
+                                   " values of type f32 in '" +
+                                   symbol.getValue() + "'");
+    if (auto literal = dyn_cast_or_null<DenseElementsAttr>(op.getValueAttr()))
+      return std::vector<double>(literal.value_begin<float>(),
+                                 literal.value_end<float>());
+    Expected<sq::F32Tensor> tensor = read(op);
+    if (!tensor)
+      return tensor.takeError();
+    std::vector<uint8_t> bytes = viewBytes(
+        op, getBytes(ArrayRef<float>(tensor->values())), sizeof(float));
+    const auto *values = reinterpret_cast<const float *>(bytes.data());
+    return std::vector<double>(values, values + k);
+  }
+
+  Error packCountRates(WeightsOp op, CountRatesAttr format) {
+    Expected<std::vector<double>> gains = getReals(op, format.getGains(), 1.0);
+    if (!gains)
+      return gains.takeError();
+    Expected<std::vector<double>> centres =
+        getReals(op, format.getCentres(), 0.0);
+    if (!centres)
+      return centres.takeError();
+    auto table = makeCountRates(op, format, *gains, *centres);
+    if (!table)
+      return weightError(op, "has rates that no shift can hold");
+    return writer.addRaw(op.getSymName(), "i32", op.getArrayType().getShape(),
+                         getBytes(ArrayRef<int32_t>(*table)));
+  }
+
   /// A matrix [N, K] in `values`; copied where strides do not describe it.
   static sq::MatrixView getMatrix(const WeightView &view,
                                   ArrayRef<float> values,
@@ -462,7 +504,8 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
   // Thresholds last: they need the scales of codes.
   for (bool thresholds : {false, true})
     for (auto op : module.getOps<WeightsOp>())
-      if (isa<ThresholdsAttr, RatesAttr>(op.getFormat()) == thresholds)
+      if (isa<ThresholdsAttr, RatesAttr, CountRatesAttr>(op.getFormat()) ==
+          thresholds)
         if (Error failure = packer.pack(op))
           return std::move(failure);
   if (Error failure = writer->finish())

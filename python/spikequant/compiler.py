@@ -52,6 +52,7 @@ class CompileOptions:
     rotate: str = NO_ROTATION
     fold: bool = True
     real_activations: bool = False
+    real_residual: bool = False
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
@@ -89,6 +90,7 @@ class CompileOptions:
             arguments += [f"--calibration={self.calibration}"]
         arguments += [] if self.fold else ["--no-fold"]
         arguments += ["--real-activations"] if self.real_activations else []
+        arguments += ["--real-residual"] if self.real_residual else []
         return arguments + (["--taps"] if self.taps else [])
 
 

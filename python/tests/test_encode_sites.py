@@ -27,6 +27,7 @@ def session(tmp_path_factory, tiny_bundle, calibration):
         graphs=[f"score_{CONTEXT}"],
         taps=True,
         real_activations=True,
+        real_residual=True,
     )
     compile_model(tiny_bundle, folder, options)
     return Session(folder)

@@ -102,6 +102,9 @@ cl::opt<bool> realActivations("real-activations",
                               cl::desc("Leave functions between matrices as "
                                        "real numbers"),
                               cl::cat(category));
+cl::opt<bool> realResidual("real-residual",
+                           cl::desc("Keep the residual stream and norms real"),
+                           cl::cat(category));
 cl::opt<bool> noFold("no-fold",
                      cl::desc("Leave scales where the graph has them"),
                      cl::cat(category));
@@ -203,6 +206,7 @@ CompileOptions getOptions(const char *program) {
   options.rotateValues = rotate == Rotation::Values;
   options.fold = !noFold;
   options.foldActivations = !realActivations;
+  options.foldResidual = !realResidual;
   options.taps = taps;
   options.profile = profile;
   options.cpu = cpu;

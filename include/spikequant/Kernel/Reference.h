@@ -33,6 +33,15 @@ void sq_ref_encode(const float *x, const float *rowScale, int64_t rows,
                    const int8_t *bits, int32_t tolerance, int16_t *counts,
                    int64_t *salientCounter);
 
+/* counts[rows][channels] from fixed-point x[rows][channels] that count
+ * 2^unitExponent, and count rates [3][channels]: M, S, Z (see GridEncode.h).
+ * Without rowScale, which may be NULL, the numbers are not scaled. bits and
+ * tolerance as above. */
+void sq_ref_encode_grid(const int32_t *x, const float *rowScale, int64_t rows,
+                        int64_t channels, int32_t unitExponent,
+                        const int32_t *rates, const int8_t *bits,
+                        int32_t tolerance, int16_t *counts);
+
 /* acc[rows][n] from counts[rows][k] and a packed matrix [n][k] whose parts lie
  * at the given byte offsets from packedFile (see PackedCodes.h: container is 2
  * to 8, group is the number of input channels that share m and c). */
@@ -110,6 +119,13 @@ void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
                    int64_t offsetsOffset, int64_t scalesOffset,
                    int32_t container, int64_t group, int64_t n, int64_t k,
                    float *y);
+
+/* The same as fixed-point numbers: rates [3][n] are M, S and b of the rows. */
+void sq_ref_lookup_grid(const int32_t *ids, int64_t rows,
+                        const void *packedFile, int64_t codesOffset,
+                        int64_t multipliersOffset, int64_t offsetsOffset,
+                        int32_t container, int64_t group, int64_t n, int64_t k,
+                        const int32_t *rates, int32_t *y);
 
 #ifdef __cplusplus
 }

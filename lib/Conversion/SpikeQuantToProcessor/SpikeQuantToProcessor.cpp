@@ -189,7 +189,9 @@ SplitCounts Lowering::split(Value counts, StringAttr site, int64_t group,
       encode ? encode.getBitsAttr() : nullptr,
       encode ? encode.getGainsAttr() : nullptr,
       encode ? encode.getCentresAttr() : nullptr,
-      rewriter.getI32IntegerAttr(encode ? encode.getReach() : 0));
+      rewriter.getI32IntegerAttr(encode ? encode.getReach() : 0),
+      encode ? encode.getUnitAttr() : nullptr,
+      encode ? encode.getRatesAttr() : nullptr);
   SplitCounts result{op.getResult(0), op.getResult(1), op.getResult(2)};
   // Once per encode, however many splits there are.
   if (encode && first && encode.getBits())
@@ -210,7 +212,8 @@ bool Lowering::lowerToArray(EncodeOp op) {
   WeightsOp bits;
   if (op.getBitsAttr())
     bits = symbols.lookup<WeightsOp>(op.getBitsAttr().getAttr());
-  if (integrates || op->use_empty() || !hasOneWindow(op, bits))
+  if (integrates || op->use_empty() || op.isInteger() ||
+      !hasOneWindow(op, bits))
     return false;
   rewriter.setInsertionPoint(op);
   rewriter.replaceOp(op, lowerEncodeToLinalg(rewriter, op, bits));
@@ -331,7 +334,7 @@ LogicalResult Lowering::lowerLookup(LookupOp op) {
                                 type.getShape().back()};
   Value output = empty(loc, shape, type.getElementType());
   auto rows = LookupRowsOp::create(rewriter, loc, output.getType(), ids, output,
-                                   op.getWeightsAttr());
+                                   op.getWeightsAttr(), op.getRatesAttr());
   rewriter.replaceOp(op, fromRows(loc, rows.getResult(0), type));
   return success();
 }

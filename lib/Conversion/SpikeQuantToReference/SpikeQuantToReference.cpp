@@ -104,6 +104,19 @@ LogicalResult Lowering::lowerOp(EncodeOp op) {
   ReferenceCalls::Result counts = calls.allocate(op.getType());
   Value rowScale =
       op.getRowScale() ? calls.address(op.getRowScale()) : calls.null();
+  if (op.isInteger()) {
+    Value rates = calls.address(op, calls.lookup(op.getRatesAttr()), "data");
+    if (!rates)
+      return failure();
+    calls.call("sq_ref_encode_grid",
+               {calls.address(op.getInput()), rowScale, calls.number(x.rows),
+                calls.number(x.channels),
+                calls.number(op.getUnit()->getExactLog2(), 32), rates,
+                calls.address(op.getBitsAttr()),
+                calls.number(op.getReach(), 32), counts.address});
+    replace(op, counts, op.getType());
+    return success();
+  }
   calls.call("sq_ref_encode",
              {calls.address(op.getInput()), rowScale, calls.number(x.rows),
               calls.number(x.channels), calls.number(op.getStep()),
@@ -291,6 +304,19 @@ LogicalResult Lowering::lowerOp(LookupOp op) {
   if (!getElementTypeOrSelf(ids).isInteger(32))
     return op.emitOpError("needs ids of type i32 in the reference");
   ReferenceCalls::Result y = calls.allocate(op.getType());
+  if (op.getRates()) {
+    Value rates = calls.address(op, calls.lookup(op.getRatesAttr()), "data");
+    if (!rates)
+      return failure();
+    calls.call("sq_ref_lookup_grid",
+               {calls.address(ids),
+                calls.number(cast<ShapedType>(ids.getType()).getNumElements()),
+                codes->start, calls.number(0), codes->multipliers,
+                codes->offsets, codes->container, codes->group, codes->n,
+                codes->k, rates, y.address});
+    replace(op, y, op.getType());
+    return success();
+  }
   calls.call("sq_ref_lookup",
              {calls.address(ids),
               calls.number(cast<ShapedType>(ids.getType()).getNumElements()),

@@ -139,6 +139,11 @@ def add_arguments(parser) -> None:
         action="store_true",
         help="leave functions between matrices as real numbers, not integer tables",
     )
+    parser.add_argument(
+        "--real-residual",
+        action="store_true",
+        help="leave the residual stream and the norms real, not fixed point",
+    )
     _add_code_arguments(parser)
     _add_select_arguments(parser)
     add_json(parser)
@@ -256,6 +261,7 @@ def _settings(options):
         rotate=options.rotate,
         fold=not options.no_fold,
         real_activations=options.real_activations,
+        real_residual=options.real_residual,
         isa=options.isa,
         mcpu=options.mcpu,
         taps=options.taps,

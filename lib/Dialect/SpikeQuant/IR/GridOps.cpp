@@ -9,6 +9,8 @@
 #include "Constraints.h"
 #include "spikequant/Kernel/Grid.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace mlir::spikequant;
 
@@ -24,6 +26,61 @@ LogicalResult GridOp::verifySymbolUses(SymbolTableCollection &tables) {
   return emitOpError() << "GRD-C1: " << getRatesAttr()
                        << " must be #spikequant.rates of as many channels as "
                        << type;
+}
+
+LogicalResult mlir::spikequant::verifyEncodeForm(Operation *op, Type element,
+                                                 std::optional<APFloat> unit,
+                                                 FlatSymbolRefAttr rates,
+                                                 bool hasChannels) {
+  bool integer = element.isInteger(32);
+  if (integer != unit.has_value() || integer != static_cast<bool>(rates) ||
+      (integer && hasChannels))
+    return op->emitOpError() << "ENC-C10: fixed-point numbers, and nothing "
+                                "else, have a unit and rates, which hold their "
+                                "gains and centres";
+  int exponent = 0;
+  if (!unit || (unit->isFiniteNonZero() &&
+                std::frexp(unit->convertToDouble(), &exponent) == 0.5))
+    return success();
+  return op->emitOpError() << "ENC-C10: unit must be a power of two, not "
+                           << unit->convertToDouble();
+}
+
+LogicalResult mlir::spikequant::verifyCountRates(Operation *op,
+                                                 SymbolTableCollection &tables,
+                                                 FlatSymbolRefAttr rates,
+                                                 int64_t channels) {
+  if (!rates)
+    return success();
+  FailureOr<WeightsOp> weights = findWeights(op, tables, rates, "ENC-C11");
+  if (failed(weights))
+    return failure();
+  if (isa<CountRatesAttr>(weights->getFormat()) &&
+      weights->getArrayType().getDimSize(1) == channels)
+    return success();
+  return op->emitOpError() << "ENC-C11: " << rates
+                           << " must be #spikequant.count_rates of " << channels
+                           << " channels";
+}
+
+LogicalResult mlir::spikequant::verifyLookupRates(Operation *op,
+                                                  SymbolTableCollection &tables,
+                                                  WeightsOp weights,
+                                                  FlatSymbolRefAttr rates,
+                                                  StringRef tag) {
+  if (!rates)
+    return success();
+  FailureOr<WeightsOp> array = findWeights(op, tables, rates, tag);
+  if (failed(array))
+    return failure();
+  int64_t rows = weights.getArrayType().getDimSize(0);
+  if (isa<RatesAttr>(array->getFormat()) &&
+      array->getArrayType().getDimSize(1) == rows)
+    return success();
+  return op->emitOpError() << tag << ": " << rates
+                           << " must be #spikequant.rates of " << rows
+                           << " channels, the rows of @"
+                           << weights.getSymName();
 }
 
 LogicalResult TableOp::verifySymbolUses(SymbolTableCollection &tables) {

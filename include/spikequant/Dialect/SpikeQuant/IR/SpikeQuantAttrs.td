@@ -114,6 +114,26 @@ def SpikeQuant_RatesAttr : SpikeQuant_Attr<"Rates", "rates"> {
   let assemblyFormat = "`<` struct(params) `>`";
 }
 
+def SpikeQuant_CountRatesAttr : SpikeQuant_Attr<"CountRates", "count_rates"> {
+  let summary = "thresholds of an encode of fixed-point numbers, per channel";
+  let description = [{
+    An array [3, K] of i32 that the packer fills with M, S and Z of
+
+    `n = ((y - Z[j]) * M[j] + 2^(S[j]-1)) >> S[j]`
+
+    which is `floor((y unit - centres[j]) gains[j] / step + 1/2)`. `gains` and
+    `centres` are real f32 arrays [K], 1 and 0 by default.
+
+    ```mlir
+    #spikequant.count_rates<unit = 9.53674316E-7 : f32, step = 1.000000e-01 : f32, gains = @norm>
+    ```
+  }];
+  let parameters = (ins "::mlir::FloatAttr":$unit, "::mlir::FloatAttr":$step,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$gains,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$centres);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
 def SpikeQuant_SpikeCode : I32EnumAttr<"SpikeCode", "how a count travels as spikes", [
     I32EnumAttrCase<"Count", 0, "count">,
     I32EnumAttrCase<"Ladder", 1, "ladder">,
