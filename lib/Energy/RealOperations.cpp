@@ -88,7 +88,7 @@ public:
         .Case<EncodeOp, DecodeOp, LookupOp>(
             [&](auto concrete) { countBorder(concrete); })
         .Case<linalg::LinalgOp>([&](auto linalg) { countLinalg(linalg); })
-        .Case<IntegrateOp, FireOp>([](auto) {})
+        .Case<IntegrateOp, FireOp, GridOp, ScaleRowsOp, TableOp>([](auto) {})
         .Default([&](Operation *other) { countElementwise(other); });
   }
 

@@ -330,13 +330,17 @@ private:
   }
 
   Error packRates(WeightsOp op, RatesAttr format) {
-    auto found = scales.find(format.getWeights().getValue());
     int64_t n = op.getArrayType().getDimSize(1);
-    if (found == scales.end() || int64_t(found->second.size()) != n)
-      return weightError(op, "needs the scales of '" +
-                                 format.getWeights().getValue() + "'");
-    std::optional<std::vector<int32_t>> table =
-        makeRates(op, format, found->second);
+    std::vector<double> ones(n, 1.0);
+    ArrayRef<double> own = ones;
+    if (FlatSymbolRefAttr weights = format.getWeights()) {
+      auto found = scales.find(weights.getValue());
+      if (found == scales.end() || int64_t(found->second.size()) != n)
+        return weightError(op,
+                           "needs the scales of '" + weights.getValue() + "'");
+      own = found->second;
+    }
+    std::optional<std::vector<int32_t>> table = makeRates(op, format, own);
     if (!table)
       return weightError(op, "has rates that no shift can hold");
     return writer.addRaw(op.getSymName(), "i32", {3, n},

@@ -269,6 +269,7 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
   add("sq_ref_decode_stack", sq_ref_decode_stack);
   add("sq_ref_fire", sq_ref_fire);
   add("sq_ref_fire_table", sq_ref_fire_table);
+  add("sq_ref_scale_rows", sq_ref_scale_rows);
   add("sq_ref_grid", sq_ref_grid);
   add("sq_ref_table", sq_ref_table);
   add("sq_ref_window", sq_ref_window);

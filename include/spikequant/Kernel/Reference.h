@@ -97,6 +97,11 @@ void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
                        const int64_t *table, int32_t lo, int32_t hi,
                        int16_t *counts);
 
+/* Fixed-point x[rows][channels] of 2^unitExponent times rowScale[rows], as
+ * numbers of 2^-20 (see scaleByRow). */
+void sq_ref_scale_rows(const int32_t *x, const float *rowScale, int64_t rows,
+                       int64_t channels, int32_t unitExponent, int32_t *y);
+
 /* y[rows][n] from acc[rows][n] and rates [3][n]: M, S, b (see Grid.h). */
 void sq_ref_grid(const int64_t *acc, int64_t rows, int64_t n,
                  const int32_t *rates, int32_t *y);

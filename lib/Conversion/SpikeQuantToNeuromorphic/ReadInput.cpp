@@ -32,7 +32,7 @@ mlir::spikequant::readInput(EncodeOp encode, SymbolTableCollection &tables,
                             ::spikequant::InputPopulation &input) {
   if (encode.isInteger())
     return encode.emitOpError()
-           << "NEU-C13: it counts fixed-point numbers, and an input population "
+           << "NEU-C14: it counts fixed-point numbers, and an input population "
               "takes real ones; compile with --real-residual";
   if (encode.getRowScale())
     return encode.emitOpError()

@@ -390,9 +390,17 @@ LogicalResult Lowering::run() {
     if (failed(lowerFire(op)))
       return failure();
   SmallVector<GridOp> grids;
+  SmallVector<ScaleRowsOp> scaled;
   SmallVector<TableOp> tables;
   module.walk([&](GridOp op) { grids.push_back(op); });
+  module.walk([&](ScaleRowsOp op) { scaled.push_back(op); });
   module.walk([&](TableOp op) { tables.push_back(op); });
+  for (ScaleRowsOp op : scaled) {
+    if (failed(verifyStatic(op)))
+      return failure();
+    rewriter.setInsertionPoint(op);
+    rewriter.replaceOp(op, lowerScaleRowsToLinalg(rewriter, op));
+  }
   for (GridOp op : grids)
     if (failed(lowerGrid(op)))
       return failure();

@@ -64,8 +64,8 @@ public:
       return failure();
     calls.setInsertionPoint(op);
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<EncodeOp, IntegrateOp, FireOp, GridOp, TableOp, DecodeOp,
-              LookupOp, ObserveOp>(
+        .Case<EncodeOp, IntegrateOp, FireOp, GridOp, ScaleRowsOp, TableOp,
+              DecodeOp, LookupOp, ObserveOp>(
             [&](auto concrete) { return lowerOp(concrete); })
         .Default([](Operation *other) {
           return other->emitOpError(
@@ -79,6 +79,7 @@ private:
   LogicalResult lowerOp(IntegrateOp op);
   LogicalResult lowerOp(FireOp op);
   LogicalResult lowerOp(GridOp op);
+  LogicalResult lowerOp(ScaleRowsOp op);
   LogicalResult lowerOp(TableOp op);
   LogicalResult lowerOp(DecodeOp op);
   LogicalResult lowerOp(LookupOp op);
@@ -254,6 +255,17 @@ LogicalResult Lowering::lowerOp(GridOp op) {
   calls.call("sq_ref_grid",
              {calls.address(toI64(op.getMembrane())), calls.number(acc.rows),
               calls.number(acc.channels), rates, y.address});
+  replace(op, y, op.getType());
+  return success();
+}
+
+LogicalResult Lowering::lowerOp(ScaleRowsOp op) {
+  Matrix x(op.getInput());
+  ReferenceCalls::Result y = calls.allocate(op.getType());
+  calls.call("sq_ref_scale_rows",
+             {calls.address(op.getInput()), calls.address(op.getRowScale()),
+              calls.number(x.rows), calls.number(x.channels),
+              calls.number(op.getUnit().getExactLog2(), 32), y.address});
   replace(op, y, op.getType());
   return success();
 }

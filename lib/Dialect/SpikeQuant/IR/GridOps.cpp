@@ -9,7 +9,7 @@
 #include "Constraints.h"
 #include "spikequant/Kernel/Grid.h"
 
-#include <cmath>
+#include <climits>
 
 using namespace mlir;
 using namespace mlir::spikequant;
@@ -38,9 +38,7 @@ LogicalResult mlir::spikequant::verifyEncodeForm(Operation *op, Type element,
     return op->emitOpError() << "ENC-C10: fixed-point numbers, and nothing "
                                 "else, have a unit and rates, which hold their "
                                 "gains and centres";
-  int exponent = 0;
-  if (!unit || (unit->isFiniteNonZero() &&
-                std::frexp(unit->convertToDouble(), &exponent) == 0.5))
+  if (!unit || unit->getExactLog2() != INT_MIN)
     return success();
   return op->emitOpError() << "ENC-C10: unit must be a power of two, not "
                            << unit->convertToDouble();
@@ -81,6 +79,18 @@ LogicalResult mlir::spikequant::verifyLookupRates(Operation *op,
                            << " must be #spikequant.rates of " << rows
                            << " channels, the rows of @"
                            << weights.getSymName();
+}
+
+LogicalResult ScaleRowsOp::verify() {
+  RankedTensorType type = getType();
+  if (type.getRank() == 0 || getRowScale().getType().getShape() !=
+                                 type.getShape().drop_back())
+    return emitOpError() << "SCR-C1: there must be one factor per row of "
+                         << type << ", not " << getRowScale().getType();
+  if (getUnit().getExactLog2() != INT_MIN)
+    return success();
+  return emitOpError() << "SCR-C2: unit must be a power of two, not "
+                       << getUnit().convertToDouble();
 }
 
 LogicalResult TableOp::verifySymbolUses(SymbolTableCollection &tables) {

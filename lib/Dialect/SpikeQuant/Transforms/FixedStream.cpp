@@ -38,6 +38,19 @@ static bool isMovement(linalg::LinalgOp op) {
          yielded.getArgNumber() == 0;
 }
 
+tensor::ExtractOp mlir::spikequant::findGather(linalg::LinalgOp op) {
+  if (!isElementwise(op))
+    return {};
+  auto extract = op.getBlock()
+                     ->getTerminator()
+                     ->getOperand(0)
+                     .getDefiningOp<tensor::ExtractOp>();
+  bool indices = llvm::all_of(op.getDpsInputs(), [](Value input) {
+    return !isa<FloatType>(getElementTypeOrSelf(input.getType()));
+  });
+  return indices ? extract : tensor::ExtractOp();
+}
+
 static bool addSumOperands(Value scalar, linalg::LinalgOp op,
                            SmallVectorImpl<OpOperand *> &operands) {
   if (auto argument = dyn_cast<BlockArgument>(scalar)) {
@@ -108,6 +121,29 @@ std::optional<DecodedLeaf> FixedStreams::findDecode(Value value) {
   return std::nullopt;
 }
 
+/// Not larger than program text should hold.
+bool FixedStreams::isTable(LoadWeightsOp op) {
+  constexpr int64_t most = 1 << 20;
+  WeightsOp weights = lookupWeights(module, op.getWeights());
+  return weights && weights.getArrayType().getNumElements() <= most &&
+         !constants.getValues(weights).empty();
+}
+
+/// A norm, or a product with channels, of a stream.
+std::optional<ScaleForm> FixedStreams::findScaled(Value value) {
+  std::vector<ScaleForm> forms = findScaleForms(value, constants);
+  for (ScaleForm &form : llvm::reverse(forms)) {
+    bool plain = form.base == value || form.rectified || form.isTrivial() ||
+                 !areRowTensors(form);
+    if (plain)
+      continue;
+    plan(form.base);
+    if (isStream(form.base))
+      return std::move(form);
+  }
+  return std::nullopt;
+}
+
 StreamSource FixedStreams::plan(Value value) {
   if (auto known = sources.find(value); known != sources.end())
     return known->second;
@@ -124,6 +160,8 @@ StreamSource FixedStreams::find(Value value) {
     return StreamSource::None;
   if (isa<LookupOp>(op))
     return StreamSource::Lookup;
+  if (auto load = dyn_cast<LoadWeightsOp>(op))
+    return isTable(load) ? StreamSource::Table : StreamSource::None;
   if (findDecode(value))
     return StreamSource::Decode;
   auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
@@ -135,7 +173,17 @@ StreamSource FixedStreams::find(Value value) {
     return isStream(op->getOperand(0)) ? StreamSource::View
                                        : StreamSource::None;
   }
-  return linalgOp ? findSum(linalgOp) : StreamSource::None;
+  if (!linalgOp)
+    return StreamSource::None;
+  if (tensor::ExtractOp gather = findGather(linalgOp)) {
+    auto load = gather.getTensor().getDefiningOp<LoadWeightsOp>();
+    bool known = load && plan(load) == StreamSource::Table;
+    return known ? StreamSource::Table : StreamSource::None;
+  }
+  StreamSource source = findSum(linalgOp);
+  if (source == StreamSource::None && findScaled(value))
+    return StreamSource::Scaled;
+  return source;
 }
 
 /// Of streams, at least one, and rows and channels. Other real numbers are
@@ -169,6 +217,10 @@ SmallVector<Value> FixedStreams::getParts(Value value, StreamSource source) {
   Operation *op = value.getDefiningOp();
   if (source == StreamSource::View)
     parts.push_back(op->getOperand(0));
+  if (source == StreamSource::Scaled)
+    parts.push_back(findScaled(value)->base);
+  if (source == StreamSource::Table && !isa<LoadWeightsOp>(op))
+    parts.push_back(findGather(cast<linalg::LinalgOp>(op)).getTensor());
   if (source != StreamSource::Sum)
     return parts;
   auto operands = findSumOperands(cast<linalg::LinalgOp>(op));
@@ -186,13 +238,15 @@ SmallVector<Value> FixedStreams::getParts(Value value, StreamSource source) {
 std::optional<double> FixedStreams::estimate(Value value, StreamSource source) {
   if (source == StreamSource::Decode)
     return estimateSpread(*findDecode(value), constants, module);
-  auto lookup = value.getDefiningOp<LookupOp>();
-  WeightsOp weights =
-      lookup ? lookupWeights(module, lookup.getWeights()) : WeightsOp();
+  WeightsOp weights;
+  if (auto lookup = value.getDefiningOp<LookupOp>())
+    weights = lookupWeights(module, lookup.getWeights());
+  if (auto load = value.getDefiningOp<LoadWeightsOp>())
+    weights = lookupWeights(module, load.getWeights());
   auto square = weights ? constants.getMeanRowSquare(weights) : std::nullopt;
   if (!square || !(*square > 0) || !std::isfinite(*square))
     return std::nullopt;
-  return std::sqrt(*square / double(weights.getArrayType().getDimSize(1)));
+  return std::sqrt(*square / double(weights.getArrayType().getShape().back()));
 }
 
 void FixedStreams::want(Value value) {

@@ -18,6 +18,7 @@
 #include "FoldScales.h"
 #include "GridSymbols.h"
 
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/MapVector.h"
 
 namespace mlir::spikequant {
@@ -27,6 +28,8 @@ enum class StreamSource {
   None,   ///< It is no stream.
   Lookup, ///< Rows of packed weights.
   Decode, ///< A decode with channel gains and biases.
+  Table,  ///< Weights that are known; or their rows, as an index chooses.
+  Scaled, ///< A stream times rows and channels, plus channels: a norm.
   View,   ///< A reshape, a slice or a movement of a stream.
   Sum,    ///< Sums and differences of streams, rows and channels.
   Real    ///< Other real numbers that are added to a stream: converted.
@@ -71,11 +74,16 @@ private:
   StreamSource find(Value value);
   StreamSource findSum(linalg::LinalgOp op);
   std::optional<DecodedLeaf> findDecode(Value value);
+  std::optional<ScaleForm> findScaled(Value value);
+  bool isTable(LoadWeightsOp op);
   SmallVector<Value> getParts(Value value, StreamSource source);
   std::optional<double> estimate(Value value, StreamSource source);
   FailureOr<Value> make(Value value, StreamSource source);
   FailureOr<Value> makeDecode(OpBuilder &b, Value value);
   FailureOr<Value> makeLookup(OpBuilder &b, LookupOp op);
+  FailureOr<Value> makeTable(OpBuilder &b, LoadWeightsOp op);
+  FailureOr<Value> makeGather(OpBuilder &b, linalg::GenericOp op);
+  FailureOr<Value> makeScaled(OpBuilder &b, Value value);
   FailureOr<Value> makeView(OpBuilder &b, Operation *op);
   FailureOr<Value> makeSum(OpBuilder &b, linalg::LinalgOp op);
   Value convert(OpBuilder &b, Value real);
@@ -100,6 +108,10 @@ struct SumTerm {
 /// What `operand` of the elementwise `op` is, apart from a stream.
 SumTerm findTerm(linalg::LinalgOp op, OpOperand *operand,
                  ConstantReals &constants);
+
+/// The extraction from a real array that is all that a body does with real
+/// numbers, or null.
+tensor::ExtractOp findGather(linalg::LinalgOp op);
 
 /// The operands that a body of sums, differences and negations adds up, with
 /// their signs unimportant; nothing for other bodies.

@@ -8,6 +8,7 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Kernel/Grid.h"
+#include "spikequant/Kernel/GridEncode.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -52,6 +53,12 @@ FailureOr<Value> FixedStreams::make(Value value, StreamSource source) {
     return makeLookup(b, cast<LookupOp>(op));
   case StreamSource::Decode:
     return makeDecode(b, value);
+  case StreamSource::Table:
+    if (auto load = dyn_cast<LoadWeightsOp>(op))
+      return makeTable(b, load);
+    return makeGather(b, cast<linalg::GenericOp>(op));
+  case StreamSource::Scaled:
+    return makeScaled(b, value);
   case StreamSource::View:
     return makeView(b, op);
   case StreamSource::Sum:
@@ -86,6 +93,76 @@ FailureOr<Value> FixedStreams::makeDecode(OpBuilder &b, Value value) {
   auto type = cast<RankedTensorType>(membrane.getType());
   return GridOp::create(b, loc, type.clone(b.getI32Type()), membrane, *rates)
       .getResult();
+}
+
+/// The nearest numbers of units, of any real ones.
+static SmallVector<int32_t> toUnits(ArrayRef<float> values, double unit) {
+  constexpr double most = ::spikequant::maxGrid;
+  SmallVector<int32_t> numbers;
+  for (float value : values)
+    numbers.push_back(static_cast<int32_t>(
+        std::clamp(std::nearbyint(value / unit), -most, most)));
+  return numbers;
+}
+
+FailureOr<Value> FixedStreams::makeTable(OpBuilder &b, LoadWeightsOp op) {
+  WeightsOp weights = lookupWeights(module, op.getWeights());
+  FailureOr<FlatSymbolRefAttr> numbers = symbols.getNumbers(
+      weights, toUnits(constants.getValues(weights), unit), op.getLoc());
+  if (failed(numbers))
+    return failure();
+  auto type = cast<RankedTensorType>(op.getType()).clone(b.getI32Type());
+  return LoadWeightsOp::create(b, op.getLoc(), type, *numbers).getResult();
+}
+
+/// The same choice of numbers.
+FailureOr<Value> FixedStreams::makeGather(OpBuilder &b, linalg::GenericOp op) {
+  Value table = made.lookup(findGather(op).getTensor());
+  Type i32 = b.getI32Type();
+  auto type = cast<RankedTensorType>(op.getResult(0).getType()).clone(i32);
+  Value empty =
+      tensor::EmptyOp::create(b, op.getLoc(), type.getShape(), i32);
+  auto gather = linalg::GenericOp::create(
+      b, op.getLoc(), type, op.getInputs(), empty, op.getIndexingMapsArray(),
+      op.getIteratorTypesArray(),
+      [&](OpBuilder &b, Location loc, ValueRange values) {
+        IRMapping mapping;
+        mapping.map(op.getBody()->getArguments(), values);
+        for (Operation &inner : op.getBody()->without_terminator()) {
+          auto extract = dyn_cast<tensor::ExtractOp>(inner);
+          if (!extract || extract.getTensor() != findGather(op).getTensor()) {
+            b.clone(inner, mapping);
+            continue;
+          }
+          SmallVector<Value> indices;
+          for (Value index : extract.getIndices())
+            indices.push_back(mapping.lookupOrDefault(index));
+          mapping.map(extract.getResult(),
+                      tensor::ExtractOp::create(b, loc, table, indices));
+        }
+        Value yielded = op.getBody()->getTerminator()->getOperand(0);
+        linalg::YieldOp::create(b, loc, mapping.lookup(yielded));
+      });
+  return gather.getResult(0);
+}
+
+FailureOr<Value> FixedStreams::makeScaled(OpBuilder &b, Value value) {
+  std::optional<ScaleForm> form = findScaled(value);
+  Location loc = value.getLoc();
+  Value numbers = replayViews(b, loc, made.lookup(form->base), form->views,
+                              /*ofRows=*/false);
+  double step = unit;
+  if (!form->rows.empty()) {
+    Value rows = getRowScale(b, loc, *form);
+    numbers = ScaleRowsOp::create(b, loc, numbers.getType(), numbers, rows,
+                                  b.getF32FloatAttr(unit));
+    step = std::ldexp(1.0, -::spikequant::rowExponent);
+  }
+  FailureOr<FlatSymbolRefAttr> rates =
+      symbols.getScaledRates(*form, step, unit, loc);
+  if (failed(rates))
+    return failure();
+  return GridOp::create(b, loc, numbers.getType(), numbers, *rates).getResult();
 }
 
 /// The same movement of integers.
@@ -192,11 +269,8 @@ FailureOr<Value> FixedStreams::makeSum(OpBuilder &b, linalg::LinalgOp op) {
       maps.push_back(term.read.map);
       continue;
     }
-    SmallVector<int32_t> entries;
-    for (double value : term.values)
-      entries.push_back(static_cast<int32_t>(std::clamp(
-          std::nearbyint(value / unit), -double(::spikequant::maxGrid),
-          double(::spikequant::maxGrid))));
+    SmallVector<float> values(term.values.begin(), term.values.end());
+    SmallVector<int32_t> entries = toUnits(values, unit);
     FailureOr<FlatSymbolRefAttr> table = symbols.getTable(entries, loc);
     if (failed(table))
       return failure();

@@ -74,13 +74,18 @@ static Value multiplyRows(OpBuilder &b, Location loc,
   return product.getResult(0);
 }
 
-/// Factors that are scalars have no tensor to read.
-static bool areTensors(const ScaleForm &form) {
+bool mlir::spikequant::areRowTensors(const ScaleForm &form) {
   return llvm::all_of(form.rows, [&](const RowFactor &factor) {
     return isa<RankedTensorType>(factor.value.getType()) &&
            factor.shape == form.rows.front().shape &&
            factor.views == form.rows.front().views;
   });
+}
+
+Value mlir::spikequant::getRowScale(OpBuilder &b, Location loc,
+                                    const ScaleForm &form) {
+  return replayViews(b, loc, multiplyRows(b, loc, form.rows),
+                     form.rows.front().views, /*ofRows=*/true);
 }
 
 namespace {
@@ -137,7 +142,7 @@ FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
                                                  FoldContext context) {
   if (op.getRowScale() || op.getGains() || op.getCentres())
     return refuse(op, context, "it has a row scale, gains or centres already");
-  if (!areTensors(form))
+  if (!areRowTensors(form))
     return refuse(op, context, "its row factors have different shapes");
   ChannelArrays arrays = getChannelArrays(op, form);
   if (arrays.refused >= 0)
@@ -171,8 +176,7 @@ FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
   }
   Value rowScale;
   if (!form.rows.empty())
-    rowScale = replayViews(b, loc, multiplyRows(b, loc, form.rows),
-                           form.rows.front().views, /*ofRows=*/true);
+    rowScale = getRowScale(b, loc, form);
   Value base = replayViews(b, loc, form.base, form.views, /*ofRows=*/false);
   auto folded = EncodeOp::create(
       b, loc, op.getType(), base, rowScale, op.getStepAttr(), op.getSiteAttr(),

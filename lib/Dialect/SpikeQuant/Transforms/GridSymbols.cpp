@@ -78,6 +78,36 @@ GridSymbols::getRowRates(WeightsOp weights, double unit, Location loc) {
   return getSymbol(module, loc, weights.getSymName() + ".grid", content);
 }
 
+FailureOr<FlatSymbolRefAttr>
+GridSymbols::getScaledRates(const ScaleForm &form, double step, double unit,
+                            Location loc) {
+  auto gains =
+      getChannels(module, loc, "stream.gains", form.scaled, form.scales);
+  auto biases =
+      getChannels(module, loc, "stream.biases", form.shifted, form.shifts);
+  if (failed(gains) || failed(biases))
+    return failure();
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = RankedTensorType::get(
+      {3, static_cast<int64_t>(form.scales.size())}, b.getI32Type());
+  content.format =
+      RatesAttr::get(module.getContext(), {}, b.getF32FloatAttr(step),
+                     b.getF32FloatAttr(unit), *gains, *biases);
+  return getSymbol(module, loc, "stream.grid", content);
+}
+
+FailureOr<FlatSymbolRefAttr>
+GridSymbols::getNumbers(WeightsOp weights, ArrayRef<int32_t> numbers,
+                        Location loc) {
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = weights.getArrayType().clone(b.getI32Type());
+  content.format = RealAttr::get(module.getContext());
+  content.value = DenseElementsAttr::get(content.type, numbers);
+  return getSymbol(module, loc, weights.getSymName() + ".units", content);
+}
+
 FailureOr<FlatSymbolRefAttr> GridSymbols::getCountRates(EncodeOp op,
                                                         double unit) {
   Builder b(module.getContext());

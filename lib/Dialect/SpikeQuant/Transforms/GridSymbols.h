@@ -26,6 +26,16 @@ public:
   FailureOr<FlatSymbolRefAttr> getRowRates(WeightsOp weights, double unit,
                                            Location loc);
 
+  /// `#spikequant.rates` that take numbers of `step` through the channels of
+  /// `form` to `unit`.
+  FailureOr<FlatSymbolRefAttr> getScaledRates(const ScaleForm &form,
+                                              double step, double unit,
+                                              Location loc);
+
+  /// `numbers` in the shape of `weights`.
+  FailureOr<FlatSymbolRefAttr>
+  getNumbers(WeightsOp weights, ArrayRef<int32_t> numbers, Location loc);
+
   /// `#spikequant.count_rates` of the encode `op` of numbers of `unit`.
   FailureOr<FlatSymbolRefAttr> getCountRates(EncodeOp op, double unit);
 

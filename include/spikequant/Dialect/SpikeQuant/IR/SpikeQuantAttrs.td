@@ -101,14 +101,15 @@ def SpikeQuant_RatesAttr : SpikeQuant_Attr<"Rates", "rates"> {
     `y = ((acc * M[o] + 2^(S[o]-1)) >> S[o]) + b[o]`
 
     which is `(acc * step * s_w[o] * gains[o] + biases[o]) / unit` rounded.
-    `gains` and `biases` are literal f32 arrays [N], 1 and 0 by default.
+    `gains` and `biases` are literal f32 arrays [N], 1 and 0 by default. Without
+    `weights`, `acc` counts units of `step`: s_w is 1.
 
     ```mlir
     #spikequant.rates<weights = @gate.codes, step = 1.000000e-01 : f32, unit = 1.562500e-02 : f32>
     ```
   }];
-  let parameters = (ins "::mlir::FlatSymbolRefAttr":$weights, "::mlir::FloatAttr":$step,
-                        "::mlir::FloatAttr":$unit,
+  let parameters = (ins OptionalParameter<"::mlir::FlatSymbolRefAttr">:$weights,
+                        "::mlir::FloatAttr":$step, "::mlir::FloatAttr":$unit,
                         OptionalParameter<"::mlir::FlatSymbolRefAttr">:$gains,
                         OptionalParameter<"::mlir::FlatSymbolRefAttr">:$biases);
   let assemblyFormat = "`<` struct(params) `>`";

@@ -269,6 +269,26 @@ def SpikeQuant_GridOp : SpikeQuant_Op<"grid", [
   let assemblyFormat = "$membrane `,` $rates attr-dict `:` type($membrane) `->` type($result)";
 }
 
+def SpikeQuant_ScaleRowsOp : SpikeQuant_Op<"scale_rows", [
+    Pure, AllTypesMatch<["input", "result"]>]> {
+  let summary = "fixed-point rows times a real factor each, integers only";
+  let description = [{
+    Numbers of `unit` (a power of two) times the factor q = m 2^e of their row,
+    as numbers of 2^-20, rounded and saturating: what `encode` does to
+    fixed-point rows, by the integers m and e alone.
+
+    ```mlir
+    %y = spikequant.scale_rows %x, %r {unit = 6.103515625e-05 : f32}
+        : tensor<128x576xi32>, tensor<128xf32>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[I32]>:$input, RankedTensorOf<[F32]>:$row_scale,
+                       F32Attr:$unit);
+  let results = (outs RankedTensorOf<[I32]>:$result);
+  let assemblyFormat = "$input `,` $row_scale attr-dict `:` type($input) `,` type($row_scale)";
+  let hasVerifier = 1;
+}
+
 def SpikeQuant_TableOp : SpikeQuant_Op<"table", [
     Pure, SameOperandsAndResultShape, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "a function of fixed-point numbers as a table with straight ends";
