@@ -188,8 +188,8 @@ void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
 void sq_ref_scale_rows(const int32_t *x, const float *rowScale, int64_t rows,
                        int64_t channels, int32_t unitExponent, int32_t *y) {
   for (int64_t i = 0; i < rows * channels; ++i)
-    y[i] = scaleByRow(x[i], splitRowFactor(rowScale[i / channels]),
-                      unitExponent);
+    y[i] =
+        scaleByRow(x[i], splitRowFactor(rowScale[i / channels]), unitExponent);
 }
 
 void sq_ref_grid(const int64_t *acc, int64_t rows, int64_t n,

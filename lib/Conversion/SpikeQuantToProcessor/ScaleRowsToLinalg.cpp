@@ -62,11 +62,11 @@ Factor Emitter::split(Value factor, int32_t unitExponent) {
   field = arith::AndIOp::create(b, loc, field, word(0xff));
   Value fraction = arith::AndIOp::create(b, loc, bits, word(0x7fffff));
   Value whole = arith::OrIOp::create(b, loc, fraction, word(0x800000));
-  Value normal = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, field,
-                                       word(0));
+  Value normal =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, field, word(0));
   Value magnitude = arith::SelectOp::create(b, loc, normal, whole, fraction);
-  Value negative = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
-                                         bits, word(0));
+  Value negative =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, bits, word(0));
   Value opposite = arith::SubIOp::create(b, loc, word(0), magnitude);
   Value exponent = arith::MaxSIOp::create(b, loc, field, word(1));
   exponent = arith::AddIOp::create(
@@ -80,8 +80,7 @@ Value Emitter::scale(Value x, Factor factor) {
   Value right = extend(factor.right);
   Value half = arith::ShLIOp::create(b, loc, wide(1), right);
   half = arith::ShRUIOp::create(b, loc, half, wide(1));
-  Value y =
-      arith::MulIOp::create(b, loc, extend(x), extend(factor.mantissa));
+  Value y = arith::MulIOp::create(b, loc, extend(x), extend(factor.mantissa));
   y = arith::ShLIOp::create(b, loc, y, extend(factor.left));
   y = arith::AddIOp::create(b, loc, y, half);
   y = arith::ShRSIOp::create(b, loc, y, right);

@@ -68,8 +68,8 @@ float randomFactor(std::mt19937_64 &random) {
 TEST(GridEncode, RowsAreScaledExactly) {
   std::mt19937_64 random(1);
   for (int i = 0; i < 300000; ++i) {
-    auto x = static_cast<int32_t>(static_cast<int32_t>(random()) >>
-                                  random() % 32);
+    auto x =
+        static_cast<int32_t>(static_cast<int32_t>(random()) >> random() % 32);
     float q = randomFactor(random);
     auto unit = static_cast<int32_t>(random() % 48) - 40;
     ASSERT_EQ(scaleByRow(x, splitRowFactor(q), unit),
@@ -102,10 +102,9 @@ int64_t countByFraction(int32_t y, CountRate rate) {
 TEST(GridEncode, CountsAreTheRoundedProduct) {
   std::mt19937_64 random(2);
   for (int i = 0; i < 300000; ++i) {
-    CountRate rate{
-        static_cast<int32_t>(random() % ((1 << 30) + 1)) - (1 << 29),
-        static_cast<int32_t>(1 + random() % 62),
-        static_cast<int32_t>(random()) >> (1 + random() % 31)};
+    CountRate rate{static_cast<int32_t>(random() % ((1 << 30) + 1)) - (1 << 29),
+                   static_cast<int32_t>(1 + random() % 62),
+                   static_cast<int32_t>(random()) >> (1 + random() % 31)};
     auto y =
         static_cast<int32_t>(static_cast<int32_t>(random()) >> random() % 32);
     ASSERT_EQ(gridCount(y, rate), countByFraction(y, rate))

@@ -83,8 +83,8 @@ LogicalResult mlir::spikequant::verifyLookupRates(Operation *op,
 
 LogicalResult ScaleRowsOp::verify() {
   RankedTensorType type = getType();
-  if (type.getRank() == 0 || getRowScale().getType().getShape() !=
-                                 type.getShape().drop_back())
+  if (type.getRank() == 0 ||
+      getRowScale().getType().getShape() != type.getShape().drop_back())
     return emitOpError() << "SCR-C1: there must be one factor per row of "
                          << type << ", not " << getRowScale().getType();
   if (getUnit().getExactLog2() != INT_MIN)

@@ -120,8 +120,7 @@ FailureOr<Value> FixedStreams::makeGather(OpBuilder &b, linalg::GenericOp op) {
   Value table = made.lookup(findGather(op).getTensor());
   Type i32 = b.getI32Type();
   auto type = cast<RankedTensorType>(op.getResult(0).getType()).clone(i32);
-  Value empty =
-      tensor::EmptyOp::create(b, op.getLoc(), type.getShape(), i32);
+  Value empty = tensor::EmptyOp::create(b, op.getLoc(), type.getShape(), i32);
   auto gather = linalg::GenericOp::create(
       b, op.getLoc(), type, op.getInputs(), empty, op.getIndexingMapsArray(),
       op.getIteratorTypesArray(),

@@ -51,7 +51,12 @@ private:
   bool isCandidate(EncodeOp op) const;
   std::string whyNot(EncodeOp op);
   double getCountUnit(EncodeOp op) const;
+  double getThresholdError(EncodeOp op);
   LogicalResult fold(EncodeOp op);
+  void refuse(EncodeOp op, StringRef why) {
+    remark::missed(op.getLoc(), remark(op, "residual-left"))
+        << remark::add("site '{0}' reads real numbers: {1}", op.getSite(), why);
+  }
   void foldStatistics();
   void convertBack();
   remark::RemarkOpts remark(EncodeOp op, StringRef name) {
@@ -80,6 +85,18 @@ bool ResidualFolder::isCandidate(EncodeOp op) const {
 double ResidualFolder::getCountUnit(EncodeOp op) const {
   return op.getRowScale() ? std::ldexp(1.0, -::spikequant::rowExponent)
                           : streams.getUnit();
+}
+
+/// Half a unit each for scaled rows and centres, in steps.
+double ResidualFolder::getThresholdError(EncodeOp op) {
+  double largest = 1;
+  if (op.getGainsAttr()) {
+    largest = 0;
+    for (float gain : constants.getValues(
+             lookupWeights(module, op.getGainsAttr().getValue())))
+      largest = std::max(largest, std::abs(double(gain)));
+  }
+  return getCountUnit(op) * largest / op.getStep().convertToDouble();
 }
 
 /// Empty if the channels of `op` have integer thresholds.
@@ -116,15 +133,23 @@ void ResidualFolder::plan() {
     if (streams.isStream(op.getInput()))
       streams.want(op.getInput());
   // What is converted for a sum is there for encodes too.
-  for (EncodeOp op : candidates)
-    if (streams.isPlanned(op.getInput()))
+  for (EncodeOp op : candidates) {
+    if (streams.isPlanned(op.getInput())) {
       encodes.push_back(op);
+      continue;
+    }
+    Operation *producer = op.getInput().getDefiningOp();
+    refuse(op,
+           "what makes its input, " +
+               (producer ? "'" + producer->getName().getStringRef().str() + "'"
+                         : std::string("an argument")) +
+               ", adds up no decodes, looked-up rows or known tables");
+  }
 }
 
 LogicalResult ResidualFolder::fold(EncodeOp op) {
   if (std::string why = whyNot(op); !why.empty()) {
-    remark::missed(op.getLoc(), remark(op, "residual-left"))
-        << remark::add("site '{0}' reads real numbers: {1}", op.getSite(), why);
+    refuse(op, why);
     return success();
   }
   FailureOr<Value> input = streams.get(op.getInput());
@@ -138,10 +163,11 @@ LogicalResult ResidualFolder::fold(EncodeOp op) {
       op.getToleranceAttr(), op.getOverflowAttr(), op.getCodeAttr(),
       rewriter.getF32FloatAttr(streams.getUnit()), *rates);
   folded->setDiscardableAttrs(op->getDiscardableAttrDictionary());
+  int exponent = std::ilogb(streams.getUnit());
   remark::passed(op.getLoc(), remark(op, "residual-fixed")) << remark::add(
-      "site '{0}' counts a stream in units of {1}, which "
-      "saturates at {2}",
-      op.getSite(), streams.getUnit(), std::ldexp(streams.getUnit(), 31));
+      "site '{0}': counts a stream in units of 2^{1}, which saturates at "
+      "2^{2}; thresholds are off by at most {3:E2} of a step",
+      op.getSite(), exponent, exponent + 31, getThresholdError(op));
   rewriter.replaceOp(op, folded);
   return success();
 }

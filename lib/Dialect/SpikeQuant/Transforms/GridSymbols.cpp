@@ -78,9 +78,10 @@ GridSymbols::getRowRates(WeightsOp weights, double unit, Location loc) {
   return getSymbol(module, loc, weights.getSymName() + ".grid", content);
 }
 
-FailureOr<FlatSymbolRefAttr>
-GridSymbols::getScaledRates(const ScaleForm &form, double step, double unit,
-                            Location loc) {
+FailureOr<FlatSymbolRefAttr> GridSymbols::getScaledRates(const ScaleForm &form,
+                                                         double step,
+                                                         double unit,
+                                                         Location loc) {
   auto gains =
       getChannels(module, loc, "stream.gains", form.scaled, form.scales);
   auto biases =
@@ -97,9 +98,9 @@ GridSymbols::getScaledRates(const ScaleForm &form, double step, double unit,
   return getSymbol(module, loc, "stream.grid", content);
 }
 
-FailureOr<FlatSymbolRefAttr>
-GridSymbols::getNumbers(WeightsOp weights, ArrayRef<int32_t> numbers,
-                        Location loc) {
+FailureOr<FlatSymbolRefAttr> GridSymbols::getNumbers(WeightsOp weights,
+                                                     ArrayRef<int32_t> numbers,
+                                                     Location loc) {
   Builder b(module.getContext());
   WeightsContent content{};
   content.type = weights.getArrayType().clone(b.getI32Type());

@@ -28,9 +28,8 @@ public:
 
   /// `#spikequant.rates` that take numbers of `step` through the channels of
   /// `form` to `unit`.
-  FailureOr<FlatSymbolRefAttr> getScaledRates(const ScaleForm &form,
-                                              double step, double unit,
-                                              Location loc);
+  FailureOr<FlatSymbolRefAttr>
+  getScaledRates(const ScaleForm &form, double step, double unit, Location loc);
 
   /// `numbers` in the shape of `weights`.
   FailureOr<FlatSymbolRefAttr>
