@@ -29,10 +29,14 @@ hub:
 	test -x .venv-hub/bin/pip || /usr/bin/python3 -m venv .venv-hub
 	.venv-hub/bin/pip install -q --no-deps -r python/requirements-hub.txt
 
-# SpikeQuant against llama.cpp on this machine; `make demo` first.
+# SpikeQuant against llama.cpp on this machine, its kernels against the processor's limits and
+# against ONNX Runtime and OpenVINO; `make demo` first. Tables, CSV, JSON and pictures in
+# out/benchmarks.
 bench: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
+	$(VENV)/bin/pip install -q --no-deps -r python/requirements-rivals.txt
 	$(VENV)/bin/python benchmarks/run.py
+	$(VENV)/bin/python benchmarks/kernels.py
 
 # SpikeQuant against other ways of quantising activations; `make demo` first. Hours; an interrupted
 # run goes on where it stopped. ARGS="--windows 4 --methods spike*,quarot-4 --grid on" takes less.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ class PackedFile:
     def __init__(self, path: Path):
         self.data = np.memmap(path, np.uint8, "r")
         magic, version, _, size = struct.unpack("<8sIIQ", self.data[:24].tobytes())
-        if (magic, version) != (b"SQWEIGHT", 1):
-            raise ValueError(f"{path}: not a file of packed weights of version 1")
+        if (magic, version) != (b"SQWEIGHT", 2):
+            raise ValueError(f"{path}: not a file of packed weights of version 2")
         self.entries = json.loads(self.data[_HEADER : _HEADER + size].tobytes())["entries"]
 
     def array(self, key: str) -> np.ndarray:
@@ -36,15 +37,10 @@ class PackedFile:
         entry = self.entries[key]
         n, k, group = entry["n"], entry["k"], entry["group"]
         groups = -(-k // group)
-        blobs = entry["blobs"]
-        codes = self._codes(entry)[:n, :k].astype(np.int32)
-        m, c = (
-            self._blob(blobs[name], dtype).reshape(-1, groups, _TILE).transpose(0, 2, 1)
-            for name, dtype in (("multipliers", "u1"), ("offsets", "<i2"))
-        )
+        codes, m, c = self._parts(entry)
         of_channel = np.minimum(np.arange(k) // group, groups - 1)
-        m, c = (a.reshape(-1, groups)[:n, of_channel].astype(np.int32) for a in (m, c))
-        return m * codes + c, self.scales(key)
+        m, c = (a[:n, of_channel].astype(np.int32) for a in (m, c))
+        return m * codes[:n, :k] + c, self.scales(key)
 
     def scales(self, key: str) -> np.ndarray:
         """s_w [n]"""
@@ -59,19 +55,43 @@ class PackedFile:
     def _blob(self, place: dict, dtype: str) -> np.ndarray:
         return self.data[place["offset"] : place["offset"] + place["bytes"]].view(dtype)
 
-    def _codes(self, entry: dict) -> np.ndarray:
-        """u [Npad, Kpad]. Panels of up to four tiles; steps along k, then planes of all tiles."""
-        raw, container = self._blob(entry["blobs"]["codes"], "u1"), entry["container"]
-        tiles = -(-entry["n"] // _TILE)
-        line = 64 if container == 8 else 16 * container
-        lines = raw.size // (line * tiles)
-        panels, start = [], 0
+    def _parts(self, entry: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """u [Npad, Kpad], m and c [Npad, groups]. Panels of up to four tiles; in each, groups."""
+        raw = self._blob(entry["blobs"]["codes"], "u1")
+        tiles, panels, start = -(-entry["n"] // _TILE), [], 0
         for first in range(0, tiles, 4):
             channels = min(4, tiles - first) * _TILE
-            stop = start + line * lines * channels // _TILE
-            panels.append(_panel(raw[start:stop].reshape(lines, -1), channels, container))
-            start = stop
-        return np.concatenate(panels)
+            parts, start = _read_panel(raw, start, channels, entry)
+            panels.append(parts)
+        codes, m, c = (np.concatenate(part) for part in zip(*panels, strict=True))
+        return codes.astype(np.int32), m, c
+
+
+def _read_panel(raw: np.ndarray, start: int, channels: int, entry: dict) -> tuple[tuple, int]:
+    """Codes [channels, Kpad], m and c [channels, groups] of a panel; where the next one begins."""
+    container, width, groups = entry["container"], entry["offset_bits"] // 8, []
+    padded = -(-entry["k"] // 8) * 8
+    bounds = [*range(0, padded, entry["group"]), padded]
+    if entry["group"] >= entry["k"]:
+        bounds = [0, padded]
+    for first, last in pairwise(bounds):
+        bytes_ = (last - first) * channels * container // 8
+        m, c, lines = np.split(
+            raw[start : start + channels * (1 + width) + bytes_], [channels, channels * (1 + width)]
+        )
+        steps = lines.reshape((last - first) // (4 if container == 8 else 8), -1)
+        groups.append((_panel(steps, channels, container), m, _offsets(m, c, entry)))
+        start += channels * (1 + width) + bytes_
+    codes, m, c = zip(*groups, strict=True)
+    return (np.concatenate(codes, axis=1), np.stack(m, axis=1), np.stack(c, axis=1)), start
+
+
+def _offsets(m: np.ndarray, stored: np.ndarray, entry: dict) -> np.ndarray:
+    """c, or zero points in steps of 2^(container - 8) of a code."""
+    if entry["offset_bits"] == 16:
+        return stored.view("<i2").astype(np.int32)
+    unit = 2 ** (8 - entry["container"])
+    return -((m.astype(np.int32) * stored + unit // 2) // unit)
 
 
 def _panel(steps: np.ndarray, channels: int, container: int) -> np.ndarray:

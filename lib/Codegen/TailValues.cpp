@@ -14,6 +14,8 @@
 
 #include "TailValues.h"
 
+#include "spikequant/Kernel/Exponent.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
@@ -61,6 +63,21 @@ bool isPlainReal(const Known &known) {
   return real && *real > kHidden / 10;
 }
 
+/// The integer of a score that a mask hides.
+bool isHiddenScore(const Known &known) {
+  auto integer = dyn_cast_or_null<IntegerAttr>(known.value);
+  return known.kind == Known::Constant && integer &&
+         integer.getType().isInteger(32) &&
+         integer.getValue().isMinSignedValue();
+}
+
+/// Whether it is a constant of at most 2^30.
+bool isNear(const Known &known) {
+  auto integer = dyn_cast_or_null<IntegerAttr>(known.value);
+  return known.kind == Known::Constant && integer &&
+         integer.getValue().ule(::spikequant::maxScore);
+}
+
 /// Evaluates the body of one operation.
 class BodyEvaluator {
 public:
@@ -88,6 +105,8 @@ private:
   Known select(arith::SelectOp choice) const;
   Known add(const Known &lhs, const Known &rhs) const;
   Known difference(const Known &lhs) const;
+  Known distance(const Known &rhs) const;
+  Known minimum(arith::MinUIOp least) const;
   Known product(Operation &inner) const;
   Known maximum(Operation &inner) const;
   Known fold(Operation &inner) const;
@@ -153,6 +172,8 @@ Known BodyEvaluator::compare(arith::CmpIOp comparison) {
   using arith::CmpIPredicate;
   Known lhs = get(comparison.getLhs()), rhs = get(comparison.getRhs());
   CmpIPredicate predicate = comparison.getPredicate();
+  if (lhs.kind == Known::Far && isNear(rhs) && predicate == CmpIPredicate::ult)
+    return truth(false);
   if (lhs.kind != Known::Index) {
     std::swap(lhs, rhs);
     predicate = predicate == CmpIPredicate::sge   ? CmpIPredicate::sle
@@ -219,6 +240,21 @@ Known BodyEvaluator::difference(const Known &lhs) const {
   if (isHidden(lhs))
     result.kind = Known::Hidden;
   return result;
+}
+
+/// x - rhs of a score x: far as unsigned numbers if rhs is a hidden one.
+Known BodyEvaluator::distance(const Known &rhs) const {
+  Known result;
+  if (isHiddenScore(rhs))
+    result.kind = Known::Far;
+  return result;
+}
+
+Known BodyEvaluator::minimum(arith::MinUIOp least) const {
+  Known lhs = get(least.getLhs()), rhs = get(least.getRhs());
+  if (lhs.kind == Known::Far && isNear(rhs))
+    return rhs;
+  return rhs.kind == Known::Far && isNear(lhs) ? lhs : fold(*least);
 }
 
 Known BodyEvaluator::product(Operation &inner) const {
@@ -300,6 +336,12 @@ Known BodyEvaluator::evaluate(Operation &inner) {
       })
       .Case<arith::MaximumFOp, arith::MaxNumFOp>(
           [&](auto) { return maximum(inner); })
+      .Case([&](arith::SubIOp sub) {
+        Known folded = fold(*sub);
+        return folded.kind != Known::Nothing ? folded
+                                             : distance(get(sub.getRhs()));
+      })
+      .Case([&](arith::MinUIOp least) { return minimum(least); })
       .Default([&](Operation *) { return fold(inner); });
 }
 
@@ -449,6 +491,7 @@ std::optional<Tail> TailValues::getNeutralReduction(linalg::LinalgOp op) const {
     Value added = combine->getOperand(combine->getOperand(0) == out ? 1 : 0);
     Known known = evaluation.inTail->get(added);
     bool neutral = isa<arith::AddFOp, arith::AddIOp>(combine) ? isZero(known)
+                   : isa<arith::MaxSIOp>(combine) ? isHiddenScore(known)
                    : isa<arith::MaximumFOp, arith::MaxNumFOp>(combine)
                        ? isHidden(known)
                        : false;

@@ -41,6 +41,7 @@ struct Known {
     Nothing,
     Constant, ///< `value`
     Hidden,   ///< Real, at most -1e28: a mask's value or a difference from it.
+    Far,      ///< Unsigned, at least 2^30: how far a hidden score is away.
     Index,    ///< The index along dimension `dim`, plus `addend`.
     AtMost,   ///< Integer, at most the argument's value (if any) + `addend`.
   };

@@ -45,8 +45,7 @@ WeightFacts readWeights(const sq::PackedFile &file,
     }
   }
   facts.bits = sq::signedBits(least, largest);
-  facts.packedBytes = entry.codes.bytes + entry.multipliers.bytes +
-                      entry.offsets.bytes + entry.scales.bytes;
+  facts.packedBytes = entry.codes.bytes + entry.scales.bytes;
   return facts;
 }
 

@@ -11,15 +11,43 @@
 
 using namespace spikequant;
 
+namespace {
+/// The panel of a tile.
+struct PanelPlace {
+  int64_t firstTile, tiles;
+
+  PanelPlace(const PackedLayout &layout, int64_t tile)
+      : firstTile(tile / PackedLayout::panelTiles * PackedLayout::panelTiles),
+        tiles(std::min(PackedLayout::panelTiles, layout.tiles() - firstTile)) {}
+};
+} // namespace
+
 int64_t PackedLayout::lineOffset(int64_t tile, int64_t lineIndex,
                                  CodePlane plane) const {
-  int64_t firstTile = tile / panelTiles * panelTiles;
-  int64_t tilesInPanel = std::min(panelTiles, tiles() - firstTile);
-  int64_t lines = firstTile * linesPerTile() + lineIndex * tilesInPanel;
+  PanelPlace panel(*this, tile);
+  int64_t before = (groupOf(lineIndex * kPerLine()) + 1) * groupBytes() +
+                   lineIndex * lineBytes();
+  int64_t start = panel.firstTile * tileBytes() + panel.tiles * before;
   if (container == 8)
-    return (lines + tile - firstTile) * lineBytes();
-  return lines * lineBytes() + tilesInPanel * plane.bytesBefore() +
-         (tile - firstTile) * plane.bytesPerTile();
+    return start + (tile - panel.firstTile) * lineBytes();
+  return start + panel.tiles * plane.bytesBefore() +
+         (tile - panel.firstTile) * plane.bytesPerTile();
+}
+
+int64_t PackedLayout::multiplierOffset(int64_t nIndex,
+                                       int64_t groupNumber) const {
+  PanelPlace panel(*this, nIndex / tileChannels);
+  int64_t lines = group >= k ? 0 : groupNumber * group / kPerLine();
+  int64_t before = groupNumber * groupBytes() + lines * lineBytes();
+  return panel.firstTile * tileBytes() + panel.tiles * before + nIndex -
+         panel.firstTile * tileChannels;
+}
+
+int64_t PackedLayout::offsetOffset(int64_t nIndex, int64_t groupNumber) const {
+  PanelPlace panel(*this, nIndex / tileChannels);
+  int64_t inPanel = nIndex - panel.firstTile * tileChannels;
+  return multiplierOffset(nIndex, groupNumber) + panel.tiles * tileChannels +
+         inPanel * (offsetBits / 8 - 1);
 }
 
 bool PackedLayout::isValid() const {
@@ -28,7 +56,7 @@ bool PackedLayout::isValid() const {
   if (n < 1 || k < 1 || n > maxDimension || k > maxDimension ||
       nPadded() * kPadded() > maxElements)
     return false;
-  if (container < 2 || container > 8)
+  if (container < 2 || container > 8 || (offsetBits != 8 && offsetBits != 16))
     return false;
   return group >= k || (group > 0 && group % kAlignment == 0);
 }
@@ -63,9 +91,20 @@ int32_t PackedCodes::codeAt(int64_t n, int64_t k) const {
   return line[k % layout.kPerLine()];
 }
 
+int32_t PackedCodes::multiplierAt(int64_t n, int64_t group) const {
+  return codes[layout.multiplierOffset(n, group)];
+}
+
+int32_t PackedCodes::offsetAt(int64_t n, int64_t group) const {
+  const uint8_t *stored = codes + layout.offsetOffset(n, group);
+  if (layout.offsetBits == 8)
+    return layout.offsetOf(multiplierAt(n, group), *stored);
+  return static_cast<int16_t>(stored[0] | stored[1] << 8);
+}
+
 int32_t PackedCodes::weightAt(int64_t n, int64_t k) const {
-  int64_t index = layout.groupIndex(n, layout.groupOf(k));
-  return multipliers[index] * codeAt(n, k) + offsets[index];
+  int64_t group = layout.groupOf(k);
+  return multiplierAt(n, group) * codeAt(n, k) + offsetAt(n, group);
 }
 
 void PackedCodes::unpackRow(int64_t n, int32_t *row) const {
@@ -74,8 +113,8 @@ void PackedCodes::unpackRow(int64_t n, int32_t *row) const {
   // Groups are multiples of a line, so (m, c) is constant along one.
   for (int64_t k0 = 0, line = 0; k0 < layout.k; k0 += perLine, ++line) {
     unpackLine(*this, n, line, codes);
-    int64_t index = layout.groupIndex(n, layout.groupOf(k0));
-    int32_t m = multipliers[index], c = offsets[index];
+    int64_t group = layout.groupOf(k0);
+    int32_t m = multiplierAt(n, group), c = offsetAt(n, group);
     for (int64_t j = 0, end = std::min(perLine, layout.k - k0); j < end; ++j)
       row[k0 + j] = m * codes[j] + c;
   }

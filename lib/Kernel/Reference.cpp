@@ -8,6 +8,7 @@
 
 #include "spikequant/Kernel/Decode.h"
 #include "spikequant/Kernel/Encode.h"
+#include "spikequant/Kernel/Exponent.h"
 #include "spikequant/Kernel/Fire.h"
 #include "spikequant/Kernel/Grid.h"
 #include "spikequant/Kernel/GridEncode.h"
@@ -83,25 +84,19 @@ static void integrateRows(const int16_t *counts, int64_t rows,
 
 void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
                       const void *packedFile, int64_t codesOffset,
-                      int64_t multipliersOffset, int64_t offsetsOffset,
-                      int32_t container, int64_t group, int64_t n,
-                      int64_t *acc) {
-  PackedCodes packed{{n, k, group, container},
-                     at<uint8_t>(packedFile, codesOffset),
-                     at<uint8_t>(packedFile, multipliersOffset),
-                     at<int16_t>(packedFile, offsetsOffset)};
+                      int32_t container, int32_t offsetBits, int64_t group,
+                      int64_t n, int64_t *acc) {
+  PackedCodes packed{{n, k, group, container, offsetBits},
+                     at<uint8_t>(packedFile, codesOffset)};
   integrateRows<integrateRow>(counts, rows, packed, acc);
 }
 
 void sq_ref_integrate_planes(const int16_t *counts, int64_t rows, int64_t k,
                              const void *packedFile, int64_t codesOffset,
-                             int64_t multipliersOffset, int64_t offsetsOffset,
-                             int32_t container, int64_t group, int64_t n,
-                             int64_t *acc) {
-  PackedCodes packed{{n, k, group, container},
-                     at<uint8_t>(packedFile, codesOffset),
-                     at<uint8_t>(packedFile, multipliersOffset),
-                     at<int16_t>(packedFile, offsetsOffset)};
+                             int32_t container, int32_t offsetBits,
+                             int64_t group, int64_t n, int64_t *acc) {
+  PackedCodes packed{{n, k, group, container, offsetBits},
+                     at<uint8_t>(packedFile, codesOffset)};
   integrateRows<integrateRowPlanes>(counts, rows, packed, acc);
 }
 
@@ -114,41 +109,39 @@ void sq_ref_decode(const int64_t *acc, int64_t rows, int64_t n, float stepIn,
 template <decltype(sq_ref_integrate) integrate>
 static void integrateStack(const int16_t *counts, int64_t rows, int64_t k,
                            const void *packedFile, int64_t codesOffset,
-                           int64_t multipliersOffset, int64_t offsetsOffset,
-                           int32_t container, int64_t group, int64_t n,
-                           int64_t matrices, const int32_t *numbers,
+                           int32_t container, int32_t offsetBits, int64_t group,
+                           int64_t n, int64_t matrices, const int32_t *numbers,
                            int64_t count, int64_t *acc) {
-  PackedLayout layout{n, k, group, container};
+  PackedLayout layout{n, k, group, container, offsetBits};
   int64_t slice = count ? rows / count : 0;
   for (int64_t i = 0; i < count; ++i) {
     int64_t matrix = std::clamp<int64_t>(numbers[i], 0, matrices - 1);
     integrate(counts + i * slice * k, slice, k, packedFile,
-              codesOffset + matrix * layout.codesBytes(),
-              multipliersOffset + matrix * layout.multipliersBytes(),
-              offsetsOffset + matrix * layout.offsetsBytes(), container, group,
-              n, acc + i * slice * n);
+              codesOffset + matrix * layout.codesBytes(), container, offsetBits,
+              group, n, acc + i * slice * n);
   }
 }
 
 void sq_ref_integrate_stack(const int16_t *counts, int64_t rows, int64_t k,
                             const void *packedFile, int64_t codesOffset,
-                            int64_t multipliersOffset, int64_t offsetsOffset,
-                            int32_t container, int64_t group, int64_t n,
-                            int64_t matrices, const int32_t *numbers,
-                            int64_t count, int64_t *acc) {
+                            int32_t container, int32_t offsetBits,
+                            int64_t group, int64_t n, int64_t matrices,
+                            const int32_t *numbers, int64_t count,
+                            int64_t *acc) {
   integrateStack<sq_ref_integrate>(counts, rows, k, packedFile, codesOffset,
-                                   multipliersOffset, offsetsOffset, container,
-                                   group, n, matrices, numbers, count, acc);
+                                   container, offsetBits, group, n, matrices,
+                                   numbers, count, acc);
 }
 
-void sq_ref_integrate_stack_planes(
-    const int16_t *counts, int64_t rows, int64_t k, const void *packedFile,
-    int64_t codesOffset, int64_t multipliersOffset, int64_t offsetsOffset,
-    int32_t container, int64_t group, int64_t n, int64_t matrices,
-    const int32_t *numbers, int64_t count, int64_t *acc) {
+void sq_ref_integrate_stack_planes(const int16_t *counts, int64_t rows,
+                                   int64_t k, const void *packedFile,
+                                   int64_t codesOffset, int32_t container,
+                                   int32_t offsetBits, int64_t group, int64_t n,
+                                   int64_t matrices, const int32_t *numbers,
+                                   int64_t count, int64_t *acc) {
   integrateStack<sq_ref_integrate_planes>(
-      counts, rows, k, packedFile, codesOffset, multipliersOffset,
-      offsetsOffset, container, group, n, matrices, numbers, count, acc);
+      counts, rows, k, packedFile, codesOffset, container, offsetBits, group, n,
+      matrices, numbers, count, acc);
 }
 
 void sq_ref_decode_stack(const int64_t *acc, int64_t rows, int64_t n,
@@ -208,6 +201,21 @@ void sq_ref_table(const int32_t *x, int64_t count, const int32_t *entries,
     y[i] = tableNumber(x[i], table);
 }
 
+void sq_ref_exponent(const int32_t *score, const int32_t *max, int64_t rows,
+                     int64_t n, const int32_t *multipliers, int64_t heads,
+                     const int32_t *offsets, int32_t largest, int32_t preshift,
+                     int32_t shift, int16_t *counts) {
+  ExponentForm form{largest, preshift, shift, offsets != nullptr};
+  int32_t half = 1 << (getExponentFraction(largest) - 1);
+  for (int64_t row = 0; row < rows; ++row) {
+    int32_t multiplier = multipliers[row / (rows / heads)];
+    for (int64_t j = 0; j < n; ++j)
+      counts[row * n + j] =
+          exponentCount(score[row * n + j], max[row], form, multiplier,
+                        offsets ? offsets[j] : half);
+  }
+}
+
 void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,
                    const int8_t *bits, int32_t tolerance) {
   for (int64_t i = 0; i < rows * channels; ++i)
@@ -215,14 +223,11 @@ void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,
 }
 
 void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
-                   int64_t codesOffset, int64_t multipliersOffset,
-                   int64_t offsetsOffset, int64_t scalesOffset,
-                   int32_t container, int64_t group, int64_t n, int64_t k,
+                   int64_t codesOffset, int64_t scalesOffset, int32_t container,
+                   int32_t offsetBits, int64_t group, int64_t n, int64_t k,
                    float *y) {
-  PackedCodes packed{{n, k, group, container},
-                     at<uint8_t>(packedFile, codesOffset),
-                     at<uint8_t>(packedFile, multipliersOffset),
-                     at<int16_t>(packedFile, offsetsOffset)};
+  PackedCodes packed{{n, k, group, container, offsetBits},
+                     at<uint8_t>(packedFile, codesOffset)};
   const float *scales = at<float>(packedFile, scalesOffset);
   std::vector<int32_t> weights(k);
   for (int64_t row = 0; row < rows; ++row) {
@@ -235,13 +240,11 @@ void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
 
 void sq_ref_lookup_grid(const int32_t *ids, int64_t rows,
                         const void *packedFile, int64_t codesOffset,
-                        int64_t multipliersOffset, int64_t offsetsOffset,
-                        int32_t container, int64_t group, int64_t n, int64_t k,
-                        const int32_t *rates, int32_t *y) {
-  PackedCodes packed{{n, k, group, container},
-                     at<uint8_t>(packedFile, codesOffset),
-                     at<uint8_t>(packedFile, multipliersOffset),
-                     at<int16_t>(packedFile, offsetsOffset)};
+                        int32_t container, int32_t offsetBits, int64_t group,
+                        int64_t n, int64_t k, const int32_t *rates,
+                        int32_t *y) {
+  PackedCodes packed{{n, k, group, container, offsetBits},
+                     at<uint8_t>(packedFile, codesOffset)};
   std::vector<int32_t> weights(k);
   for (int64_t row = 0; row < rows; ++row) {
     int64_t id = std::clamp<int64_t>(ids[row], 0, n - 1);

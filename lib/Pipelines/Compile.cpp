@@ -195,10 +195,12 @@ private:
   Error lower(const OutputFolder &folder);
   Error writeProgram(const OutputFolder &folder);
   std::string getMethod() const;
-  bool usesVnni() const {
-    return options.instructions != InstructionSet::Portable &&
-           hasVnni(*machine);
+  DotInstructions getInstructions() const {
+    return options.instructions == InstructionSet::Portable
+               ? DotInstructions::Portable
+               : getDotInstructions(*machine);
   }
+  Error createMachine();
   Error generateCode(const OutputFolder &folder);
   std::string createReport();
   /// Prints the program if this is the stage that the user asked for.
@@ -260,6 +262,12 @@ Error Compiler::prepare() {
           activations.weights = options.weights;
           pm.addPass(createFoldActivations(activations));
         }
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldSoftmax)
+          pm.addPass(createFoldSoftmax({options.weights}));
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldPositions)
+          pm.addPass(createFoldPositions({options.weights}));
         if (options.mode == CompileMode::Quantized && options.fold &&
             options.foldResidual)
           pm.addPass(createFoldResidual({options.weights}));
@@ -381,7 +389,7 @@ Error Compiler::lower(const OutputFolder &folder) {
   graphs = std::move(*described);
   return runPasses("lower to LLVM", [&](OpPassManager &pm) {
     LoweringOptions lowering;
-    lowering.vnni = usesVnni();
+    lowering.instructions = getInstructions();
     lowering.profile = options.profile;
     buildLLVMPipeline(pm, lowering);
   });
@@ -409,10 +417,13 @@ Error Compiler::generateCode(const OutputFolder &folder) {
   progress.begin("generate code");
   if (Error failure = emitObject(*code, *machine, folder.file("model.o")))
     return failure;
-  progress.begin("link");
-  if (Error failure = linkLibrary(folder.file("model.o"), options.runtimeFolder,
-                                  folder.file("model.so")))
-    return failure;
+  if (options.triple.empty()) {
+    progress.begin("link");
+    if (Error failure =
+            linkLibrary(folder.file("model.o"), options.runtimeFolder,
+                        folder.file("model.so")))
+      return failure;
+  }
   if (options.stage != CompileStage::Object)
     sys::fs::remove(folder.file("model.o"));
   return folder.write("model.h", createModelHeader(graphs));
@@ -445,20 +456,30 @@ std::string Compiler::createReport() {
   report["packed_bytes"] = int64_t(weights.bytes);
   report["cpu"] = machine->getTargetCPU().str();
   report["cpu_features"] = getCheckedFeatures(*machine);
-  report["vnni"] = usesVnni();
+  report["dot_products"] = getName(getInstructions());
   report["graphs"] = std::move(list);
   return formatv("{0:2}\n", json::Value(std::move(report)));
 }
 
-Error Compiler::run() {
+Error Compiler::createMachine() {
   Expected<std::unique_ptr<TargetMachine>> target =
-      createTargetMachine(options.cpu);
+      createTargetMachine(options.cpu, options.triple);
   if (!target)
     return target.takeError();
   machine = std::move(*target);
-  if (options.instructions == InstructionSet::Vnni && !hasVnni(*machine))
+  if (options.instructions == InstructionSet::Vnni &&
+      getInstructions() != DotInstructions::Avx512Vnni)
     return createStringError("processor '" + machine->getTargetCPU() +
-                             "' has no AVX-512 VNNI; use --isa portable");
+                             "' has no AVX-512 VNNI; use --isa auto");
+  if (!options.triple.empty() && options.stage == CompileStage::Library)
+    return createStringError("libraries are linked for this system only; "
+                             "--mtriple goes with --emit=obj");
+  return Error::success();
+}
+
+Error Compiler::run() {
+  if (Error failure = createMachine())
+    return failure;
   if (Error failure = prepare())
     return failure;
   if (stopAt(CompileStage::QuantizedMlir))

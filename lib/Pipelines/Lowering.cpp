@@ -64,7 +64,7 @@ void buildLLVMPipeline(OpPassManager &pm, const LoweringOptions &options) {
   workshare.profile = options.profile;
   pm.addPass(createWorkshare(workshare));
   ConvertDot4ToLLVMOptions dot;
-  dot.vnni = options.vnni;
+  dot.instructions = options.instructions;
   pm.addPass(createConvertDot4ToLLVM(dot));
   addConversions(pm);
   pm.addPass(createEraseMetadata());

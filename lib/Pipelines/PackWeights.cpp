@@ -17,6 +17,7 @@
 #include "spikequant/Weights/Safetensors.h"
 #include "spikequant/Weights/SpecialValues.h"
 
+#include "mlir/IR/Remarks.h"
 #include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Endian.h"
 #include "llvm/Support/FileSystem.h"
@@ -299,6 +300,12 @@ private:
     Expected<sq::RoundedMatrix> rounded = round(view);
     if (!rounded)
       return rounded.takeError();
+    if (rounded->zeroPoints.empty())
+      remark::missed(op.getLoc(), remark::RemarkOpts::name("zero-points")
+                                      .category("spikequant-pack-weights"))
+          << remark::add("'{0}' keeps offsets of 16 bits: a group of its "
+                         "weights has one sign, so no code stands for 0",
+                         op.getSymName());
     scales[op.getSymName()] = getRates(*rounded);
     return writer.addCodes(op.getSymName(), *rounded);
   }
@@ -424,8 +431,7 @@ DictionaryAttr getLayout(MLIRContext *context, const sq::PackedEntry &entry) {
     return builder.getDictionaryAttr(field("data", entry.raw.offset));
   return builder.getDictionaryAttr(
       {field("codes", entry.codes.offset),
-       field("multipliers", entry.multipliers.offset),
-       field("offsets", entry.offsets.offset),
+       field("offset_bits", entry.layout.offsetBits),
        field("scales", entry.scales.offset),
        field("column_max", entry.columnMax.offset),
        field("max_row_sum", entry.maxRowSum)});

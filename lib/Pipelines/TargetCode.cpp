@@ -45,15 +45,23 @@ static std::string withoutUnchecked(const Triple &triple,
   return features;
 }
 
-Expected<std::unique_ptr<TargetMachine>> createTargetMachine(StringRef cpu) {
-  InitializeNativeTarget();
-  InitializeNativeTargetAsmPrinter();
-  Triple triple(sys::getDefaultTargetTriple());
+Expected<std::unique_ptr<TargetMachine>>
+createTargetMachine(StringRef cpu, StringRef tripleName) {
+  InitializeAllTargetInfos();
+  InitializeAllTargets();
+  InitializeAllTargetMCs();
+  InitializeAllAsmPrinters();
+  Triple host(sys::getDefaultTargetTriple());
+  Triple triple(tripleName.empty() ? host.str()
+                                   : Triple::normalize(tripleName));
   std::string message;
   const Target *target = TargetRegistry::lookupTarget(triple, message);
   if (!target)
     return createStringError("no code generator for " + triple.str() + ": " +
                              message);
+  if (cpu == "native" && triple.getArch() != host.getArch())
+    return createStringError("no 'native' processor of " + triple.str() +
+                             " here; name one with --mcpu");
   bool native = cpu == "native";
   std::string name = native ? sys::getHostCPUName().str() : cpu.str();
   std::unique_ptr<MCSubtargetInfo> info(
@@ -76,9 +84,40 @@ static bool isX86(const TargetMachine &machine) {
   return machine.getTargetTriple().isX86();
 }
 
-bool hasVnni(const TargetMachine &machine) {
-  return isX86(machine) && hasFeature(machine, "avx512vnni") &&
-         hasFeature(machine, "avx512bw");
+DotInstructions getDotInstructions(const TargetMachine &machine) {
+  auto has = [&](const char *feature) { return hasFeature(machine, feature); };
+  if (machine.getTargetTriple().isAArch64())
+    return has("i8mm")      ? DotInstructions::NeonI8mm
+           : has("dotprod") ? DotInstructions::NeonDot
+                            : DotInstructions::Portable;
+  if (!isX86(machine))
+    return DotInstructions::Portable;
+  bool wide = has("avx512bw");
+  return wide && has("avx512vnni") ? DotInstructions::Avx512Vnni
+         : has("avxvnni")          ? DotInstructions::AvxVnni
+         : wide                    ? DotInstructions::Avx512Bw
+         : has("avx2")             ? DotInstructions::Avx2
+                                   : DotInstructions::Portable;
+}
+
+StringRef getName(DotInstructions instructions) {
+  switch (instructions) {
+  case DotInstructions::Portable:
+    return "portable";
+  case DotInstructions::Avx2:
+    return "avx2";
+  case DotInstructions::Avx512Bw:
+    return "avx512bw";
+  case DotInstructions::AvxVnni:
+    return "avxvnni";
+  case DotInstructions::Avx512Vnni:
+    return "avx512vnni";
+  case DotInstructions::NeonDot:
+    return "dotprod";
+  case DotInstructions::NeonI8mm:
+    return "i8mm";
+  }
+  llvm_unreachable("every set has a name");
 }
 
 std::string getCheckedFeatures(const TargetMachine &machine) {

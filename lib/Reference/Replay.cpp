@@ -205,8 +205,7 @@ Error Replay::replay(IntegrateOp op) {
   };
   std::vector<int64_t> expected(rows * n);
   integrate((*counts)->values<int16_t>().data(), rows, k, file, offset("codes"),
-            offset("multipliers"), offset("offsets"),
-            std::max(format.getBits(), 2u),
+            std::max(format.getBits(), 2u), offset("offset_bits"),
             format.getGroup() ? format.getGroup() : k, n, expected.data());
   compare<int64_t>(name + ".acc", expected, (*acc)->values<int64_t>(), n);
   return Error::success();

@@ -40,8 +40,6 @@ PackedEntry::blobsAndSizes() const {
     return static_cast<uint64_t>(bytes * matrices());
   };
   return {{codes, size(layout.codesBytes())},
-          {multipliers, size(layout.multipliersBytes())},
-          {offsets, size(layout.offsetsBytes())},
           {scales, size(layout.scalesBytes())},
           {columnMax, static_cast<uint64_t>(layout.columnMaxBytes())}};
 }
@@ -94,8 +92,6 @@ static std::string readCodesBlobs(const json::Object &object,
     return "has no blobs";
   std::pair<StringRef, PackedBlob *> parts[] = {
       {"codes", &entry.codes},
-      {"multipliers", &entry.multipliers},
-      {"offsets", &entry.offsets},
       {"scales", &entry.scales},
       {"column_max", &entry.columnMax}};
   for (auto [name, blob] : parts)
@@ -107,18 +103,23 @@ static std::string readCodesBlobs(const json::Object &object,
 static std::string readCodesEntry(const json::Object &object,
                                   PackedEntry &entry) {
   entry.kind = PackedEntry::Kind::Codes;
-  int64_t bits = 0, container = 0;
+  int64_t bits = 0, container = 0, offsetBits = 0;
   if (!readNonNegative(object, "bits", bits) ||
       !readNonNegative(object, "container", container) ||
+      !readNonNegative(object, "offset_bits", offsetBits) ||
       !readNonNegative(object, "group", entry.layout.group) ||
       !readNonNegative(object, "n", entry.layout.n) ||
       !readNonNegative(object, "k", entry.layout.k) ||
       !readNonNegative(object, "max_row_sum", entry.maxRowSum))
-    return "lacks one of bits, container, group, n, k, max_row_sum";
+    return "lacks one of bits, container, offset_bits, group, n, k, "
+           "max_row_sum";
+  if (offsetBits != 8 && offsetBits != 16)
+    return "has offset_bits other than 8 and 16";
   if (bits < 2 || bits > 8 || container != bits)
     return "has bits or container out of range";
   entry.bits = static_cast<int32_t>(bits);
   entry.layout.container = static_cast<int32_t>(container);
+  entry.layout.offsetBits = static_cast<int32_t>(offsetBits);
   if (!entry.layout.isValid())
     return "has an invalid n, k or group";
   constexpr int64_t maxElements = int64_t{1} << 40;
@@ -277,11 +278,7 @@ template <typename T> static ArrayRef<T> typed(ArrayRef<uint8_t> bytes) {
 
 PackedCodes PackedFile::codes(const PackedEntry &entry, int64_t number) const {
   const PackedLayout &layout = entry.layout;
-  return {layout, base() + entry.codes.offset + number * layout.codesBytes(),
-          base() + entry.multipliers.offset +
-              number * layout.multipliersBytes(),
-          reinterpret_cast<const int16_t *>(base() + entry.offsets.offset +
-                                            number * layout.offsetsBytes())};
+  return {layout, base() + entry.codes.offset + number * layout.codesBytes()};
 }
 
 ArrayRef<float> PackedFile::scales(const PackedEntry &entry) const {

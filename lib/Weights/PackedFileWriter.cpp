@@ -98,8 +98,6 @@ Error PackedFileWriter::addPacked(StringRef key, const PackedMatrix &packed,
     return createStringError("weight '" + key + "' is packed twice");
   entry.maxRowSum = packed.maxRowSum;
   entry.codes = state->write<uint8_t>(packed.codes);
-  entry.multipliers = state->write<uint8_t>(packed.multipliers);
-  entry.offsets = state->write<int16_t>(packed.offsets);
   entry.scales = state->write<float>(packed.scales);
   entry.columnMax = state->write<int32_t>(packed.columnMax);
   state->entries.push_back({key.str(), std::move(entry)});
@@ -121,18 +119,25 @@ Error PackedFileWriter::addCodes(StringRef key, const RoundedMatrix &matrix) {
 Error PackedFileWriter::addStack(
     StringRef key, int64_t count,
     function_ref<Expected<RoundedMatrix>(int64_t)> next) {
-  PackedMatrix stack;
-  int32_t bits = 0;
+  std::vector<RoundedMatrix> matrices;
+  bool zeroPoints = true;
   for (int64_t i = 0; i < count; ++i) {
     Expected<RoundedMatrix> matrix = next(i);
     if (!matrix)
       return matrix.takeError();
     if (Error failure = checkShape(key, *matrix))
       return failure;
-    bits = matrix->bits;
-    stack.append(packMatrix(*matrix));
+    zeroPoints &= !matrix->zeroPoints.empty();
+    matrices.push_back(std::move(*matrix));
   }
-  return addPacked(key, stack, bits, count);
+  PackedMatrix stack;
+  for (RoundedMatrix &matrix : matrices) {
+    // All in one form; offsets are there in any case.
+    if (!zeroPoints)
+      matrix.zeroPoints.clear();
+    stack.append(packMatrix(matrix));
+  }
+  return addPacked(key, stack, matrices.empty() ? 0 : matrices[0].bits, count);
 }
 
 Error PackedFileWriter::addRaw(StringRef key, StringRef type,
@@ -185,11 +190,10 @@ static json::Object entryToJson(const PackedEntry &entry, uint64_t dataOffset) {
       {"n", entry.layout.n},
       {"k", entry.layout.k},
       {"container", entry.layout.container},
+      {"offset_bits", entry.layout.offsetBits},
       {"max_row_sum", entry.maxRowSum},
       {"blobs",
        json::Object{{"codes", blobToJson(entry.codes, dataOffset)},
-                    {"multipliers", blobToJson(entry.multipliers, dataOffset)},
-                    {"offsets", blobToJson(entry.offsets, dataOffset)},
                     {"scales", blobToJson(entry.scales, dataOffset)},
                     {"column_max", blobToJson(entry.columnMax, dataOffset)}}}};
   if (entry.stack)

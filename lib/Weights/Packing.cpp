@@ -62,22 +62,33 @@ static void packRow(const PackedLayout &layout, int64_t o, const uint8_t *row,
   }
 }
 
+/// Places m and c of all groups of one output channel.
+static void packGroups(const RoundedMatrix &matrix, const PackedLayout &layout,
+                       int64_t o, uint8_t *packed) {
+  for (int64_t g = 0; g < layout.groups(); ++g) {
+    bool padding = o >= matrix.n;
+    int64_t index = o * layout.groups() + g;
+    packed[layout.multiplierOffset(o, g)] =
+        padding ? 1 : matrix.multipliers[index];
+    uint8_t *offset = packed + layout.offsetOffset(o, g);
+    if (padding)
+      continue;
+    if (layout.offsetBits == 8) {
+      *offset = matrix.zeroPoints[index];
+      continue;
+    }
+    offset[0] = static_cast<uint8_t>(matrix.offsets[index]);
+    offset[1] = static_cast<uint8_t>(matrix.offsets[index] >> 8);
+  }
+}
+
 static std::vector<uint8_t> packCodes(const RoundedMatrix &matrix) {
   PackedLayout layout = matrix.layout();
   std::vector<uint8_t> packed(layout.codesBytes(), 0);
   for (int64_t o = 0; o < matrix.n; ++o)
     packRow(layout, o, matrix.codes.data() + o * matrix.k, packed.data());
-  return packed;
-}
-
-/// [n][groups] -> [tile][group][16], padded with `padding`.
-template <typename T>
-static std::vector<T> packGroups(const PackedLayout &layout,
-                                 const std::vector<T> &values, T padding) {
-  std::vector<T> packed(layout.nPadded() * layout.groups(), padding);
-  for (int64_t o = 0; o < layout.n; ++o)
-    for (int64_t g = 0; g < layout.groups(); ++g)
-      packed[layout.groupIndex(o, g)] = values[o * layout.groups() + g];
+  for (int64_t o = 0; o < layout.nPadded(); ++o)
+    packGroups(matrix, layout, o, packed.data());
   return packed;
 }
 
@@ -85,9 +96,6 @@ PackedMatrix spikequant::packMatrix(const RoundedMatrix &matrix) {
   PackedMatrix packed;
   packed.layout = matrix.layout();
   packed.codes = packCodes(matrix);
-  packed.multipliers =
-      packGroups<uint8_t>(packed.layout, matrix.multipliers, 1);
-  packed.offsets = packGroups<int16_t>(packed.layout, matrix.offsets, 0);
   packed.scales = matrix.scales;
   packed.scales.resize(packed.layout.nPadded(), 1.0f);
   computeBounds(matrix, packed);
@@ -105,8 +113,6 @@ void PackedMatrix::append(PackedMatrix matrix) {
     return;
   }
   concatenate(codes, matrix.codes);
-  concatenate(multipliers, matrix.multipliers);
-  concatenate(offsets, matrix.offsets);
   concatenate(scales, matrix.scales);
   for (size_t j = 0; j < columnMax.size(); ++j)
     columnMax[j] = std::max(columnMax[j], matrix.columnMax[j]);

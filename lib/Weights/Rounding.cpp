@@ -12,6 +12,7 @@
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/Parallel.h"
 
+#include <atomic>
 #include <cmath>
 #include <numeric>
 
@@ -98,6 +99,8 @@ static void storeTile(const TileRounding &tile, int64_t first,
       int64_t g = layout.groupOf(order[i * layout.group]);
       matrix.multipliers[o * groups + g] = tile.multipliers[i][l];
       matrix.offsets[o * groups + g] = tile.offsets[i][l];
+      if (!matrix.zeroPoints.empty())
+        matrix.zeroPoints[o * groups + g] = tile.zeros[i][l];
     }
     for (int64_t j = 0; j < matrix.k; ++j)
       matrix.codes[o * matrix.k + order[j]] = tile.codes[j * lanes + l];
@@ -116,6 +119,8 @@ static RoundedMatrix makeMatrix(MatrixView weights,
   matrix.codes.resize(matrix.n * matrix.k);
   matrix.multipliers.resize(matrix.n * groups);
   matrix.offsets.resize(matrix.n * groups);
+  if (options.zeroPoints)
+    matrix.zeroPoints.resize(matrix.n * groups);
   matrix.scales.resize(matrix.n);
   return matrix;
 }
@@ -151,6 +156,53 @@ static void fillReport(ArrayRef<TileErrors> tiles, RoundedMatrix &matrix) {
     matrix.report.relativeFrobenius = std::sqrt(squaredError / squaredWeight);
 }
 
+/// `lacksZero`: whether some group has a grid without 0; with zero points, the
+/// matrix is then of no use.
+static Expected<RoundedMatrix>
+roundTiles(MatrixView weights, const RoundingOptions &options, StringRef name,
+           const ErrorFeedback *feedback, ArrayRef<float> importance,
+           bool &lacksZero) {
+  RoundedMatrix matrix = makeMatrix(weights, options);
+  std::vector<int64_t> natural(weights.k);
+  std::iota(natural.begin(), natural.end(), 0);
+  ArrayRef<int64_t> order = natural;
+  if (feedback)
+    order = feedback->getOrder();
+  std::vector<TileErrors> errors((weights.n + lanes - 1) / lanes);
+  std::atomic<bool> anyLacksZero = false;
+  auto roundTile = [&](size_t index) -> Error {
+    if (options.zeroPoints && anyLacksZero)
+      return Error::success();
+    TileRounding tile(weights.k, options, feedback, importance);
+    int64_t first = int64_t(index) * lanes;
+    loadTile(weights, first, order, tile.weights);
+    if (Error failure = checkTile(tile.weights, order, first, name))
+      return failure;
+    if (!tile.round())
+      return createStringError("weight '" + name +
+                               "': rows are too long for 32-bit sums");
+    if (tile.lacksZero)
+      anyLacksZero = true;
+    storeTile(tile, first, order, matrix);
+    errors[index] = sumErrors(tile);
+    return Error::success();
+  };
+  // The first tile's error, whichever was found first.
+  std::vector<std::string> failures(errors.size());
+  parallelFor(0, errors.size(), [&](size_t index) {
+    if (Error failure = roundTile(index))
+      failures[index] = toString(std::move(failure));
+  });
+  lacksZero = options.zeroPoints && anyLacksZero;
+  if (lacksZero)
+    return std::move(matrix);
+  for (const std::string &failure : failures)
+    if (!failure.empty())
+      return createStringError(failure);
+  fillReport(errors, matrix);
+  return std::move(matrix);
+}
+
 Expected<RoundedMatrix> spikequant::roundToCodes(MatrixView weights,
                                                  const RoundingOptions &options,
                                                  StringRef name,
@@ -164,41 +216,20 @@ Expected<RoundedMatrix> spikequant::roundToCodes(MatrixView weights,
     return createStringError("weight '" + name + "' has " + Twine(weights.k) +
                              " input channels, but its Gram matrix has " +
                              Twine(feedback->getChannels()));
-  RoundedMatrix matrix = makeMatrix(weights, options);
-  if (feedback && feedback->getGroup() != matrix.group)
+  int64_t group =
+      std::min(options.symmetric ? weights.k : options.group, weights.k);
+  if (feedback && feedback->getGroup() != group)
     return createStringError("weight '" + name + "' has groups of " +
-                             Twine(matrix.group) + ", its feedback of " +
+                             Twine(group) + ", its feedback of " +
                              Twine(feedback->getGroup()));
-  std::vector<int64_t> natural(weights.k);
-  std::iota(natural.begin(), natural.end(), 0);
-  ArrayRef<int64_t> order = natural;
-  if (feedback)
-    order = feedback->getOrder();
-  std::vector<TileErrors> errors((weights.n + lanes - 1) / lanes);
-  auto roundTile = [&](size_t index) -> Error {
-    TileRounding tile(weights.k, options, feedback, importance);
-    int64_t first = int64_t(index) * lanes;
-    loadTile(weights, first, order, tile.weights);
-    if (Error failure = checkTile(tile.weights, order, first, name))
-      return failure;
-    if (!tile.round())
-      return createStringError("weight '" + name +
-                               "': rows are too long for 32-bit sums");
-    storeTile(tile, first, order, matrix);
-    errors[index] = sumErrors(tile);
-    return Error::success();
-  };
-  // The first tile's error, whichever was found first.
-  std::vector<std::string> failures(errors.size());
-  parallelFor(0, errors.size(), [&](size_t index) {
-    if (Error failure = roundTile(index))
-      failures[index] = toString(std::move(failure));
-  });
-  for (const std::string &failure : failures)
-    if (!failure.empty())
-      return createStringError(failure);
-  fillReport(errors, matrix);
-  return std::move(matrix);
+  bool lacksZero = false;
+  Expected<RoundedMatrix> rounded =
+      roundTiles(weights, options, name, feedback, importance, lacksZero);
+  if (!rounded || !options.zeroPoints || !lacksZero)
+    return rounded;
+  RoundingOptions wide = options;
+  wide.zeroPoints = false;
+  return roundTiles(weights, wide, name, feedback, importance, lacksZero);
 }
 
 //===----------------------------------------------------------------------===//

@@ -78,6 +78,7 @@ TileRounding::TileRounding(int64_t k, const RoundingOptions &options,
   weights.resize(k * lanes);
   codes.resize(k * lanes);
   multipliers.resize(groups);
+  zeros.resize(groups);
   offsets.resize(groups);
   grids.resize(groups);
   normalised.resize(group * lanes);
@@ -216,10 +217,23 @@ namespace {
 /// Integers, held in floats, of one group; and what they leave over.
 struct GroupChoice {
   Lanes<float> m, c;
+  Lanes<float> z{};            ///< Zero points; c follows from them.
   Lanes<float> squaredError{}; ///< In units of s^2.
   Lanes<float> residual{};     ///< Sum, in units of s.
 };
 } // namespace
+
+/// Moves c to the nearest offset that a zero point expresses (PackedLayout).
+static void moveToZeroPoints(const PackedLayout &layout, GroupChoice &choice) {
+  float unit = static_cast<float>(1 << layout.zeroShift());
+  auto rounding = static_cast<float>(layout.zeroRounding());
+  for (int64_t l = 0; l < lanes; ++l) {
+    float z = nearest(clampTo(-choice.c[l] * unit / choice.m[l], 0.0f, 255.0f));
+    choice.z[l] = z;
+    // Integers below 2^17, and a power of two: exact. No -0.
+    choice.c[l] = 0.0f - std::floor((choice.m[l] * z + rounding) / unit);
+  }
+}
 
 /// Fills in the error and residual sum of nearest codes for (m, c), weighted by
 /// `importance` [count].
@@ -247,6 +261,7 @@ static void keepBetter(GroupChoice &best, const GroupChoice &candidate) {
     if (candidate.squaredError[l] < best.squaredError[l]) {
       best.m[l] = candidate.m[l];
       best.c[l] = candidate.c[l];
+      best.z[l] = candidate.z[l];
       best.squaredError[l] = candidate.squaredError[l];
     }
 }
@@ -280,23 +295,38 @@ void TileRounding::chooseGroup(int64_t g, const GroupGrid &grid) {
   const float *weight = importance.data() + groupBegin(g);
   float total = std::accumulate(weight, weight + count, 0.0f);
   Lanes<float> inverse = inverseOf(scales);
+  PackedLayout layout{lanes, k, group, options.bits, 8};
+  auto consider = [&](GroupChoice &best, GroupChoice &choice) {
+    if (options.zeroPoints)
+      moveToZeroPoints(layout, choice);
+    evaluate(w, weight, count, inverse, top, choice);
+    keepBetter(best, choice);
+  };
   GroupChoice best;
   best.squaredError.fill(INFINITY);
   for (float change : {0.0f, 1.0f, -1.0f}) {
     GroupChoice choice = firstChoice(grid, inverse, change, maxMultiplier);
-    evaluate(w, weight, count, inverse, top, choice);
-    keepBetter(best, choice);
+    consider(best, choice);
     for (int64_t l = 0; l < lanes; ++l) {
       float mean = choice.residual[l] / total;
       choice.c[l] = clampOffset(choice.c[l] + nearest(mean));
     }
-    evaluate(w, weight, count, inverse, top, choice);
-    keepBetter(best, choice);
+    consider(best, choice);
   }
   for (int64_t l = 0; l < lanes; ++l) {
     multipliers[g][l] = static_cast<int32_t>(best.m[l]);
     offsets[g][l] = static_cast<int32_t>(best.c[l]);
+    zeros[g][l] = static_cast<int32_t>(best.z[l]);
   }
+}
+
+/// Zero points lie between the least and the largest code, or half of their
+/// unit beyond.
+void TileRounding::checkZeros(const GroupGrid &grid) {
+  float margin = 1.0f / static_cast<float>(2 << (8 - options.bits));
+  for (int64_t l = 0; l < lanes; ++l)
+    lacksZero |= !(grid.low[l] <= margin * grid.step[l] &&
+                   grid.low[l] + (top + margin) * grid.step[l] >= 0.0f);
 }
 
 /// All-zero rows have c = 0 in every form.
@@ -304,13 +334,16 @@ void TileRounding::chooseIntegers(int64_t g) {
   if (options.symmetric) {
     multipliers[g].fill(1);
     offsets[g].fill(-(1 << (options.bits - 1)));
+    zeros[g].fill(128);
   } else {
     chooseGroup(g, grids[g]);
+    checkZeros(grids[g]);
   }
   for (int64_t l = 0; l < lanes; ++l)
     if (maxAbs[l] == 0.0f) {
       multipliers[g][l] = 1;
       offsets[g][l] = 0;
+      zeros[g][l] = 0;
     }
 }
 

@@ -59,6 +59,9 @@ public:
   // Results.
   std::vector<uint8_t> codes;                       ///< [k][lane]
   std::vector<Lanes<int32_t>> multipliers, offsets; ///< [group]
+  std::vector<Lanes<int32_t>> zeros; ///< [group], with options.zeroPoints
+  /// Whether some group has a grid without 0, which zero points cannot express.
+  bool lacksZero = false;
   Lanes<float> scales;
   Lanes<double> squaredError, squaredWeight, maxError;
 
@@ -69,7 +72,10 @@ private:
   bool roundNearest();
   bool roundWithFeedback();
   Lanes<int64_t> writeWithFeedback(Lanes<float> &wanted);
-  void writeGroupWithFeedback(int64_t g, Lanes<int64_t> &rowSums);
+  Lanes<float> writeGroupWithFeedback(int64_t g);
+  void refitGroup(int64_t g);
+  void setOffset(int64_t g, int64_t l, float c);
+  void chooseGroupWithFeedback(int64_t g);
   void addFeedback(int64_t begin, int64_t end, int64_t errorEnd);
   void measureErrors();
 
@@ -77,6 +83,7 @@ private:
   GroupGrid findGrid(int64_t g);
   void chooseScales();
   void chooseGroup(int64_t g, const GroupGrid &grid);
+  void checkZeros(const GroupGrid &grid);
   void chooseIntegers(int64_t g);
   Lanes<int64_t> writeCodes();
   bool enlargeScales(const Lanes<int64_t> &rowSums);
@@ -94,6 +101,7 @@ private:
   const ErrorFeedback *feedback;
   std::vector<float> original; ///< The weights, which become targets. [k][lane]
   std::vector<float> errors;   ///< original - s W of what is rounded. [k][lane]
+  std::vector<float> residuals; ///< Scratch, one group.
 };
 
 } // namespace spikequant

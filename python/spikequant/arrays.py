@@ -1,4 +1,4 @@
-"""Graphs on .npz files: arguments arg0, arg1, .. and results out0, out1, .."""
+"""Graphs on .npz files: arguments arg0, arg1, .. or by name, and results out0, out1, .."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def named_arguments(
     source: str | Path,
     apart: Collection[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Arrays argN as the graph's arguments; state left out starts as zeros.
+    """Arrays argN, or by name, as the graph's arguments; state left out starts as zeros.
 
     Arguments named in `apart` are none of the user's.
     """
     numbers = argument_numbers(model, graph).items()
-    names = {key: name for key, name in numbers if name not in apart}
+    names = {name if name in arrays else key: name for key, name in numbers if name not in apart}
     unknown = [key for key in arrays if key not in names]
     if unknown:
         raise SpikeQuantError(

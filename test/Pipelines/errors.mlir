@@ -10,7 +10,13 @@
 // RUN: not sq-compile %s --float --mcpu nonsense -o %t/out 2>&1 | FileCheck %s --check-prefix=CPU
 // CPU: error: unknown processor 'nonsense'
 // RUN: not sq-compile %s --float --mcpu x86-64-v3 --isa vnni -o %t/out 2>&1 | FileCheck %s --check-prefix=VNNI
-// VNNI: error: processor 'x86-64-v3' has no AVX-512 VNNI; use --isa portable
+// VNNI: error: processor 'x86-64-v3' has no AVX-512 VNNI; use --isa auto
+// RUN: not sq-compile %s --float --mtriple aarch64-linux-gnu --emit obj -o %t/out 2>&1 | FileCheck %s --check-prefix=FOREIGN
+// FOREIGN: error: no 'native' processor of aarch64-unknown-linux-gnu here; name one with --mcpu
+// RUN: not sq-compile %s --float --mtriple aarch64-linux-gnu --mcpu neoverse-n1 -o %t/out 2>&1 | FileCheck %s --check-prefix=LINK
+// LINK: error: libraries are linked for this system only; --mtriple goes with --emit=obj
+// RUN: not sq-compile %s --float --mtriple nowhere --mcpu neoverse-n1 --emit obj -o %t/out 2>&1 | FileCheck %s --check-prefix=TRIPLE
+// TRIPLE: error: no code generator for nowhere
 // RUN: not sq-compile %s -o %t/out 2>&1 | FileCheck %s --check-prefix=CALIBRATION
 // CALIBRATION: option 'calibration' must name the file
 // RUN: ls %t | count 0

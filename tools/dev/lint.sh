@@ -20,7 +20,7 @@ format_cpp() {
   local mode=(--dry-run --Werror)
   [ "$fix" = --fix ] && mode=(-i)
   files 'include/*.h' 'lib/*.h' 'lib/*.cpp' 'lib/*.c' 'tools/*.cpp' 'tools/*.h' \
-    'test/*.cpp' 'test/*.h' 'examples/*.c' |
+    'test/*.cpp' 'test/*.h' 'examples/*.c' 'benchmarks/*.cpp' 'benchmarks/*.h' |
     grep -v 'Runtime/spikequant.h$' | xargs -r clang-format-22 "${mode[@]}"
 }
 
@@ -42,7 +42,8 @@ short_files() {
 }
 
 licence_lines() {
-  ! files 'include/*.h' 'include/*.td' 'lib/*.cpp' 'lib/*.h' 'lib/*.c' 'tools/*.cpp' |
+  ! files 'include/*.h' 'include/*.td' 'lib/*.cpp' 'lib/*.h' 'lib/*.c' 'tools/*.cpp' \
+    'benchmarks/*.cpp' 'benchmarks/*.h' |
     xargs grep -L 'SPDX-License-Identifier' | grep .
 }
 

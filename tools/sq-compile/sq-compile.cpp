@@ -105,6 +105,14 @@ cl::opt<bool> realActivations("real-activations",
 cl::opt<bool> realResidual("real-residual",
                            cl::desc("Keep the residual stream and norms real"),
                            cl::cat(category));
+cl::opt<bool> realSoftmax("real-softmax",
+                          cl::desc("Leave masks and exponents of attention as "
+                                   "real numbers"),
+                          cl::cat(category));
+cl::opt<bool> realRotations("real-rotations",
+                            cl::desc("Leave rotary embeddings and divided rows "
+                                     "before a threshold as real numbers"),
+                            cl::cat(category));
 cl::opt<bool> noFold("no-fold",
                      cl::desc("Leave scales where the graph has them"),
                      cl::cat(category));
@@ -123,10 +131,15 @@ cl::opt<bool> profile("profile",
 cl::opt<std::string> cpu("mcpu", cl::init("native"),
                          cl::desc("Processor to generate code for"),
                          cl::cat(category));
+cl::opt<std::string> triple("mtriple",
+                            cl::desc("Foreign system to generate code for, "
+                                     "with --emit=obj or llvm"),
+                            cl::cat(category));
 cl::opt<InstructionSet> instructions(
     "isa", cl::init(InstructionSet::Automatic), cl::cat(category),
     cl::desc("Instructions of the dot product"),
-    cl::values(clEnumValN(InstructionSet::Automatic, "auto", "what is there"),
+    cl::values(clEnumValN(InstructionSet::Automatic, "auto",
+                          "the fastest that is there"),
                clEnumValN(InstructionSet::Vnni, "vnni", "AVX-512 VNNI"),
                clEnumValN(InstructionSet::Portable, "portable",
                           "any vectors")));
@@ -207,9 +220,12 @@ CompileOptions getOptions(const char *program) {
   options.fold = !noFold;
   options.foldActivations = !realActivations;
   options.foldResidual = !realResidual;
+  options.foldSoftmax = !realSoftmax;
+  options.foldPositions = !realRotations;
   options.taps = taps;
   options.profile = profile;
   options.cpu = cpu;
+  options.triple = triple;
   options.instructions = instructions;
   options.runtimeFolder = getRuntimeFolder(program);
   options.jsonReport = json;

@@ -42,8 +42,8 @@ inline constexpr llvm::StringLiteral kUnsignedResultsAttr =
 /// Marks a function that holds one kernel of the step.
 inline constexpr llvm::StringLiteral kKernelAttr = "spikequant.kernel";
 /// On a `spikequant.weights` op after packing: dictionary of i64 byte offsets
-/// in the packed file. Codes: `codes`, `multipliers`, `offsets`, `scales`,
-/// `column_max`, and the value `max_row_sum`. Real arrays: `data`.
+/// in the packed file. Codes: `codes`, `scales`, `column_max`, and the values
+/// `offset_bits` and `max_row_sum`. Real arrays: `data`.
 inline constexpr llvm::StringLiteral kLayoutAttr = "spikequant.layout";
 
 /// On a linalg operation of a graph: [loop, argument, addend, divisor, size]:

@@ -8,6 +8,8 @@
 #ifndef SPIKEQUANT_CONVERSION_PASSES_H
 #define SPIKEQUANT_CONVERSION_PASSES_H
 
+#include "spikequant/Conversion/DotInstructions.h"
+
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 

@@ -10,22 +10,38 @@
 include "mlir/Pass/PassBase.td"
 
 def ConvertDot4ToLLVM : Pass<"convert-spikequant-dot4-to-llvm"> {
-  let summary = "dot4 to the VNNI instruction or to vector operations";
+  let summary = "dot4 and dot2 to a processor's instructions or to vector operations";
   let description = [{
-    With `vnni`, `spikequant.dot4` becomes a call of the instruction's intrinsic;
-    the processor that the code is made for must have AVX-512 VNNI, since the
-    backend cannot expand it. Otherwise it becomes shifts, masks, products and
-    additions of 16 lanes. Both are equal to the bit.
+    `spikequant.dot4` and `spikequant.dot2` become calls of intrinsics; the
+    processor that the code is made for must have the instructions, since the
+    backend cannot expand them. With `portable` they become shifts, masks,
+    products and additions of 16 lanes. All are equal to the bit.
 
     ```mlir
     %r = spikequant.dot4 %acc, %codes, %counts : vector<16xi32>, vector<64xi8>
-    // becomes, with vnni=true
+    // becomes, with instructions=avx512-vnni
     %r = llvm.call_intrinsic "llvm.x86.avx512.vpdpbusd.512"(%acc, %codes, %counts)
         : (vector<16xi32>, vector<64xi8>, vector<64xi8>) -> vector<16xi32>
     ```
+
+    `vpmaddubsw` adds two products in 16 bits and saturates. It is used where
+    the codes are masked to at most 128, so that two products with -128 .. 127
+    fit, and where they are multiples of 16, which a shift takes out and the next
+    product puts back. Other codes are extended to 16 bits, for `vpmaddwd`.
+    `sdot` knows signed codes only: larger ones have 128 subtracted, whose
+    product with the counts is added again.
   }];
   let options = [
-    Option<"vnni", "vnni", "bool", "false", "use the AVX-512 VNNI instruction">
+    Option<"instructions", "instructions", "::mlir::spikequant::DotInstructions",
+           "::mlir::spikequant::DotInstructions::Portable", "of the processor",
+           [{::llvm::cl::values(
+             clEnumValN(::mlir::spikequant::DotInstructions::Portable, "portable", "any vectors"),
+             clEnumValN(::mlir::spikequant::DotInstructions::Avx2, "avx2", "vpmaddubsw, vpmaddwd"),
+             clEnumValN(::mlir::spikequant::DotInstructions::Avx512Bw, "avx512bw", "the same of 512 bits"),
+             clEnumValN(::mlir::spikequant::DotInstructions::AvxVnni, "avxvnni", "vpdpbusd of 256 bits"),
+             clEnumValN(::mlir::spikequant::DotInstructions::Avx512Vnni, "avx512vnni", "vpdpbusd"),
+             clEnumValN(::mlir::spikequant::DotInstructions::NeonDot, "dotprod", "sdot"),
+             clEnumValN(::mlir::spikequant::DotInstructions::NeonI8mm, "i8mm", "usdot"))}]>
   ];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
                            "::mlir::vector::VectorDialect"];

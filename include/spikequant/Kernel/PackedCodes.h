@@ -10,8 +10,10 @@
 /// (16 output channels) for `kPerLine` successive input channels. Container 8
 /// (layout n16k4) holds one code per byte, four channels per line. The others
 /// (n16k8) hold eight channels, their codes split into planes of 4, 2 and 1
-/// bits. Up to four tiles make a panel, ordered along K; at each step along K
-/// lie the first planes of all of its tiles, then the second ones.
+/// bits. Up to four tiles make a panel, ordered along K: the multipliers and
+/// offsets of a group of input channels, then its lines, then the next group.
+/// So whoever multiplies reads one stream. At each step along K lie the first
+/// planes of all of the panel's tiles, then the second ones.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -74,6 +76,10 @@ struct PackedLayout {
   int64_t k = 0;     ///< Input channels, >= 1.
   int64_t group = 0; ///< Input channels per (m, c): a multiple of 8 or >= k.
   int32_t container = 4; ///< Bits that a code occupies: 2 to 8.
+  /// 16: offsets c are stored as they are (i16). 8: as zero points z, the place
+  /// of 0 in steps of 2^(container - 8) of a code; c = -(m z in code steps,
+  /// rounded): see zeroShift().
+  int32_t offsetBits = 16;
 
   int64_t tiles() const { return (n + tileChannels - 1) / tileChannels; }
   int64_t nPadded() const { return tiles() * tileChannels; }
@@ -88,9 +94,20 @@ struct PackedLayout {
     return group >= k ? 0 : kIndex / group;
   }
 
-  int64_t codesBytes() const { return tiles() * linesPerTile() * lineBytes(); }
-  int64_t multipliersBytes() const { return nPadded() * groups(); }
-  int64_t offsetsBytes() const { return nPadded() * groups() * 2; }
+  /// c = -((m z + zeroRounding()) >> zeroShift()).
+  int32_t zeroShift() const { return 8 - container; }
+  int32_t zeroRounding() const { return (1 << zeroShift()) >> 1; }
+  int32_t offsetOf(int32_t m, int32_t z) const {
+    return -((m * z + zeroRounding()) >> zeroShift());
+  }
+
+  /// Multipliers and offsets of one group and tile.
+  int64_t groupBytes() const { return tileChannels * (1 + offsetBits / 8); }
+  /// One tile's share of its panel.
+  int64_t tileBytes() const {
+    return groups() * groupBytes() + linesPerTile() * lineBytes();
+  }
+  int64_t codesBytes() const { return (tiles() * tileBytes() + 63) / 64 * 64; }
   int64_t scalesBytes() const { return nPadded() * 4; }
   int64_t columnMaxBytes() const { return k * 4; }
 
@@ -98,11 +115,10 @@ struct PackedLayout {
   /// the input channels lineIndex * kPerLine() and following. Container 8: the
   /// plane is not looked at.
   int64_t lineOffset(int64_t tile, int64_t lineIndex, CodePlane plane) const;
-  /// Index, within multipliers or offsets (order [tile][group][16]).
-  int64_t groupIndex(int64_t nIndex, int64_t groupNumber) const {
-    return (nIndex / tileChannels * groups() + groupNumber) * tileChannels +
-           nIndex % tileChannels;
-  }
+  /// Byte offsets, within the codes, of the multiplier and of the offset (i16
+  /// or u8) of an output channel, 0 .. nPadded() - 1, and a group.
+  int64_t multiplierOffset(int64_t nIndex, int64_t groupNumber) const;
+  int64_t offsetOffset(int64_t nIndex, int64_t groupNumber) const;
 
   /// True if the numbers describe a matrix whose sizes fit well within i64.
   bool isValid() const;
@@ -111,12 +127,13 @@ struct PackedLayout {
 /// A packed matrix in memory. Does not own the memory.
 struct PackedCodes {
   PackedLayout layout;
-  const uint8_t *codes = nullptr;       ///< layout.codesBytes() bytes.
-  const uint8_t *multipliers = nullptr; ///< m, 1..255, [tile][group][16].
-  const int16_t *offsets = nullptr;     ///< c, [tile][group][16].
+  const uint8_t *codes = nullptr; ///< layout.codesBytes() bytes.
 
   /// The code u of weight (n, k): 0 .. 2^container - 1.
   int32_t codeAt(int64_t n, int64_t k) const;
+  int32_t multiplierAt(int64_t n, int64_t group) const;
+  /// c, whatever its form.
+  int32_t offsetAt(int64_t n, int64_t group) const;
   /// W = m u + c of weight (n, k). |W| <= 97793 whatever the bytes are.
   int32_t weightAt(int64_t n, int64_t k) const;
   /// Writes the K integer weights of output channel n to `row`.

@@ -42,39 +42,39 @@ void sq_ref_encode_grid(const int32_t *x, const float *rowScale, int64_t rows,
                         const int32_t *rates, const int8_t *bits,
                         int32_t tolerance, int16_t *counts);
 
-/* acc[rows][n] from counts[rows][k] and a packed matrix [n][k] whose parts lie
- * at the given byte offsets from packedFile (see PackedCodes.h: container is 2
- * to 8, group is the number of input channels that share m and c). */
+/* acc[rows][n] from counts[rows][k] and a packed matrix [n][k] whose codes lie
+ * at the given byte offset from packedFile (see PackedCodes.h: container is 2
+ * to 8, offsetBits 8 or 16, group the number of input channels that share m and
+ * c). */
 void sq_ref_integrate(const int16_t *counts, int64_t rows, int64_t k,
                       const void *packedFile, int64_t codesOffset,
-                      int64_t multipliersOffset, int64_t offsetsOffset,
-                      int32_t container, int64_t group, int64_t n,
-                      int64_t *acc);
+                      int32_t container, int32_t offsetBits, int64_t group,
+                      int64_t n, int64_t *acc);
 
 /* The same integers by additions over binary spike planes: no weight is
  * multiplied by a count (see integrateRowPlanes). */
 void sq_ref_integrate_planes(const int16_t *counts, int64_t rows, int64_t k,
                              const void *packedFile, int64_t codesOffset,
-                             int64_t multipliersOffset, int64_t offsetsOffset,
-                             int32_t container, int64_t group, int64_t n,
-                             int64_t *acc);
+                             int32_t container, int32_t offsetBits,
+                             int64_t group, int64_t n, int64_t *acc);
 
 /* The same over a stack of `matrices` packed matrices, one after the other in
  * each part: numbers[i], clamped to 0..matrices-1, chooses the matrix of rows
  * i * rows / count to (i + 1) * rows / count - 1. `count` divides `rows`. */
 void sq_ref_integrate_stack(const int16_t *counts, int64_t rows, int64_t k,
                             const void *packedFile, int64_t codesOffset,
-                            int64_t multipliersOffset, int64_t offsetsOffset,
-                            int32_t container, int64_t group, int64_t n,
-                            int64_t matrices, const int32_t *numbers,
-                            int64_t count, int64_t *acc);
+                            int32_t container, int32_t offsetBits,
+                            int64_t group, int64_t n, int64_t matrices,
+                            const int32_t *numbers, int64_t count,
+                            int64_t *acc);
 
 /* A stack by additions over binary spike planes. */
-void sq_ref_integrate_stack_planes(
-    const int16_t *counts, int64_t rows, int64_t k, const void *packedFile,
-    int64_t codesOffset, int64_t multipliersOffset, int64_t offsetsOffset,
-    int32_t container, int64_t group, int64_t n, int64_t matrices,
-    const int32_t *numbers, int64_t count, int64_t *acc);
+void sq_ref_integrate_stack_planes(const int16_t *counts, int64_t rows,
+                                   int64_t k, const void *packedFile,
+                                   int64_t codesOffset, int32_t container,
+                                   int32_t offsetBits, int64_t group, int64_t n,
+                                   int64_t matrices, const int32_t *numbers,
+                                   int64_t count, int64_t *acc);
 
 /* y[rows][n] from acc[rows][n] and weight scales[n]. */
 void sq_ref_decode(const int64_t *acc, int64_t rows, int64_t n, float stepIn,
@@ -111,6 +111,15 @@ void sq_ref_table(const int32_t *x, int64_t count, const int32_t *entries,
                   int64_t size, int32_t lo, int32_t lowSlope, int32_t highSlope,
                   int32_t *y);
 
+/* counts[rows][n] from score[rows][n], which are at most max[rows], and
+ * multipliers[heads] (see Exponent.h): row r has that of head
+ * r / (rows / heads). `heads` divides `rows`. offsets[n] may be NULL: 2^(G-1)
+ * for all. */
+void sq_ref_exponent(const int32_t *score, const int32_t *max, int64_t rows,
+                     int64_t n, const int32_t *multipliers, int64_t heads,
+                     const int32_t *offsets, int32_t largest, int32_t preshift,
+                     int32_t shift, int16_t *counts);
+
 /* Gives counts[rows][channels] their windows: bits[channels] and tolerance as
  * in sq_ref_encode. */
 void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,
@@ -120,17 +129,15 @@ void sq_ref_window(int16_t *counts, int64_t rows, int64_t channels,
  * [n][k] (an embedding [vocabulary][width]). An id outside 0..n-1 is clamped,
  * as StableHLO's gather does. scalesOffset locates f32 s_w[n]. */
 void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
-                   int64_t codesOffset, int64_t multipliersOffset,
-                   int64_t offsetsOffset, int64_t scalesOffset,
-                   int32_t container, int64_t group, int64_t n, int64_t k,
+                   int64_t codesOffset, int64_t scalesOffset, int32_t container,
+                   int32_t offsetBits, int64_t group, int64_t n, int64_t k,
                    float *y);
 
 /* The same as fixed-point numbers: rates [3][n] are M, S and b of the rows. */
 void sq_ref_lookup_grid(const int32_t *ids, int64_t rows,
                         const void *packedFile, int64_t codesOffset,
-                        int64_t multipliersOffset, int64_t offsetsOffset,
-                        int32_t container, int64_t group, int64_t n, int64_t k,
-                        const int32_t *rates, int32_t *y);
+                        int32_t container, int32_t offsetBits, int64_t group,
+                        int64_t n, int64_t k, const int32_t *rates, int32_t *y);
 
 #ifdef __cplusplus
 }

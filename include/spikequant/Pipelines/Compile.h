@@ -69,9 +69,13 @@ struct CompileOptions {
   bool fold = true;            ///< Scales move into thresholds.
   bool foldActivations = true; ///< Functions become integer tables, if `fold`.
   bool foldResidual = true;    ///< The stream is fixed point, if `fold`.
-  bool profile = false;        ///< measure the time of each kernel
-  bool taps = false;           ///< also return the counts of every site
+  bool foldSoftmax = true; ///< Masks and exponents become integers, if `fold`.
+  bool foldPositions = true; ///< So do rotary embeddings and divided rows.
+  bool profile = false;      ///< measure the time of each kernel
+  bool taps = false;         ///< also return the counts of every site
   std::string cpu = "native";
+  /// Foreign system to stop at an object file for; empty: this one.
+  std::string triple;
   InstructionSet instructions = InstructionSet::Automatic;
   std::string runtimeFolder; ///< where libSpikeQuantModelEntry.a is
   std::string jsonReport;    ///< also write compile.json here

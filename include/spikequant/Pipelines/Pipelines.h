@@ -7,15 +7,17 @@
 #ifndef SPIKEQUANT_PIPELINES_PIPELINES_H
 #define SPIKEQUANT_PIPELINES_PIPELINES_H
 
+#include "spikequant/Conversion/DotInstructions.h"
+
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassOptions.h"
 
 namespace mlir::spikequant {
 
 struct LoweringOptions : PassPipelineOptions<LoweringOptions> {
-  PassOptions::Option<bool> vnni{
-      *this, "vnni", llvm::cl::init(false),
-      llvm::cl::desc("Use the AVX-512 VNNI instructions")};
+  /// Of dot products; the target must have them. Not an option of the text
+  /// form.
+  DotInstructions instructions = DotInstructions::Portable;
   PassOptions::Option<bool> profile{
       *this, "profile", llvm::cl::init(false),
       llvm::cl::desc("Measure the time of each kernel")};

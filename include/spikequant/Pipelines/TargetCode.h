@@ -13,6 +13,8 @@
 #include <memory>
 #include <string>
 
+#include "spikequant/Conversion/DotInstructions.h"
+
 namespace llvm {
 class Module;
 class TargetMachine;
@@ -21,12 +23,16 @@ class TargetMachine;
 namespace mlir::spikequant {
 
 /// The processor that code is generated for. `cpu` is a name that LLVM knows,
-/// or "native". Errors: an unknown name.
+/// or "native"; `triple` names a foreign system, empty: this one. Errors: an
+/// unknown name, "native" on a foreign system.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
-createTargetMachine(llvm::StringRef cpu);
+createTargetMachine(llvm::StringRef cpu, llvm::StringRef triple = "");
 
-/// Whether the processor has the byte dot product on 512-bit vectors.
-bool hasVnni(const llvm::TargetMachine &machine);
+/// The fastest dot products that the processor has.
+DotInstructions getDotInstructions(const llvm::TargetMachine &machine);
+
+/// As `--convert-spikequant-dot4-to-llvm` names them.
+llvm::StringRef getName(DotInstructions instructions);
 
 /// The features that a processor must have to run the code, comma separated,
 /// as far as they can be asked for at load time.

@@ -27,10 +27,11 @@
 
 namespace spikequant {
 
-/// What is added to the diagonal of H, since text shows only some directions.
+/// What is added to the diagonal of H, since text shows only some directions:
+/// what it seems to say of the others would be fitted to that text alone.
 struct Damping {
   double relative = 0.01; ///< Of each channel's own mean square.
-  double common = 0.01;   ///< Of the median of the channels' mean squares.
+  double common = 0.3;    ///< Of the median of the channels' mean squares.
 };
 
 /// M and D of one encode site, for one order of its channels. Channels that

@@ -31,7 +31,7 @@ namespace spikequant {
 /// Fixed numbers of the format.
 struct PackedFormat {
   static constexpr llvm::StringLiteral magic{"SQWEIGHT"};
-  static constexpr uint32_t version = 1;
+  static constexpr uint32_t version = 2;
   static constexpr uint64_t headerBytes = 64;
   static constexpr uint64_t alignment = 64;
 
@@ -61,13 +61,11 @@ struct PackedEntry {
   /// Matrices one after the other in every blob but columnMax, which, like
   /// maxRowSum, holds for all of them; 0 if there is one that is no stack.
   int64_t stack = 0;
-  int32_t bits = 0;       ///< 2..8, as many as the container's.
-  int64_t maxRowSum = 0;  ///< R = max_o sum_j |W_oj|.
-  PackedBlob codes;       ///< See PackedLayout.
-  PackedBlob multipliers; ///< u8 [tile][group][16]
-  PackedBlob offsets;     ///< i16 [tile][group][16]
-  PackedBlob scales;      ///< f32 [nPadded]
-  PackedBlob columnMax;   ///< i32 [k], max_o |W_oj|
+  int32_t bits = 0;      ///< 2..8, as many as the container's.
+  int64_t maxRowSum = 0; ///< R = max_o sum_j |W_oj|.
+  PackedBlob codes;      ///< Multipliers and offsets too: see PackedLayout.
+  PackedBlob scales;     ///< f32 [nPadded]
+  PackedBlob columnMax;  ///< i32 [k], max_o |W_oj|
 
   int64_t matrices() const { return stack ? stack : 1; }
   /// All blobs with the sizes that the entry's shape demands.

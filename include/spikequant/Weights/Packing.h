@@ -15,19 +15,15 @@ namespace spikequant {
 /// PackedCodes.h for the order), and its integer bounds.
 struct PackedMatrix {
   PackedLayout layout;
-  std::vector<uint8_t> codes;       ///< Padding has u = 0,
-  std::vector<uint8_t> multipliers; ///< m = 1,
-  std::vector<int16_t> offsets;     ///< c = 0
-  std::vector<float> scales;        ///< and s = 1. [nPadded]
-  std::vector<int32_t> columnMax;   ///< [k] max_o |W_oj|
-  int64_t maxRowSum = 0;            ///< max_o sum_j |W_oj|
+  std::vector<uint8_t> codes;     ///< Padding has u = 0, m = 1, c = 0
+  std::vector<float> scales;      ///< and s = 1. [nPadded]
+  std::vector<int32_t> columnMax; ///< [k] max_o |W_oj|
+  int64_t maxRowSum = 0;          ///< max_o sum_j |W_oj|
 
   /// Puts another matrix of the same layout behind; the bounds hold for all.
   void append(PackedMatrix matrix);
   /// Valid as long as this object.
-  PackedCodes view() const {
-    return {layout, codes.data(), multipliers.data(), offsets.data()};
-  }
+  PackedCodes view() const { return {layout, codes.data()}; }
 };
 
 /// The bounds are computed from the integer weights themselves.

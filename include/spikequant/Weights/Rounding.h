@@ -59,6 +59,10 @@ struct RoundingOptions {
   /// Try several steps per group and keep the one with the least squared error.
   /// Without it the step is (max - min) / (2^bits - 1).
   bool searchSteps = true;
+  /// Keep offsets as zero points of 8 bits (PackedLayout::offsetBits) where
+  /// every group's grid holds 0. Half as many bytes; c moves by at most
+  /// 2^-(9 - bits) of a code's step.
+  bool zeroPoints = true;
 };
 
 /// How far the integer matrix is from the real one.
@@ -77,10 +81,13 @@ struct RoundedMatrix {
   std::vector<uint8_t> codes;       ///< u [n][k]
   std::vector<uint8_t> multipliers; ///< m [n][groups], 1..255
   std::vector<int16_t> offsets;     ///< c [n][groups]
+  std::vector<uint8_t> zeroPoints;  ///< z [n][groups]; none: c has 16 bits
   std::vector<float> scales;        ///< s [n], positive and normal
   RoundingReport report;
 
-  PackedLayout layout() const { return {n, k, group, bits}; }
+  PackedLayout layout() const {
+    return {n, k, group, bits, zeroPoints.empty() ? 16 : 8};
+  }
   /// W = m u + c.
   int32_t weightAt(int64_t o, int64_t j) const;
 };

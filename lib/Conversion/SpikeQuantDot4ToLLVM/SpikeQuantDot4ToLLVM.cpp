@@ -12,11 +12,14 @@
 //        %counts) : (vector<16xi32>, vector<64xi8>, vector<64xi8>)
 //        -> vector<16xi32>
 //
-// and elsewhere four shifts, masks, products and additions on 16 lanes of i32.
-// Both wrap modulo 2^32, so they are equal to the bit. The choice must be made
-// here: the backend cannot expand the instruction for a processor without it.
+// with other processors what DotToX86.cpp and DotToNeon.cpp describe, and
+// elsewhere four shifts, masks, products and additions on 16 lanes of i32. All
+// wrap modulo 2^32, so they are equal to the bit. The choice must be made here:
+// the backend cannot expand an instruction for a processor without it.
 //
 //===----------------------------------------------------------------------===//
+
+#include "DotLanes.h"
 
 #include "spikequant/Conversion/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
@@ -32,24 +35,6 @@ namespace mlir::spikequant {
 #include "spikequant/Conversion/Passes.h.inc"
 
 namespace {
-
-/// Both instructions take the operands of their operation, in its order.
-template <typename Op> struct DotToIntrinsic : OpRewritePattern<Op> {
-  DotToIntrinsic(MLIRContext *context, StringRef intrinsic)
-      : OpRewritePattern<Op>(context),
-        intrinsic(StringAttr::get(context, intrinsic)) {}
-
-  LogicalResult matchAndRewrite(Op op,
-                                PatternRewriter &rewriter) const override {
-    rewriter.replaceOp(
-        op, LLVM::CallIntrinsicOp::create(rewriter, op.getLoc(), op.getType(),
-                                          intrinsic, op->getOperands()));
-    return success();
-  }
-
-private:
-  StringAttr intrinsic;
-};
 
 struct Dot4ToVector : OpRewritePattern<Dot4Op> {
   using OpRewritePattern::OpRewritePattern;
@@ -116,13 +101,17 @@ struct ConvertDot4ToLLVMPass
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
     MLIRContext *context = &getContext();
-    if (vnni) {
-      patterns.add<DotToIntrinsic<Dot4Op>>(context,
-                                           "llvm.x86.avx512.vpdpbusd.512");
-      patterns.add<DotToIntrinsic<Dot2Op>>(context,
-                                           "llvm.x86.avx512.vpdpwssd.512");
-    } else {
+    switch (instructions) {
+    case DotInstructions::Portable:
       patterns.add<Dot4ToVector, Dot2ToVector>(context);
+      break;
+    case DotInstructions::NeonDot:
+    case DotInstructions::NeonI8mm:
+      populateDotToNeon(patterns, instructions);
+      patterns.add<Dot2ToVector>(context);
+      break;
+    default:
+      populateDotToX86(patterns, instructions);
     }
     walkAndApplyPatterns(getOperation(), std::move(patterns));
   }

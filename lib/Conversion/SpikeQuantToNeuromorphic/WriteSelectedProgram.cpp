@@ -167,9 +167,8 @@ llvm::Error ProgramWriter::addCodes(StringRef name,
     for (int64_t j = 0; j < rows.k; ++j)
       rows.codes.push_back(codes.codeAt(o, j));
     for (int64_t g = 0; g < codes.layout.groups(); ++g) {
-      int64_t index = codes.layout.groupIndex(o, g);
-      rows.multipliers.push_back(codes.multipliers[index]);
-      rows.offsets.push_back(codes.offsets[index]);
+      rows.multipliers.push_back(codes.multiplierAt(o, g));
+      rows.offsets.push_back(codes.offsetAt(o, g));
     }
     rows.scales.push_back(scales[o]);
   }

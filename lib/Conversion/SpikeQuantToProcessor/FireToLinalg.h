@@ -38,6 +38,9 @@ Value lowerGridToLinalg(RewriterBase &rewriter, GridOp op);
 Value lowerScaleRowsToLinalg(RewriterBase &rewriter, ScaleRowsOp op);
 Value lowerTableToLinalg(RewriterBase &rewriter, TableOp op, WeightsOp table);
 
+/// The integer arithmetic of `exponent`.
+Value lowerExponentToLinalg(RewriterBase &rewriter, ExponentOp op);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_CONVERSION_SPIKEQUANTTOPROCESSOR_FIRETOLINALG_H

@@ -55,6 +55,7 @@ private:
   LogicalResult lowerFire(FireOp op);
   LogicalResult lowerGrid(GridOp op);
   LogicalResult lowerTable(TableOp op);
+  LogicalResult lowerExponent(ExponentOp op);
   FailureOr<int64_t> groupOf(IntegrateOp op);
   SplitCounts split(Value counts, StringAttr site, int64_t group, bool first);
   Value integrateDecode(IntegrateOp op, const SplitCounts &counts,
@@ -376,6 +377,14 @@ LogicalResult Lowering::lowerTable(TableOp op) {
   return success();
 }
 
+LogicalResult Lowering::lowerExponent(ExponentOp op) {
+  if (failed(verifyStatic(op)))
+    return failure();
+  rewriter.setInsertionPoint(op);
+  rewriter.replaceOp(op, lowerExponentToLinalg(rewriter, op));
+  return success();
+}
+
 //===----------------------------------------------------------------------===//
 // The pass
 //===----------------------------------------------------------------------===//
@@ -406,6 +415,11 @@ LogicalResult Lowering::run() {
       return failure();
   for (TableOp op : tables)
     if (failed(lowerTable(op)))
+      return failure();
+  SmallVector<ExponentOp> exponents;
+  module.walk([&](ExponentOp op) { exponents.push_back(op); });
+  for (ExponentOp op : exponents)
+    if (failed(lowerExponent(op)))
       return failure();
   for (LookupOp op : lookups)
     if (failed(lowerLookup(op)))

@@ -30,6 +30,8 @@ struct InsertTapsPass : impl::SpikeQuantInsertTapsBase<InsertTapsPass> {
         tapEncode(builder, encode);
       else if (auto fire = dyn_cast<FireOp>(op))
         tapFire(builder, fire);
+      else if (auto exponent = dyn_cast<ExponentOp>(op))
+        tapExponent(builder, exponent);
       else if (auto integrate = dyn_cast<IntegrateOp>(op))
         tapIntegrate(builder, integrate);
     });
@@ -52,6 +54,11 @@ struct InsertTapsPass : impl::SpikeQuantInsertTapsBase<InsertTapsPass> {
       return;
     builder.setInsertionPointAfter(op);
     observe(builder, op.getLoc(), op.getCounts(), *op.getSite() + ".counts");
+  }
+
+  void tapExponent(OpBuilder &builder, ExponentOp op) {
+    builder.setInsertionPointAfter(op);
+    observe(builder, op.getLoc(), op.getCounts(), op.getSite() + ".counts");
   }
 
   void tapIntegrate(OpBuilder &builder, IntegrateOp op) {

@@ -65,7 +65,7 @@ public:
     calls.setInsertionPoint(op);
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
         .Case<EncodeOp, IntegrateOp, FireOp, GridOp, ScaleRowsOp, TableOp,
-              DecodeOp, LookupOp, ObserveOp>(
+              ExponentOp, DecodeOp, LookupOp, ObserveOp>(
             [&](auto concrete) { return lowerOp(concrete); })
         .Default([](Operation *other) {
           return other->emitOpError(
@@ -81,13 +81,14 @@ private:
   LogicalResult lowerOp(GridOp op);
   LogicalResult lowerOp(ScaleRowsOp op);
   LogicalResult lowerOp(TableOp op);
+  LogicalResult lowerOp(ExponentOp op);
   LogicalResult lowerOp(DecodeOp op);
   LogicalResult lowerOp(LookupOp op);
   LogicalResult lowerOp(ObserveOp op);
 
   /// The codes of `op` and where their parts lie.
   struct Codes {
-    Value start, multipliers, offsets, container, group, n, k;
+    Value start, container, offsetBits, group, n, k;
   };
   FailureOr<Codes> getCodes(Operation *op, FlatSymbolRefAttr weights);
   void addStack(FlatSymbolRefAttr weights, Value index,
@@ -129,7 +130,6 @@ LogicalResult Lowering::lowerOp(EncodeOp op) {
   return success();
 }
 
-/// Offsets are passed relative to the start of the codes.
 FailureOr<Lowering::Codes> Lowering::getCodes(Operation *op,
                                               FlatSymbolRefAttr symbol) {
   WeightsOp weights = calls.lookup(symbol);
@@ -144,13 +144,9 @@ FailureOr<Lowering::Codes> Lowering::getCodes(Operation *op,
   if (!codes.start)
     return failure();
   auto layout = weights->getAttrOfType<DictionaryAttr>(kLayoutAttr);
-  auto relative = [&](StringRef part) {
-    return calls.number(layout.getAs<IntegerAttr>(part).getInt() -
-                        layout.getAs<IntegerAttr>("codes").getInt());
-  };
-  codes.multipliers = relative("multipliers");
-  codes.offsets = relative("offsets");
   codes.container = calls.number(std::max(format.getBits(), 2u), 32);
+  codes.offsetBits =
+      calls.number(layout.getAs<IntegerAttr>("offset_bits").getInt(), 32);
   codes.group = calls.number(format.getGroup() ? format.getGroup() : shape[1]);
   codes.n = calls.number(shape[0]);
   codes.k = calls.number(shape[1]);
@@ -192,9 +188,8 @@ LogicalResult Lowering::lowerOp(IntegrateOp op) {
                                   codes->k,
                                   codes->start,
                                   calls.number(0),
-                                  codes->multipliers,
-                                  codes->offsets,
                                   codes->container,
+                                  codes->offsetBits,
                                   codes->group,
                                   codes->n};
   if (op.getIndex())
@@ -286,6 +281,28 @@ LogicalResult Lowering::lowerOp(TableOp op) {
   return success();
 }
 
+LogicalResult Lowering::lowerOp(ExponentOp op) {
+  Matrix scores(op.getScores());
+  Builder &b = calls.builder();
+  ReferenceCalls::Result counts = calls.allocate(op.getType());
+  SmallVector<int32_t> multipliers(op.getMultipliers().begin(),
+                                   op.getMultipliers().end());
+  auto heads = static_cast<int64_t>(multipliers.size());
+  Value table = calls.address(cast<DenseElementsAttr>(DenseIntElementsAttr::get(
+      RankedTensorType::get({heads}, b.getI32Type()), multipliers)));
+  auto narrow = [&](uint32_t value) {
+    return calls.number(static_cast<int32_t>(value), 32);
+  };
+  calls.call("sq_ref_exponent",
+             {calls.address(op.getScores()), calls.address(op.getMaximum()),
+              calls.number(scores.rows), calls.number(scores.channels), table,
+              calls.number(heads), calls.address(op.getOffsetsAttr()),
+              narrow(op.getLargest()), narrow(op.getPreshift()),
+              narrow(op.getShift()), counts.address});
+  replace(op, counts, op.getType());
+  return success();
+}
+
 LogicalResult Lowering::lowerOp(DecodeOp op) {
   Matrix acc(op.getMembrane());
   Value scales = calls.address(op, calls.lookup(op.getWeightsAttr()), "scales");
@@ -323,17 +340,17 @@ LogicalResult Lowering::lowerOp(LookupOp op) {
     calls.call("sq_ref_lookup_grid",
                {calls.address(ids),
                 calls.number(cast<ShapedType>(ids.getType()).getNumElements()),
-                codes->start, calls.number(0), codes->multipliers,
-                codes->offsets, codes->container, codes->group, codes->n,
-                codes->k, rates, y.address});
+                codes->start, calls.number(0), codes->container,
+                codes->offsetBits, codes->group, codes->n, codes->k, rates,
+                y.address});
     replace(op, y, op.getType());
     return success();
   }
   calls.call("sq_ref_lookup",
              {calls.address(ids),
               calls.number(cast<ShapedType>(ids.getType()).getNumElements()),
-              codes->start, calls.number(0), codes->multipliers, codes->offsets,
-              calls.number(scales), codes->container, codes->group, codes->n,
+              codes->start, calls.number(0), calls.number(scales),
+              codes->container, codes->offsetBits, codes->group, codes->n,
               codes->k, y.address});
   replace(op, y, op.getType());
   return success();

@@ -79,9 +79,7 @@ void IntegrateEmitter::emitBlock(const RegisterBlock &block) {
 }
 
 SmallVector<Value> IntegrateEmitter::emitDense(const RegisterBlock &block) {
-  int64_t linesPerGroup = weights.group / weights.kPerLine();
-  if (weights.groups() == 1)
-    linesPerGroup = weights.linesPerTile();
+  int64_t linesPerGroup = weights.linesPerGroup();
   int64_t wholeGroups = weights.linesPerTile() / linesPerGroup;
   int64_t restLines = weights.linesPerTile() % linesPerGroup;
   Value zero = b.integer(b.vectorOf(accumulator, kLanes), 0);
@@ -109,32 +107,66 @@ SmallVector<Value> IntegrateEmitter::emitDense(const RegisterBlock &block) {
   return accumulators;
 }
 
+/// Where the multipliers of a group begin, in bytes of the codes.
+Value IntegrateEmitter::groupStart(const RegisterBlock &block, Value group) {
+  int64_t bytes =
+      weights.groupBytes() + weights.linesPerGroup() * weights.lineBytes();
+  return b.add(block.panel.base, b.scale(group, block.panel.tiles * bytes));
+}
+
+/// Where a line of a group begins, in bytes of the codes.
+Value IntegrateEmitter::lineStart(const RegisterBlock &block, Value group,
+                                  Value line) {
+  int64_t tiles = block.panel.tiles;
+  Value headers = b.scale(b.offset(group, 1), tiles * weights.groupBytes());
+  Value lines = b.scale(line, tiles * weights.lineBytes());
+  return b.add(block.panel.base, b.add(headers, lines));
+}
+
 Value IntegrateEmitter::multipliers(const RegisterBlock &block, int64_t tile,
-                                    Value group, Type type) {
-  Value m = b.load(arrays.weights.multipliers,
-                   {weightTileOf(block, tile), group, b.index(0)}, kLanes);
-  return b.extendUnsigned(m, type);
+                                    Value group) {
+  Value place = b.scale(b.offset(block.tile, tile), kLanes);
+  Value m = b.load(arrays.weights.codes, b.add(groupStart(block, group), place),
+                   kLanes);
+  return b.extendUnsigned(m, i32);
 }
 
 Value IntegrateEmitter::offsets(const RegisterBlock &block, int64_t tile,
-                                Value group, Type type) {
-  Value c = b.load(arrays.weights.offsets,
-                   {weightTileOf(block, tile), group, b.index(0)}, kLanes);
-  return b.extendSigned(c, type);
+                                Value group, Value multipliers) {
+  int64_t width = weights.offsetBits / 8;
+  Value place = b.scale(b.offset(block.tile, tile), width * kLanes);
+  place = b.add(b.offset(place, block.panel.tiles * kLanes),
+                groupStart(block, group));
+  Value stored = b.load(arrays.weights.codes, place, width * kLanes);
+  if (weights.offsetBits == 8)
+    return emitOffsets(b, weights, multipliers, b.extendUnsigned(stored, i32));
+  return b.extendSigned(b.bitcast(stored, b.getI16Type(), kLanes), i32);
+}
+
+Value mlir::spikequant::emitOffsets(KernelBuilder &b, const CodesShape &shape,
+                                    Value multipliers, Value zeros) {
+  Type type = zeros.getType();
+  Value product = b.mul(multipliers, zeros);
+  ::spikequant::PackedLayout layout = shape.layout();
+  if (int32_t shift = layout.zeroShift()) {
+    product = b.add(product, b.integer(type, layout.zeroRounding()));
+    product = arith::ShRUIOp::create(b, product, b.integer(type, shift));
+  }
+  return b.sub(b.integer(type, 0), product);
 }
 
 SmallVector<Value> IntegrateEmitter::emitGroup(const RegisterBlock &block,
                                                Value group, int64_t lines,
                                                ValueRange accumulators,
                                                bool withOffsets) {
-  int64_t linesPerGroup = weights.group / weights.kPerLine();
-  SmallVector<Value> partials =
-      emitDots(block, b.scale(group, linesPerGroup), lines);
+  SmallVector<Value> partials = emitDots(block, group, lines);
   SmallVector<Value> m, c, next;
   for (int64_t tile = 0; tile < block.tiles; ++tile) {
-    m.push_back(multipliers(block, tile, group, accumulator));
+    Value narrow = multipliers(block, tile, group);
+    m.push_back(b.extendSigned(narrow, accumulator));
     if (withOffsets)
-      c.push_back(offsets(block, tile, group, accumulator));
+      c.push_back(
+          b.extendSigned(offsets(block, tile, group, narrow), accumulator));
   }
   for (int64_t row = 0; row < block.rows; ++row) {
     Value total;
@@ -164,8 +196,10 @@ static Value joinHalves(KernelBuilder &b, Value low, Value high) {
 
 Value IntegrateEmitter::offsetPair(const RegisterBlock &block, int64_t tile,
                                    Value group) {
-  Value words = joinHalves(b, offsets(block, tile, group, i32),
-                           offsets(block, tile, b.offset(group, 1), i32));
+  auto of = [&](Value number) {
+    return offsets(block, tile, number, multipliers(block, tile, number));
+  };
+  Value words = joinHalves(b, of(group), of(b.offset(group, 1)));
   return b.bitcast(words, b.getI16Type(), 2 * kLanes);
 }
 
@@ -182,7 +216,7 @@ Value IntegrateEmitter::sumPair(const RegisterBlock &block, int64_t row,
 SmallVector<Value> IntegrateEmitter::emitTwoGroups(const RegisterBlock &block,
                                                    Value group,
                                                    ValueRange accumulators) {
-  int64_t lines = weights.group / weights.kPerLine();
+  int64_t lines = weights.linesPerGroup();
   SmallVector<Value> sum =
       emitGroup(block, group, lines, accumulators, /*withOffsets=*/false);
   sum = emitGroup(block, b.offset(group, 1), lines, sum, /*withOffsets=*/false);
@@ -211,7 +245,8 @@ static int64_t unrollingOf(int64_t lines) {
 }
 
 SmallVector<Value> IntegrateEmitter::emitDots(const RegisterBlock &block,
-                                              Value firstLine, int64_t lines) {
+                                              Value group, int64_t lines) {
+  Value firstLine = b.scale(group, weights.linesPerGroup());
   int64_t count = block.rows * block.tiles;
   SmallVector<Value> partials(splitsHalves(block) ? 2 * count : count,
                               b.integer(sums, 0));
@@ -219,7 +254,7 @@ SmallVector<Value> IntegrateEmitter::emitDots(const RegisterBlock &block,
   auto unrolled = [&](Value line, ValueRange carried) {
     SmallVector<Value> next(carried);
     for (int64_t i = 0; i < factor; ++i)
-      emitLine(block, b.offset(line, i), next);
+      emitLine(block, group, b.offset(line, i), next);
     return next;
   };
   if (factor == lines)
@@ -238,13 +273,10 @@ SmallVector<Value> IntegrateEmitter::emitDots(const RegisterBlock &block,
   return partials;
 }
 
-/// The bytes of one plane of a line of one tile.
-Value IntegrateEmitter::loadPlane(const RegisterBlock &block, Value line,
+/// The bytes of one plane of one tile, of the line that begins at `start`.
+Value IntegrateEmitter::loadPlane(const RegisterBlock &block, Value start,
                                   int64_t tile, CodePlane plane) {
-  int64_t tiles = block.panel.tiles;
-  Value start =
-      b.add(block.panel.base, b.scale(line, tiles * weights.lineBytes()));
-  start = b.offset(start, tiles * plane.bytesBefore());
+  start = b.offset(start, block.panel.tiles * plane.bytesBefore());
   Value address =
       b.add(start, b.scale(b.offset(block.tile, tile), plane.bytesPerTile()));
   return b.load(arrays.weights.codes, address, plane.bytesPerTile());
@@ -304,10 +336,10 @@ Value IntegrateEmitter::planeOperand(Value spread, CodePlane plane,
 /// The codes of a tile's line as operands over four channels each. Where halves
 /// are split, the second one is 16 times too large.
 SmallVector<Value> IntegrateEmitter::loadOperands(const RegisterBlock &block,
-                                                  Value line, int64_t tile) {
+                                                  Value start, int64_t tile) {
   SmallVector<Value> operands;
   for (CodePlane plane : weights.planes()) {
-    Value spread = spreadPlane(loadPlane(block, line, tile, plane), plane);
+    Value spread = spreadPlane(loadPlane(block, start, tile, plane), plane);
     if (weights.container == 8)
       return {spread};
     for (int64_t half : {0, 1}) {
@@ -326,13 +358,14 @@ SmallVector<Value> IntegrateEmitter::loadOperands(const RegisterBlock &block,
 
 /// One line of each tile against its input channels: partials[row][tile] (low
 /// halves) and, where halves are split, as many high ones after them.
-void IntegrateEmitter::emitLine(const RegisterBlock &block, Value line,
-                                MutableArrayRef<Value> partials) {
+void IntegrateEmitter::emitLine(const RegisterBlock &block, Value group,
+                                Value line, MutableArrayRef<Value> partials) {
   int64_t count = block.rows * block.tiles;
+  Value start = lineStart(block, group, line);
   Value channel = b.scale(line, weights.kPerLine());
   SmallVector<SmallVector<Value>> codes; // [tile][half]
   for (int64_t tile = 0; tile < block.tiles; ++tile)
-    codes.push_back(loadOperands(block, line, tile));
+    codes.push_back(loadOperands(block, start, tile));
   for (int64_t half = 0; half < weights.kPerLine() / 4; ++half) {
     int64_t base = half && splitsHalves(block) ? count : 0;
     for (int64_t row = 0; row < block.rows; ++row) {
@@ -371,8 +404,7 @@ static void emitOnePanel(KernelBuilder &b, const CodesShape &weights,
   int64_t lastTiles = weights.tiles() - (panels - 1) * 4;
   int64_t lastLanes = weights.n - (weights.tiles() - 1) * kLanes;
   Value tile = b.scale(number, 4);
-  Panel panel{b.add(first.base, b.scale(number, 4 * weights.lineBytes() *
-                                                    weights.linesPerTile())),
+  Panel panel{b.add(first.base, b.scale(number, 4 * weights.tileBytes())),
               b.add(first.firstTile, tile), b.add(first.weightTile, tile), 4,
               kLanes};
   Panel last = panel;

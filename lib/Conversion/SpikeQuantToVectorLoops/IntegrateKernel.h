@@ -55,17 +55,19 @@ private:
                                    ValueRange accumulators);
   Value offsetPair(const RegisterBlock &block, int64_t tile, Value group);
   Value sumPair(const RegisterBlock &block, int64_t row, Value group);
-  SmallVector<Value> emitDots(const RegisterBlock &block, Value firstLine,
+  SmallVector<Value> emitDots(const RegisterBlock &block, Value group,
                               int64_t lines);
-  void emitLine(const RegisterBlock &block, Value line,
+  void emitLine(const RegisterBlock &block, Value group, Value line,
                 MutableArrayRef<Value> partials);
-  SmallVector<Value> loadOperands(const RegisterBlock &block, Value line,
+  SmallVector<Value> loadOperands(const RegisterBlock &block, Value start,
                                   int64_t tile);
   Value spreadPlane(Value stored, CodePlane plane);
   Value planeOperand(Value spread, CodePlane plane, int64_t half);
   Value broadcastCounts(const RegisterBlock &block, int64_t row, Value channel);
-  Value loadPlane(const RegisterBlock &block, Value line, int64_t tile,
+  Value loadPlane(const RegisterBlock &block, Value start, int64_t tile,
                   CodePlane plane);
+  Value groupStart(const RegisterBlock &block, Value group);
+  Value lineStart(const RegisterBlock &block, Value group, Value line);
   Value planeWords(Value stored, CodePlane plane);
 
   // Result and overflow: OverflowEpilogue.cpp.
@@ -91,11 +93,10 @@ private:
   Value weightTileOf(const RegisterBlock &block, int64_t tile) {
     return b.add(block.panel.weightTile, b.offset(block.tile, tile));
   }
-  /// m or c of a tile's channels, as lanes of `type`.
-  Value multipliers(const RegisterBlock &block, int64_t tile, Value group,
-                    Type type);
+  /// m and c of a tile's channels, as lanes of i32.
+  Value multipliers(const RegisterBlock &block, int64_t tile, Value group);
   Value offsets(const RegisterBlock &block, int64_t tile, Value group,
-                Type type);
+                Value multipliers);
   /// Two sums per dot product: codes in the low and, unshifted, in the high
   /// half of a byte. Saves the shift where a line serves one row only.
   bool splitsHalves(const RegisterBlock &block) const {

@@ -31,8 +31,9 @@ inline constexpr int64_t kLanes = 16;
 struct CodesShape {
   int64_t n = 0;
   int64_t k = 0;
-  int64_t group = 0;     ///< Input channels per (m, c); K for the whole row.
-  int64_t container = 4; ///< Bits that a code takes: 2 to 8.
+  int64_t group = 0;       ///< Input channels per (m, c); K for the whole row.
+  int64_t container = 4;   ///< Bits that a code takes: 2 to 8.
+  int64_t offsetBits = 16; ///< 16: offsets c; 8: zero points.
   /// Matrices one after the other in each array; 0: one that is no stack.
   int64_t stack = 0;
 
@@ -49,17 +50,28 @@ struct CodesShape {
       return {CodePlane{4, 0}};
     return llvm::to_vector(::spikequant::CodePlanes(container));
   }
-  int64_t codesBytes() const { return tiles() * linesPerTile() * lineBytes(); }
+  ::spikequant::PackedLayout layout() const {
+    return {n, k, group, static_cast<int32_t>(container),
+            static_cast<int32_t>(offsetBits)};
+  }
+  int64_t groupBytes() const { return layout().groupBytes(); }
+  int64_t linesPerGroup() const {
+    return groups() == 1 ? linesPerTile() : group / kPerLine();
+  }
+  int64_t tileBytes() const { return layout().tileBytes(); }
+  int64_t codesBytes() const { return layout().codesBytes(); }
 };
 
 /// A packed matrix in memory, or a stack: then the first dimension of each
 /// array is `stack` times as long.
 struct CodesArrays {
-  Value codes;       ///< memref<codesBytes x i8>
-  Value multipliers; ///< memref<tiles x G x 16 x i8>, unsigned
-  Value offsets;     ///< memref<tiles x G x 16 x i16>
-  Value scales;      ///< memref<16 tiles x f32>
+  Value codes;  ///< memref<codesBytes x i8>, multipliers and offsets inside
+  Value scales; ///< memref<16 tiles x f32>
 };
+
+/// Integers c from zero points and multipliers, as PackedLayout::offsetOf.
+Value emitOffsets(KernelBuilder &b, const CodesShape &shape, Value multipliers,
+                  Value zeros);
 
 struct EncodeShape {
   int64_t rows = 0;

@@ -35,7 +35,8 @@ private:
   Value toGrid(Value w);
   Value codesOf(Value line);
   Value planeOf(Value line, CodePlane plane);
-  Value parameter(Value array, Value line);
+  Value groupOf(Value line);
+  std::pair<Value, Value> parameters(Value line);
 
   KernelBuilder &b;
   const CodesShape &shape;
@@ -61,7 +62,7 @@ void LookupEmitter::locate() {
   // The last panel may have fewer tiles and so a smaller stride.
   Value tilesLeft = b.sub(b.index(shape.tiles()), first);
   stride = arith::MinUIOp::create(b, tilesLeft, b.index(4));
-  panel = b.scale(first, shape.linesPerTile() * shape.lineBytes());
+  panel = b.scale(first, shape.tileBytes());
   inPanel = b.sub(tile, first);
   if (rates)
     return loadRate();
@@ -96,8 +97,10 @@ Value LookupEmitter::toGrid(Value w) {
 
 /// The plane's part of the codes of one line, kPerLine lanes of i32.
 Value LookupEmitter::planeOf(Value line, CodePlane plane) {
-  Value start = b.add(b.scale(b.mul(line, stride), shape.lineBytes()),
-                      b.scale(stride, plane.bytesBefore()));
+  Value headers = b.scale(b.offset(groupOf(line), 1), shape.groupBytes());
+  Value before = b.add(b.scale(line, shape.lineBytes()),
+                       b.offset(headers, plane.bytesBefore()));
+  Value start = b.mul(before, stride);
   Value own =
       b.add(b.scale(inPanel, plane.bytesPerTile()), b.scale(lane, plane.bits));
   Value stored =
@@ -135,18 +138,34 @@ Value LookupEmitter::codesOf(Value line) {
   return codes;
 }
 
-/// m or c of the row for a line's channels, one scalar.
-Value LookupEmitter::parameter(Value array, Value line) {
-  Value group = b.index(0);
-  if (shape.groups() > 1)
-    group = b.divideIndex(line, shape.group / shape.kPerLine());
-  return b.loadScalar(array, {tile, group, lane});
+Value LookupEmitter::groupOf(Value line) {
+  return shape.groups() == 1 ? b.index(0)
+                             : b.divideIndex(line, shape.linesPerGroup());
+}
+
+/// m and c of the row for a line's channels, scalars of i32.
+std::pair<Value, Value> LookupEmitter::parameters(Value line) {
+  int64_t bytes =
+      shape.groupBytes() + shape.linesPerGroup() * shape.lineBytes();
+  Value start = b.add(panel, b.mul(b.scale(groupOf(line), bytes), stride));
+  Value place = b.add(b.scale(inPanel, kLanes), lane);
+  Value m =
+      b.extendUnsigned(b.loadScalar(weights.codes, b.add(start, place)), i32);
+  Value offsets = b.add(start, b.scale(stride, kLanes));
+  if (shape.offsetBits == 8) {
+    Value z = b.extendUnsigned(
+        b.loadScalar(weights.codes, b.add(offsets, place)), i32);
+    return {m, emitOffsets(b, shape, m, z)};
+  }
+  Value stored = b.load(weights.codes, b.add(offsets, b.scale(place, 2)), 2);
+  Value c = vector::ExtractOp::create(b, b.bitcast(stored, b.getI16Type(), 1),
+                                      int64_t{0});
+  return {m, b.extendSigned(c, i32)};
 }
 
 void LookupEmitter::emitLine(Value line, int64_t valid) {
   int64_t lanes = shape.kPerLine();
-  Value m = b.extendUnsigned(parameter(weights.multipliers, line), i32);
-  Value c = b.extendSigned(parameter(weights.offsets, line), i32);
+  auto [m, c] = parameters(line);
   Value w =
       b.add(b.mul(codesOf(line), b.broadcast(m, lanes)), b.broadcast(c, lanes));
   Value y = rates ? toGrid(w) : b.mul(b.toReal(w), b.broadcast(scale, lanes));

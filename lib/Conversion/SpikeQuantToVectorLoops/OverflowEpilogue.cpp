@@ -131,10 +131,13 @@ Value IntegrateEmitter::weightColumn(const RegisterBlock &block, Value channel,
                                      int64_t tile) {
   // The bytes of an output channel are one lane; the code's place in it is the
   // same for all of them.
-  Value line = b.divideIndex(channel, weights.kPerLine());
+  Value group = weights.groups() == 1 ? b.index(0)
+                                      : b.divideIndex(channel, weights.group);
+  Value start =
+      lineStart(block, group, b.divideIndex(channel, weights.kPerLine()));
   Value codes;
   for (CodePlane plane : weights.planes()) {
-    Value words = planeWords(loadPlane(block, line, tile, plane), plane);
+    Value words = planeWords(loadPlane(block, start, tile, plane), plane);
     Value shift = placeInPlane(b, weights, plane, channel);
     Value distance = b.broadcast(b.indexCast(shift, i32), kLanes);
     Value part = arith::ShRUIOp::create(b, words, distance);
@@ -146,8 +149,6 @@ Value IntegrateEmitter::weightColumn(const RegisterBlock &block, Value channel,
     }
     codes = part;
   }
-  Value group = weights.groups() == 1 ? b.index(0)
-                                      : b.divideIndex(channel, weights.group);
-  Value scaled = b.mul(multipliers(block, tile, group, i32), codes);
-  return b.add(scaled, offsets(block, tile, group, i32));
+  Value m = multipliers(block, tile, group);
+  return b.add(b.mul(m, codes), offsets(block, tile, group, m));
 }

@@ -202,6 +202,10 @@ FailureOr<CodesShape> Converter::codesShape(Operation *op, WeightsOp weights) {
   bool wholeRow = codes.getGroup() == 0 || codes.getGroup() >= shape.k;
   shape.group = wholeRow ? shape.k : codes.getGroup();
   shape.container = std::max(codes.getBits(), 2u);
+  FailureOr<int64_t> offsetBits = layoutValue(op, weights, "offset_bits");
+  if (failed(offsetBits))
+    return failure();
+  shape.offsetBits = *offsetBits;
   if (shape.k > kMaxInputChannels)
     return op->emitError("has ")
            << shape.k << " input channels; the kernels sum at most "
@@ -209,13 +213,12 @@ FailureOr<CodesShape> Converter::codesShape(Operation *op, WeightsOp weights) {
   return shape;
 }
 
-/// Appends codes, multipliers, offsets and scales, in that order.
+/// Appends codes and scales, in that order.
 LogicalResult Converter::addCodes(Operation *op, WeightsOp weights,
                                   const CodesShape &shape,
                                   SmallVectorImpl<Value> &arguments) {
   Builder b(op->getContext());
   int64_t matrices = std::max<int64_t>(shape.stack, 1);
-  int64_t tiles = matrices * shape.tiles(), groups = shape.groups();
   struct Blob {
     StringRef name;
     SmallVector<int64_t> shape;
@@ -223,9 +226,7 @@ LogicalResult Converter::addCodes(Operation *op, WeightsOp weights,
   };
   for (const Blob &blob :
        {Blob{"codes", {matrices * shape.codesBytes()}, b.getI8Type()},
-        Blob{"multipliers", {tiles, groups, kLanes}, b.getI8Type()},
-        Blob{"offsets", {tiles, groups, kLanes}, b.getI16Type()},
-        Blob{"scales", {tiles * kLanes}, b.getF32Type()}}) {
+        Blob{"scales", {matrices * shape.tiles() * kLanes}, b.getF32Type()}}) {
     FailureOr<Value> array =
         view(op, weights, blob.name, blob.shape, blob.element);
     if (failed(array))
@@ -372,23 +373,23 @@ LogicalResult Converter::convert(IntegrateDecodeOp op) {
   llvm::raw_string_ostream(name)
       << "sq_integrate_m" << shape.rows << "_n" << codes->n << "_k" << codes->k
       << "_g" << codes->group << "_c" << codes->container
-      << (shape.wide ? "_wide" : "") << (hasMembrane ? "_tapped" : "");
+      << (codes->offsetBits == 8 ? "_z" : "") << (shape.wide ? "_wide" : "")
+      << (hasMembrane ? "_tapped" : "");
   if (index)
     llvm::raw_string_ostream(name)
         << "_l" << codes->stack << "_p" << shape.slices;
   call(op, name, arguments, [&](KernelBuilder &b, auto values) {
     unsigned i = hasMembrane ? 5 : 4;
-    IntegrateArrays arrays{
-        values[0],
-        values[1],
-        values[2],
-        index ? Value(values[i + 7]) : Value(),
-        values[3],
-        hasMembrane ? Value(values[4]) : Value(),
-        {values[i], values[i + 1], values[i + 2], values[i + 3]},
-        values[i + 4],
-        values[i + 5],
-        values[i + 6]};
+    IntegrateArrays arrays{values[0],
+                           values[1],
+                           values[2],
+                           index ? Value(values[i + 5]) : Value(),
+                           values[3],
+                           hasMembrane ? Value(values[4]) : Value(),
+                           {values[i], values[i + 1]},
+                           values[i + 2],
+                           values[i + 3],
+                           values[i + 4]};
     emitIntegrate(b, shape, arrays);
   });
   return success();
@@ -419,11 +420,12 @@ LogicalResult Converter::convert(LookupRowsOp op) {
   std::string name;
   llvm::raw_string_ostream(name)
       << "sq_lookup_m" << rows << "_n" << shape->n << "_k" << shape->k << "_g"
-      << shape->group << "_c" << shape->container << (hasRates ? "_grid" : "");
+      << shape->group << "_c" << shape->container
+      << (shape->offsetBits == 8 ? "_z" : "") << (hasRates ? "_grid" : "");
   call(op, name, arguments, [&](KernelBuilder &b, auto values) {
-    CodesArrays arrays{values[2], values[3], values[4], values[5]};
+    CodesArrays arrays{values[2], values[3]};
     emitLookup(b, rows, *shape, arrays, values[0], values[1],
-               hasRates ? values[6] : Value());
+               hasRates ? values[4] : Value());
   });
   return success();
 }

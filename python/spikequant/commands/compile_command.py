@@ -88,7 +88,7 @@ def add_arguments(parser) -> None:
         metavar="B",
         help="mean stored bits per weight of the layers, multipliers, offsets and scales included: "
         "each gets the bits and groups that serve it best, instead of --weight-bits and --group "
-        "(which take 4.80 for 576 inputs by default)",
+        "(which take 4.55 for 576 inputs by default)",
     )
     parser.add_argument(
         "--group",
@@ -143,6 +143,16 @@ def add_arguments(parser) -> None:
         "--real-residual",
         action="store_true",
         help="leave the residual stream and the norms real, not fixed point",
+    )
+    parser.add_argument(
+        "--real-softmax",
+        action="store_true",
+        help="leave masks and exponents of attention as real numbers, not integers",
+    )
+    parser.add_argument(
+        "--real-rotations",
+        action="store_true",
+        help="leave rotary embeddings and divided rows as real numbers, not integers",
     )
     _add_code_arguments(parser)
     _add_select_arguments(parser)
@@ -262,6 +272,8 @@ def _settings(options):
         fold=not options.no_fold,
         real_activations=options.real_activations,
         real_residual=options.real_residual,
+        real_softmax=options.real_softmax,
+        real_rotations=options.real_rotations,
         isa=options.isa,
         mcpu=options.mcpu,
         taps=options.taps,

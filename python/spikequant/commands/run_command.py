@@ -13,7 +13,7 @@ HELP = "runs a compiled model on a prompt, or a compiled graph on arrays"
 DESCRIPTION = """\
 With --prompt, continues a text (greedily); --chat puts the model's chat template around
 it and stops at the end of the answer. --chat alone is a conversation in the terminal.
-With --inputs, runs one graph on arrays arg0, arg1, .. of an .npz file and writes its
+With --inputs, runs one graph on arrays arg0, arg1, .. (or by name) of an .npz file and writes its
 results out0, out1, .. to --outputs; state that is left out starts as zeros.
 
 Examples:

@@ -5,7 +5,7 @@
 // PLANES-NOT: @sq_ref_integrate(
 
 spikequant.weights @w : tensor<4x16xf32> format(#spikequant.codes<bits = 4, group = 8>) source("w")
-    {spikequant.layout = {codes = 128 : i64, multipliers = 256 : i64, offsets = 320 : i64,
+    {spikequant.layout = {codes = 128 : i64, offset_bits = 16 : i64,
                           scales = 448 : i64, column_max = 512 : i64, max_row_sum = 99 : i64}}
 spikequant.weights @b : tensor<16xi8> format(#spikequant.real) source("b")
     {spikequant.layout = {data = 64 : i64}}
@@ -26,7 +26,8 @@ spikequant.weights @b : tensor<16xi8> format(#spikequant.real) source("b")
 // CHECK:         bufferization.to_buffer %[[N]] read_only
 // CHECK:         call @sq_ref_observe
 // CHECK-DAG:     spikequant.load_weights @w.codes : memref<1xi8>
-// CHECK-DAG:     arith.constant 192 : i64
+// The form of the offsets.
+// CHECK-DAG:     arith.constant 16 : i32
 // CHECK:         call @sq_ref_integrate
 // CHECK:         spikequant.load_weights @w.scales : memref<1xi8>
 // CHECK:         call @sq_ref_decode
@@ -59,7 +60,7 @@ func.func @sum(%a: tensor<2x3xf32>, %c: tensor<2xf32>) -> tensor<2xf32> {
 }
 
 spikequant.weights @stack : tensor<3x4x16xf32> format(#spikequant.codes<bits = 4, group = 8>) source("stack")
-    {spikequant.layout = {codes = 1024 : i64, multipliers = 2048 : i64, offsets = 2176 : i64,
+    {spikequant.layout = {codes = 1024 : i64, offset_bits = 16 : i64,
                           scales = 2304 : i64, column_max = 2496 : i64, max_row_sum = 99 : i64}}
 
 // A scalar becomes an array of one number, a vector is passed as it is.

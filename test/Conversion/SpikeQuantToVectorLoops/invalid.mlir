@@ -9,7 +9,7 @@ func.func @tensors(%ids: tensor<3xi32>, %y: tensor<3x8xf32>) -> tensor<3x8xf32> 
 
 // -----
 
-// expected-note @below {{these have no 'codes' in spikequant.layout; pack the weights before this pass}}
+// expected-note @below {{these have no 'offset_bits' in spikequant.layout; pack the weights before this pass}}
 spikequant.weights @e : tensor<16x8xf32> format(#spikequant.codes<bits = 4, group = 0>) source("e")
 func.func @not_packed(%ids: memref<3xi32>, %y: memref<3x8xf32>, %file: memref<?xi8> {spikequant.weights_file}) {
   // expected-error @below {{needs weights whose place in the packed file is known}}
@@ -48,7 +48,7 @@ func.func @columns_apart(%x: memref<2x32xf32, strided<[64, 2]>>, %d: memref<2x32
 // -----
 
 spikequant.weights @long : tensor<16x70000xf32> format(#spikequant.codes<bits = 4, group = 0>) source("long")
-  {spikequant.layout = {codes = 0, multipliers = 0, offsets = 0, scales = 0, column_max = 0, max_row_sum = 1}}
+  {spikequant.layout = {codes = 0, offset_bits = 16, scales = 0, column_max = 0, max_row_sum = 1}}
 func.func @too_many_input_channels(%ids: memref<3xi32>, %y: memref<3x70000xf32>) {
   // expected-error @below {{has 70000 input channels; the kernels sum at most 65536 in 32 bits}}
   spikequant.lookup_rows {weights = @long} ins(%ids : memref<3xi32>) outs(%y : memref<3x70000xf32>)

@@ -1,9 +1,9 @@
 // RUN: sq-opt %s --convert-spikequant-to-vector-loops --canonicalize --cse --split-input-file | FileCheck %s
 
 spikequant.weights @up : tensor<80x64xf32> format(#spikequant.codes<bits = 4, group = 32>) source("up")
-  {spikequant.layout = {codes = 128, multipliers = 2688, offsets = 2880, scales = 3200, column_max = 3520, max_row_sum = 1000}}
+  {spikequant.layout = {codes = 128, offset_bits = 16, scales = 3200, column_max = 3520, max_row_sum = 1000}}
 spikequant.weights @gate : tensor<80x64xf32> format(#spikequant.codes<bits = 4, group = 32>) source("gate")
-  {spikequant.layout = {codes = 4096, multipliers = 6656, offsets = 6848, scales = 7168, column_max = 7488, max_row_sum = 2000}}
+  {spikequant.layout = {codes = 4096, offset_bits = 16, scales = 7168, column_max = 7488, max_row_sum = 2000}}
 
 // Two layers of one shape share a kernel; what differs are the arguments. The
 // slack is 2^31 - 1 - 127 R: 2147356647 and 2147229647.
@@ -15,12 +15,10 @@ spikequant.weights @gate : tensor<80x64xf32> format(#spikequant.codes<bits = 4, 
 // CHECK-DAG: %[[STEP2:.*]] = arith.constant 2.500000e-01 : f32
 // CHECK-DAG: %[[A1:.*]] = arith.constant 128 : index
 // CHECK-DAG: %[[A2:.*]] = arith.constant 4096 : index
-// CHECK: %[[U1:.*]] = memref.view %[[FILE]][%[[A1]]][] : memref<?xi8> to memref<2560xi8>
-// CHECK: %[[M1:.*]] = memref.view %[[FILE]][{{.*}}][] : memref<?xi8> to memref<5x2x16xi8>
-// CHECK: %[[C1:.*]] = memref.view %[[FILE]][{{.*}}][] : memref<?xi8> to memref<5x2x16xi16>
+// CHECK: %[[U1:.*]] = memref.view %[[FILE]][%[[A1]]][] : memref<?xi8> to memref<3072xi8>
 // CHECK: %[[W1:.*]] = memref.view %[[FILE]][{{.*}}][] : memref<?xi8> to memref<80xf32>
 // CHECK: %[[X1:.*]] = memref.view %[[FILE]][{{.*}}][] : memref<?xi8> to memref<64xi32>
-// CHECK: call @sq_integrate_m4_n80_k64_g32_c4(%[[D]], %[[S]], %[[O]], %[[Y]], %[[U1]], %[[M1]], %[[C1]], %[[W1]], %[[X1]], %[[R1]], %[[STEP1]])
+// CHECK: call @sq_integrate_m4_n80_k64_g32_c4(%[[D]], %[[S]], %[[O]], %[[Y]], %[[U1]], %[[W1]], %[[X1]], %[[R1]], %[[STEP1]])
 // CHECK: %[[U2:.*]] = memref.view %[[FILE]][%[[A2]]][]
 // CHECK: call @sq_integrate_m4_n80_k64_g32_c4(%[[D]], %[[S]], %[[O]], %[[Z]], %[[U2]], {{.*}}, %[[R2]], %[[STEP2]])
 
@@ -44,7 +42,7 @@ func.func @two_layers_one_kernel(%d: memref<4x64xi8>, %s: memref<4x2xi32>, %o: m
 
 // 127 * 17000000 does not fit i32: accumulators of 64 bits, another kernel.
 spikequant.weights @wide : tensor<16x8xf32> format(#spikequant.codes<bits = 8, group = 0>) source("wide")
-  {spikequant.layout = {codes = 64, multipliers = 192, offsets = 256, scales = 320, column_max = 384, max_row_sum = 17000000}}
+  {spikequant.layout = {codes = 64, offset_bits = 16, scales = 320, column_max = 384, max_row_sum = 17000000}}
 
 // CHECK-LABEL: func @wide_accumulators
 // CHECK: call @sq_integrate_m1_n16_k8_g8_c8_wide_tapped
@@ -96,7 +94,7 @@ func.func @encode_and_tally(%x: memref<2x32xf32, strided<[64, 1], offset: ?>>, %
 // -----
 
 spikequant.weights @e : tensor<100x12xf32> format(#spikequant.codes<bits = 4, group = 0>) source("e")
-  {spikequant.layout = {codes = 64, multipliers = 1024, offsets = 1152, scales = 1408, column_max = 1920, max_row_sum = 1}}
+  {spikequant.layout = {codes = 64, offset_bits = 16, scales = 1408, column_max = 1920, max_row_sum = 1}}
 
 // CHECK-LABEL: func private @sq_lookup_m3_n100_k12_g12_c4
 // CHECK: scf.parallel (%{{.*}}) = (%c0) to (%c3)
@@ -113,16 +111,14 @@ func.func @lookup(%ids: memref<3xi64>, %y: memref<3x12xf32>, %file: memref<?xi8>
 // -----
 
 // A stack of 5 matrices of 2 tiles, chosen by a number per slice of 2 rows: the
-// blobs are five times as long; the number is clamped and shifts lines (2 tiles
-// of 8 lines of 64 bytes) and tiles.
+// blobs are five times as long; the number is clamped and shifts codes (2 tiles
+// of 8 lines of 64 bytes and 2 groups of 48 bytes, rounded up to 64) and tiles.
 spikequant.weights @stack : tensor<5x32x64xf32> format(#spikequant.codes<bits = 4, group = 32>) source("stack")
-  {spikequant.layout = {codes = 128, multipliers = 8192, offsets = 16384, scales = 32768, column_max = 65536, max_row_sum = 1000}}
+  {spikequant.layout = {codes = 128, offset_bits = 16, scales = 32768, column_max = 65536, max_row_sum = 1000}}
 
 // CHECK-LABEL: func @chosen
 // CHECK-SAME: %[[IDS:[a-z0-9]+]]: memref<3xi32>, %[[I:[a-z0-9]+]]: index
-// CHECK: memref.view {{.*}} to memref<5120xi8>
-// CHECK: memref.view {{.*}} to memref<10x2x16xi8>
-// CHECK: memref.view {{.*}} to memref<10x2x16xi16>
+// CHECK: memref.view {{.*}} to memref<6080xi8>
 // CHECK: memref.view {{.*}} to memref<160xf32>
 // CHECK: memref.view {{.*}} to memref<64xi32>
 // CHECK: call @sq_integrate_m2_n32_k64_g32_c4_l5_p3({{.*}}, %[[IDS]])
@@ -133,7 +129,7 @@ spikequant.weights @stack : tensor<5x32x64xf32> format(#spikequant.codes<bits = 
 // CHECK: %[[NUMBER:.*]] = arith.index_cast %[[ID]] : i32 to index
 // CHECK: %[[LOW:.*]] = arith.maxsi %[[NUMBER]], %c0
 // CHECK: %[[MATRIX:.*]] = arith.minsi %[[LOW]], %c4
-// CHECK-DAG: arith.muli %[[MATRIX]], %c1024
+// CHECK-DAG: arith.muli %[[MATRIX]], %c1216
 // CHECK-DAG: arith.muli %[[MATRIX]], %c2
 func.func @chosen(%d: memref<6x64xi8>, %s: memref<6x2xi32>, %o: memref<6x130xi32>, %y: memref<6x32xf32>,
     %ids: memref<3xi32>, %i: index, %file: memref<?xi8> {spikequant.weights_file}) {

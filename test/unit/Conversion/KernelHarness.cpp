@@ -27,26 +27,25 @@ static std::string weightsText(const Layer &layer) {
       R"(
 spikequant.weights @w : tensor<{0}x{1}xf32>
     format(#spikequant.codes<bits = {2}, group = {3}>) {{spikequant.layout = {{
-      codes = {4}, multipliers = {5}, offsets = {6}, scales = {7},
-      column_max = {8}, max_row_sum = {9}}}
+      codes = {4}, offset_bits = {5}, scales = {6},
+      column_max = {7}, max_row_sum = {8}}}
 spikequant.weights @bits : tensor<{1}xi8> format(#spikequant.real)
-    {{spikequant.layout = {{data = {10}}}
+    {{spikequant.layout = {{data = {9}}}
 spikequant.weights @gains : tensor<{1}xf32> format(#spikequant.real)
-    {{spikequant.layout = {{data = {11}}}
+    {{spikequant.layout = {{data = {10}}}
 spikequant.weights @centres : tensor<{1}xf32> format(#spikequant.real)
-    {{spikequant.layout = {{data = {12}}}
+    {{spikequant.layout = {{data = {11}}}
 spikequant.weights @rates : tensor<3x{1}xi32>
-    format(#spikequant.count_rates<unit = 1.0 : f32, step = 1.0 : f32{15}>)
-    {{spikequant.layout = {{data = {13}}}
+    format(#spikequant.count_rates<unit = 1.0 : f32, step = 1.0 : f32{14}>)
+    {{spikequant.layout = {{data = {12}}}
 spikequant.weights @rows : tensor<3x{0}xi32>
     format(#spikequant.rates<weights = @w, step = 1.0 : f32, unit = 1.0 : f32>)
-    {{spikequant.layout = {{data = {14}}}
+    {{spikequant.layout = {{data = {13}}}
 )",
       problem.n, problem.k, problem.bits, problem.group, layer.codes,
-      layer.multipliers, layer.offsets, layer.scales, layer.columnMax,
-      layer.maxRowSum, layer.bitsArray, layer.gainsArray, layer.centresArray,
-      layer.countRates, layer.rowRates,
-      problem.centres ? ", centres = @centres" : "");
+      layer.layout.offsetBits, layer.scales, layer.columnMax, layer.maxRowSum,
+      layer.bitsArray, layer.gainsArray, layer.centresArray, layer.countRates,
+      layer.rowRates, problem.centres ? ", centres = @centres" : "");
 }
 
 std::string spikequant::test::moduleText(const Layer &layer) {
@@ -113,9 +112,9 @@ struct CompiledLayer::Impl {
 CompiledLayer::CompiledLayer() : impl(std::make_unique<Impl>()) {}
 CompiledLayer::~CompiledLayer() = default;
 
-static void addPasses(mlir::PassManager &passes, bool vnni) {
+static void addPasses(mlir::PassManager &passes, DotInstructions instructions) {
   passes.addPass(mlir::spikequant::createConvertSpikeQuantToVectorLoops());
-  passes.addPass(mlir::spikequant::createConvertDot4ToLLVM({vnni}));
+  passes.addPass(mlir::spikequant::createConvertDot4ToLLVM({instructions}));
   passes.addPass(mlir::createSCFToControlFlowPass());
   passes.addPass(mlir::createConvertVectorToLLVMPass());
   passes.addPass(mlir::createConvertMathToLLVMPass());
@@ -127,8 +126,8 @@ static void addPasses(mlir::PassManager &passes, bool vnni) {
   passes.addPass(mlir::createReconcileUnrealizedCastsPass());
 }
 
-std::unique_ptr<CompiledLayer> CompiledLayer::compile(const Layer &layer,
-                                                      bool vnni) {
+std::unique_ptr<CompiledLayer>
+CompiledLayer::compile(const Layer &layer, DotInstructions instructions) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   mlir::DialectRegistry registry;
@@ -142,7 +141,7 @@ std::unique_ptr<CompiledLayer> CompiledLayer::compile(const Layer &layer,
   if (!module)
     return nullptr;
   mlir::PassManager passes(&context);
-  addPasses(passes, vnni);
+  addPasses(passes, instructions);
   if (failed(passes.run(*module)))
     return nullptr;
   // What is left of the weights describes data; no code comes of it.

@@ -15,6 +15,7 @@
 #ifndef SPIKEQUANT_TEST_UNIT_CONVERSION_KERNELHARNESS_H
 #define SPIKEQUANT_TEST_UNIT_CONVERSION_KERNELHARNESS_H
 
+#include "spikequant/Conversion/DotInstructions.h"
 #include "spikequant/Kernel/PackedCodes.h"
 
 #include <cstdint>
@@ -24,10 +25,13 @@
 
 namespace spikequant::test {
 
+using mlir::spikequant::DotInstructions;
+
 /// One layer: sizes, weight format and which options are on.
 struct Problem {
   int64_t rows = 1, n = 16, k = 32;
   int64_t bits = 4, group = 32; ///< group 0: the whole row
+  int32_t offsetBits = 16;      ///< 8: zero points; maxOffset is not used.
   bool rowScale = false, window = true, gains = false, centres = false,
        taps = true;
   bool grid = false; ///< Fixed-point activations and looked-up rows.
@@ -47,7 +51,7 @@ struct Layer {
   Problem problem;
   PackedLayout layout;
   std::vector<uint64_t> storage; ///< The file; 8-byte units for alignment.
-  int64_t codes, multipliers, offsets, scales, columnMax;
+  int64_t codes, scales, columnMax;
   int64_t bitsArray, gainsArray, centresArray, fileBytes;
   int64_t countRates, rowRates; ///< [3, K] and [3, N] i32
   int64_t maxRowSum;
@@ -96,7 +100,8 @@ Outputs runReference(const Layer &layer);
 class CompiledLayer {
 public:
   /// Null after printing a diagnostic if compilation fails.
-  static std::unique_ptr<CompiledLayer> compile(const Layer &layer, bool vnni);
+  static std::unique_ptr<CompiledLayer> compile(const Layer &layer,
+                                                DotInstructions instructions);
   ~CompiledLayer();
   /// Overflow entries beyond a row's number are set to zero afterwards.
   Outputs run(const Layer &layer);

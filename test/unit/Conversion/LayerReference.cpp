@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 
@@ -32,8 +33,6 @@ static int64_t place(int64_t &end, int64_t bytes) {
 static void placeArrays(Layer &layer) {
   int64_t end = 64, k = layer.problem.k;
   layer.codes = place(end, layer.layout.codesBytes());
-  layer.multipliers = place(end, layer.layout.multipliersBytes());
-  layer.offsets = place(end, layer.layout.offsetsBytes());
   layer.scales = place(end, layer.layout.scalesBytes());
   layer.columnMax = place(end, layer.layout.columnMaxBytes());
   layer.bitsArray = place(end, k);
@@ -69,11 +68,18 @@ static void fillParameters(Layer &layer, std::mt19937 &random) {
   const PackedLayout &layout = layer.layout;
   int32_t maxMultiplier = layer.problem.bits > 4 ? 63 : 255;
   int32_t maxOffset = layer.problem.maxOffset;
-  for (int64_t i = 0; i < layout.nPadded() * layout.groups(); ++i) {
-    layer.at<uint8_t>(layer.multipliers)[i] = 1 + random() % maxMultiplier;
-    layer.at<int16_t>(layer.offsets)[i] =
-        static_cast<int32_t>(random() % (2 * maxOffset + 1)) - maxOffset;
-  }
+  uint8_t *codes = layer.at<uint8_t>(layer.codes);
+  for (int64_t n = 0; n < layout.nPadded(); ++n)
+    for (int64_t g = 0; g < layout.groups(); ++g) {
+      codes[layout.multiplierOffset(n, g)] = 1 + random() % maxMultiplier;
+      uint8_t *offset = codes + layout.offsetOffset(n, g);
+      auto c = static_cast<int16_t>(
+          static_cast<int32_t>(random() % (2 * maxOffset + 1)) - maxOffset);
+      if (layout.offsetBits == 8)
+        *offset = static_cast<uint8_t>(c);
+      else
+        std::memcpy(offset, &c, sizeof c);
+    }
   std::uniform_real_distribution<float> scale(1e-4f, 1e-3f);
   for (int64_t n = 0; n < layout.nPadded(); ++n)
     layer.at<float>(layer.scales)[n] = scale(random);
@@ -81,9 +87,7 @@ static void fillParameters(Layer &layer, std::mt19937 &random) {
 
 static void measureWeights(Layer &layer) {
   const PackedLayout &layout = layer.layout;
-  PackedCodes packed{layout, layer.at<uint8_t>(layer.codes),
-                     layer.at<uint8_t>(layer.multipliers),
-                     layer.at<int16_t>(layer.offsets)};
+  PackedCodes packed{layout, layer.at<uint8_t>(layer.codes)};
   int32_t *columnMax = layer.at<int32_t>(layer.columnMax);
   layer.maxRowSum = 0;
   for (int64_t n = 0; n < layout.n; ++n) {
@@ -166,7 +170,7 @@ Layer spikequant::test::makeLayer(const Problem &problem) {
   layer.step = 0.0625f * 1.1f;
   int64_t group = problem.group ? problem.group : problem.k;
   layer.layout = {problem.n, problem.k, group,
-                  static_cast<int32_t>(problem.bits)};
+                  static_cast<int32_t>(problem.bits), problem.offsetBits};
   std::mt19937 random(problem.seed);
   placeArrays(layer);
   fillCodes(layer, random);
@@ -266,22 +270,20 @@ Outputs spikequant::test::runReference(const Layer &layer) {
   Outputs outputs = makeOutputs(layer, 0);
   encodeReference(layer, outputs);
   sq_ref_integrate(outputs.counts.data(), problem.rows, layout.k, layer.file(),
-                   layer.codes, layer.multipliers, layer.offsets,
-                   layout.container, layout.group, layout.n,
-                   outputs.membrane.data());
+                   layer.codes, layout.container, layout.offsetBits,
+                   layout.group, layout.n, outputs.membrane.data());
   sq_ref_decode(outputs.membrane.data(), problem.rows, layout.n, layer.step,
                 layer.at<float>(layer.scales), outputs.y.data());
   if (problem.grid) {
     sq_ref_lookup_grid(layer.ids.data(), problem.rows, layer.file(),
-                       layer.codes, layer.multipliers, layer.offsets,
-                       layout.container, layout.group, layout.n, layout.k,
+                       layer.codes, layout.container, layout.offsetBits,
+                       layout.group, layout.n, layout.k,
                        layer.at<int32_t>(layer.rowRates),
                        reinterpret_cast<int32_t *>(outputs.rows.data()));
     return outputs;
   }
   sq_ref_lookup(layer.ids.data(), problem.rows, layer.file(), layer.codes,
-                layer.multipliers, layer.offsets, layer.scales,
-                layout.container, layout.group, layout.n, layout.k,
-                outputs.rows.data());
+                layer.scales, layout.container, layout.offsetBits, layout.group,
+                layout.n, layout.k, outputs.rows.data());
   return outputs;
 }

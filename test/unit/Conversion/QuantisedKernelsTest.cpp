@@ -25,7 +25,9 @@ void PrintTo(const Case &test, std::ostream *os) { *os << test.reason; }
 
 class QuantisedKernels : public testing::TestWithParam<Case> {};
 
-bool hasVnni() { return llvm::sys::getHostCPUFeatures().lookup("avx512vnni"); }
+bool hasFeature(const char *name) {
+  return llvm::sys::getHostCPUFeatures().lookup(name);
+}
 
 /// Position and bits of the first difference.
 template <typename T>
@@ -56,9 +58,9 @@ void compare(const Problem &problem, const Outputs &actual,
   EXPECT_TRUE(sameBits(actual.membrane, expected.membrane)) << "membrane";
 }
 
-void check(const Problem &problem, bool vnni) {
+void check(const Problem &problem, DotInstructions instructions) {
   Layer layer = makeLayer(problem);
-  auto compiled = CompiledLayer::compile(layer, vnni);
+  auto compiled = CompiledLayer::compile(layer, instructions);
   ASSERT_TRUE(compiled) << moduleText(layer);
   compare(problem, compiled->run(layer), runReference(layer));
 }
@@ -66,13 +68,19 @@ void check(const Problem &problem, bool vnni) {
 } // namespace
 
 TEST_P(QuantisedKernels, VnniEqualsScalarDefinition) {
-  if (!hasVnni())
+  if (!hasFeature("avx512vnni"))
     GTEST_SKIP() << "this processor has no AVX-512 VNNI";
-  check(GetParam().problem, /*vnni=*/true);
+  check(GetParam().problem, DotInstructions::Avx512Vnni);
 }
 
 TEST_P(QuantisedKernels, PortableEqualsScalarDefinition) {
-  check(GetParam().problem, /*vnni=*/false);
+  check(GetParam().problem, DotInstructions::Portable);
+}
+
+TEST_P(QuantisedKernels, Avx2EqualsScalarDefinition) {
+  if (!hasFeature("avx2"))
+    GTEST_SKIP() << "this processor has no AVX2";
+  check(GetParam().problem, DotInstructions::Avx2);
 }
 
 static Problem sized(int64_t rows, int64_t n, int64_t k, int64_t bits = 4,
@@ -127,6 +135,11 @@ static Problem saturating(Problem problem) {
   return problem;
 }
 
+static Problem zeros(Problem problem) {
+  problem.offsetBits = 8;
+  return problem;
+}
+
 static const Case cases[] = {
     // Rows: none, the two-mask form (1), row tiles of 4, 2 and 1 and their
     // tails, more rows than one work item.
@@ -168,6 +181,21 @@ static const Case cases[] = {
     {"EightBits", sized(7, 80, 72, 8)},
     {"EightBitsWholeRow", sized(6, 80, 100, 8, 0)},
     {"EightBitsOneChannel", sized(2, 1, 1, 8)},
+    // Offsets as zero points: one row and several, pairs of groups and one
+    // left over, panels of one to four tiles, all kinds of overflow.
+    {"ZerosOneRow", zeros(sized(1, 107, 88))},
+    {"ZerosTwoBits", zeros(sized(5, 80, 96, 2))},
+    {"ZerosThreeBits", zeros(sized(6, 33, 77, 3, 24))},
+    {"ZerosFourBits", zeros(sized(7, 107, 72, 4, 8))},
+    {"ZerosFiveBitsOneRow", zeros(sized(1, 40, 45, 5, 16))},
+    {"ZerosSixBits", zeros(overflowing(sized(5, 64, 100, 6), 300))},
+    {"ZerosSevenBitsWholeRow", zeros(sized(4, 17, 36, 7, 0))},
+    {"ZerosEightBits", zeros(sized(6, 96, 68, 8))},
+    {"ZerosEightBitsOneRow", zeros(sized(1, 331, 64, 8))},
+    {"ZerosOverflow", zeros(overflowing(sized(5, 80, 64), 60))},
+    {"ZerosOverflowLeavesI32", zeros(saturating(sized(3, 107, 96)))},
+    {"ZerosWide", zeros(with(overflowing(sized(2, 18, 9000, 8, 0), 80),
+                             [](Problem &p) { p.positive = true; }))},
     // Options.
     {"NothingOptional", plain(calm(sized(5, 48, 64)))},
     {"EveryOption", everyOption(sized(5, 33, 77))},
@@ -228,9 +256,7 @@ struct Epilogues {
 static void countRow(const Layer &layer, const Outputs &outputs, int64_t row,
                      int64_t slack, Epilogues &result) {
   const auto &layout = layer.layout;
-  spikequant::PackedCodes packed{layout, layer.at<uint8_t>(layer.codes),
-                                 layer.at<uint8_t>(layer.multipliers),
-                                 layer.at<int16_t>(layer.offsets)};
+  spikequant::PackedCodes packed{layout, layer.at<uint8_t>(layer.codes)};
   const int32_t *entries = &outputs.overflow[row * (2 + 2 * layout.k)];
   int64_t bound = 0;
   for (int64_t i = 0; i < entries[0]; ++i)

@@ -38,12 +38,11 @@ const Shape shapes[] = {
 /// file. Its integer weights are found by walking over the lines in the
 /// documented order, without address arithmetic.
 struct RandomMatrix {
-  RandomMatrix(Shape shape, int32_t container, uint32_t seed)
-      : layout{shape.n, shape.k, shape.group, container} {
+  RandomMatrix(Shape shape, int32_t container, int32_t offsetBits,
+               uint32_t seed)
+      : layout{shape.n, shape.k, shape.group, container, offsetBits} {
     std::mt19937 random(seed);
-    multipliersOffset = 64 + layout.codesBytes();
-    offsetsOffset = multipliersOffset + layout.multipliersBytes();
-    scalesOffset = offsetsOffset + layout.offsetsBytes();
+    scalesOffset = 64 + layout.codesBytes();
     file.resize(scalesOffset + layout.scalesBytes());
     for (int64_t i = 0; i < scalesOffset; ++i)
       file[i] = static_cast<uint8_t>(random());
@@ -59,10 +58,30 @@ struct RandomMatrix {
     int64_t perLine = layout.container == 8 ? 4 : 8;
     int64_t tiles = (layout.n + 15) / 16;
     const uint8_t *line = file.data() + 64;
-    for (int64_t panel = 0; panel < tiles; panel += 4)
-      for (int64_t k0 = 0; k0 < (layout.k + 7) / 8 * 8; k0 += perLine)
-        line = readStep(line, panel, std::min(panel + 4, tiles), k0);
+    for (int64_t panel = 0; panel < tiles; panel += 4) {
+      int64_t end = std::min(panel + 4, tiles);
+      for (int64_t k0 = 0; k0 < (layout.k + 7) / 8 * 8; k0 += perLine) {
+        bool begins =
+            layout.group < layout.k ? k0 % layout.group == 0 : k0 == 0;
+        if (begins)
+          line = readGroup(line, (end - panel) * 16);
+        line = readStep(line, panel, end, k0);
+      }
+    }
     linesEnd = line - file.data();
+  }
+
+  /// m, then c or z, of `channels` output channels.
+  const uint8_t *readGroup(const uint8_t *bytes, int64_t channels) {
+    m.assign(bytes, bytes + channels);
+    bytes += channels;
+    c.resize(channels);
+    for (int64_t o = 0; o < channels && layout.offsetBits == 16; ++o)
+      c[o] = bytes[2 * o] + 256 * static_cast<int8_t>(bytes[2 * o + 1]);
+    int unit = 1 << (8 - layout.container); // of a zero point, in a code's step
+    for (int64_t o = 0; o < channels && layout.offsetBits == 8; ++o)
+      c[o] = -std::floor(double(m[o]) * bytes[o] / unit + (unit > 1 ? 0.5 : 0));
+    return bytes + channels * layout.offsetBits / 8;
   }
 
   /// Planes of 4, 2 and 1 bits, each of all tiles of the panel.
@@ -82,7 +101,7 @@ struct RandomMatrix {
       }
     for (size_t i = 0; i < codes.size(); ++i)
       if (layout.container != 8 || i % 8 < 4)
-        setCode(tile + i / 128, i / 8 % 16, k0 + i % 8, codes[i]);
+        setCode(tile, i / 8, k0 + i % 8, codes[i]);
     return bytes;
   }
 
@@ -102,22 +121,16 @@ struct RandomMatrix {
 
   void setCode(int64_t tile, int64_t lane, int64_t k, int u) {
     int64_t o = 16 * tile + lane;
-    if (o >= layout.n || k >= layout.k)
-      return;
-    int64_t groups = (layout.k + layout.group - 1) / layout.group;
-    int64_t index = (tile * groups + k / layout.group) * 16 + lane;
-    int16_t c;
-    std::memcpy(&c, &file[offsetsOffset + 2 * index], 2);
-    weights[o * layout.k + k] = file[multipliersOffset + index] * u + c;
+    if (o < layout.n && k < layout.k)
+      weights[o * layout.k + k] = m[lane] * u + c[lane];
   }
 
-  PackedCodes packed() const {
-    return {layout, file.data() + 64, file.data() + multipliersOffset,
-            reinterpret_cast<const int16_t *>(file.data() + offsetsOffset)};
-  }
+  PackedCodes packed() const { return {layout, file.data() + 64}; }
 
   PackedLayout layout;
-  int64_t multipliersOffset, offsetsOffset, scalesOffset, linesEnd = 0;
+  int64_t scalesOffset, linesEnd = 0;
+  std::vector<uint8_t> m; ///< Of the group that is being read.
+  std::vector<int32_t> c;
   std::vector<uint8_t> file;
   std::vector<float> scales;
   std::vector<int32_t> weights; ///< [n][k]
@@ -126,12 +139,13 @@ struct RandomMatrix {
 template <typename Body> void forEachMatrix(Body body) {
   uint32_t seed = 0;
   for (Shape shape : shapes)
-    for (int32_t container : {2, 3, 4, 5, 6, 7, 8}) {
-      SCOPED_TRACE(testing::Message()
-                   << shape.n << " x " << shape.k << " group " << shape.group
-                   << " in " << container);
-      body(RandomMatrix(shape, container, ++seed));
-    }
+    for (int32_t container : {2, 3, 4, 5, 6, 7, 8})
+      for (int32_t offsetBits : {8, 16}) {
+        SCOPED_TRACE(testing::Message()
+                     << shape.n << " x " << shape.k << " group " << shape.group
+                     << " in " << container << ", offsets in " << offsetBits);
+        body(RandomMatrix(shape, container, offsetBits, ++seed));
+      }
 }
 
 //===----------------------------------------------------------------------===//
@@ -140,7 +154,8 @@ template <typename Body> void forEachMatrix(Body body) {
 
 TEST(PackedLayout, LinesFillTheBlob) {
   forEachMatrix([](const RandomMatrix &matrix) {
-    EXPECT_EQ(matrix.linesEnd, 64 + matrix.layout.codesBytes());
+    EXPECT_EQ((matrix.linesEnd + 63) / 64 * 64,
+              64 + matrix.layout.codesBytes());
   });
 }
 
@@ -174,6 +189,8 @@ TEST(PackedLayout, Validity) {
   EXPECT_TRUE(valid(1, 100, 32, 5));
   EXPECT_FALSE(valid(1, 100, 32, 1));
   EXPECT_FALSE(valid(1, 100, 32, 9));
+  EXPECT_TRUE((PackedLayout{1, 100, 32, 4, 8}.isValid()));
+  EXPECT_FALSE((PackedLayout{1, 100, 32, 4, 12}.isValid()));
   EXPECT_FALSE(valid(int64_t{1} << 31, int64_t{1} << 31, 32, 4));
 }
 
@@ -204,9 +221,8 @@ TEST(Integrate, MatchesNaiveMatmul) {
       count = static_cast<int16_t>(static_cast<int>(random() % 65535) - 32767);
     std::vector<int64_t> acc(rows * n, -1);
     sq_ref_integrate(counts.data(), rows, k, matrix.file.data(), 64,
-                     matrix.multipliersOffset, matrix.offsetsOffset,
-                     matrix.layout.container, matrix.layout.group, n,
-                     acc.data());
+                     matrix.layout.container, matrix.layout.offsetBits,
+                     matrix.layout.group, n, acc.data());
     expectProducts(matrix, counts, acc);
   });
 }
@@ -232,9 +248,8 @@ TEST(IntegratePlanes, SameIntegersAsMultiplication) {
     std::fill(counts.end() - k, counts.end(), 0);
     std::vector<int64_t> acc(rows * n, -1);
     sq_ref_integrate_planes(counts.data(), rows, k, matrix.file.data(), 64,
-                            matrix.multipliersOffset, matrix.offsetsOffset,
-                            matrix.layout.container, matrix.layout.group, n,
-                            acc.data());
+                            matrix.layout.container, matrix.layout.offsetBits,
+                            matrix.layout.group, n, acc.data());
     expectProducts(matrix, counts, acc);
   });
 }
@@ -265,9 +280,8 @@ TEST(IntegratePlanes, WorstCaseAtK11008IsExact) {
 }
 
 TEST(Integrate, NoRows) {
-  RandomMatrix matrix({17, 9, 8}, 4, 1);
-  sq_ref_integrate(nullptr, 0, 9, matrix.file.data(), 64,
-                   matrix.multipliersOffset, matrix.offsetsOffset, 4, 8, 17,
+  RandomMatrix matrix({17, 9, 8}, 4, 16, 1);
+  sq_ref_integrate(nullptr, 0, 9, matrix.file.data(), 64, 4, 16, 8, 17,
                    nullptr);
 }
 
@@ -307,9 +321,9 @@ TEST(Lookup, MatchesNaiveAndClampsIds) {
     const int32_t ids[] = {0, last, last / 2, -3, last + 1, INT32_MAX};
     const int64_t rows[] = {0, last, last / 2, 0, last, last};
     std::vector<float> y(6 * k);
-    sq_ref_lookup(ids, 6, matrix.file.data(), 64, matrix.multipliersOffset,
-                  matrix.offsetsOffset, matrix.scalesOffset,
-                  matrix.layout.container, matrix.layout.group, n, k, y.data());
+    sq_ref_lookup(ids, 6, matrix.file.data(), 64, matrix.scalesOffset,
+                  matrix.layout.container, matrix.layout.offsetBits,
+                  matrix.layout.group, n, k, y.data());
     for (int64_t i = 0; i < 6; ++i)
       for (int64_t j = 0; j < k; ++j) {
         double exact = static_cast<double>(matrix.weights[rows[i] * k + j]) *

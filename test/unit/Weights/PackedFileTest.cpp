@@ -28,7 +28,7 @@ namespace {
 
 /// Random integers in the rounded form; scales are distinct.
 RoundedMatrix randomMatrix(int64_t n, int64_t k, int64_t group, int bits,
-                           uint32_t seed) {
+                           uint32_t seed, bool zeroPoints = false) {
   std::mt19937 random(seed);
   RoundedMatrix matrix;
   matrix.n = n;
@@ -41,18 +41,29 @@ RoundedMatrix randomMatrix(int64_t n, int64_t k, int64_t group, int bits,
   for (int64_t i = 0; i < n * groups; ++i) {
     matrix.multipliers.push_back(1 + random() % 255);
     matrix.offsets.push_back(static_cast<int16_t>(random()));
+    if (!zeroPoints)
+      continue;
+    matrix.zeroPoints.push_back(random() % 256);
+    // Half a unit up, then down; a unit is 2^(bits - 8) of a code's step.
+    double exact = matrix.multipliers[i] * matrix.zeroPoints[i] *
+                   std::ldexp(1.0, bits - 8);
+    matrix.offsets[i] = -std::floor(exact + (bits < 8 ? 0.5 : 0.0));
   }
   for (int64_t o = 0; o < n; ++o)
     matrix.scales.push_back(0.001f * static_cast<float>(o + 1));
   return matrix;
 }
 
-const RoundedMatrix matrices[] = {
-    randomMatrix(1, 1, 32, 4, 1), randomMatrix(17, 9, 8, 4, 2),
-    randomMatrix(65, 100, 24, 2, 3), randomMatrix(112, 31, 64, 8, 4),
-    randomMatrix(16, 40, 1000, 5, 5)};
+const RoundedMatrix matrices[] = {randomMatrix(1, 1, 32, 4, 1),
+                                  randomMatrix(17, 9, 8, 4, 2),
+                                  randomMatrix(65, 100, 24, 2, 3),
+                                  randomMatrix(112, 31, 64, 8, 4),
+                                  randomMatrix(16, 40, 1000, 5, 5),
+                                  randomMatrix(65, 100, 24, 4, 6, true),
+                                  randomMatrix(33, 20, 8, 7, 7, true),
+                                  randomMatrix(20, 16, 1000, 2, 8, true)};
 
-/// Five matrices and three arrays, as file bytes.
+/// Eight matrices and three arrays, as file bytes.
 std::string sampleFile(const TemporaryDirectory &directory) {
   std::string path = directory.path("weights.sqw");
   PackedFileWriter writer = cantFail(PackedFileWriter::create(path));
@@ -118,8 +129,8 @@ TEST(Packing, PaddingIsNeutral) {
   for (int64_t o = 17; o < 32; ++o) {
     EXPECT_EQ(packed.scales[o], 1.0f);
     for (int64_t g = 0; g < 2; ++g) {
-      EXPECT_EQ(packed.multipliers[packed.layout.groupIndex(o, g)], 1);
-      EXPECT_EQ(packed.offsets[packed.layout.groupIndex(o, g)], 0);
+      EXPECT_EQ(packed.view().multiplierAt(o, g), 1);
+      EXPECT_EQ(packed.view().offsetAt(o, g), 0);
     }
   }
 }
@@ -133,7 +144,7 @@ TEST(PackedFile, RoundTrip) {
   PackedFile file = cantFail(PackedFile::open(sampleFile(directory), true));
   EXPECT_EQ(file.keys(),
             (std::vector<std::string>{"bits", "m0", "m1", "m2", "m3", "m4",
-                                      "norm", "nothing"}));
+                                      "m5", "m6", "m7", "norm", "nothing"}));
   for (size_t i = 0; i < std::size(matrices); ++i) {
     const RoundedMatrix &matrix = matrices[i];
     const PackedEntry *entry = file.find("m" + std::to_string(i));
@@ -162,7 +173,7 @@ TEST(PackedFile, HeaderAndAlignment) {
   std::string bytes = readBytes(sampleFile(directory));
   auto word = [&](size_t at) { return support::endian::read64le(&bytes[at]); };
   EXPECT_EQ(bytes.substr(0, 8), "SQWEIGHT");
-  EXPECT_EQ(word(8), 1u); // version, reserved
+  EXPECT_EQ(word(8), 2u); // version, reserved
   EXPECT_EQ(word(24) % 64, 0u);
   EXPECT_LE(64 + word(16), word(24));
   EXPECT_EQ(word(32), bytes.size());
@@ -188,9 +199,8 @@ TEST(PackedFile, IntegratesThroughFileOffsets) {
   std::vector<int16_t> counts(matrix.k, -2);
   std::vector<int64_t> acc(matrix.n);
   sq_ref_integrate(counts.data(), 1, matrix.k, file.base(), entry.codes.offset,
-                   entry.multipliers.offset, entry.offsets.offset,
-                   entry.layout.container, entry.layout.group, matrix.n,
-                   acc.data());
+                   entry.layout.container, entry.layout.offsetBits,
+                   entry.layout.group, matrix.n, acc.data());
   for (int64_t o = 0; o < matrix.n; ++o) {
     int64_t expected = 0;
     for (int64_t j = 0; j < matrix.k; ++j)
@@ -272,8 +282,10 @@ TEST(PackedFile, NamesWhatIsWrong) {
   bad[0] = 'X';
   EXPECT_CONTAINS(openProblem(bad, false), "not a packed weights file");
   bad = good;
-  bad[8] = 2;
-  EXPECT_CONTAINS(openProblem(bad, false), "version 2");
+  bad[8] = 1;
+  EXPECT_CONTAINS(openProblem(bad, false),
+                  "version 1; this program reads "
+                  "version 2, compile the model again");
   bad = good;
   bad.back() ^= 1;
   EXPECT_CONTAINS(openProblem(bad, true), "checksum");
@@ -378,6 +390,31 @@ static std::string stackFile(const TemporaryDirectory &directory) {
   }));
   cantFail(writer.finish());
   return path;
+}
+
+/// A stack has one form: offsets if one of its matrices needs them.
+TEST(PackedFile, StackOfBothForms) {
+  TemporaryDirectory directory;
+  std::string path = directory.path("stack.sqw");
+  PackedFileWriter writer = cantFail(PackedFileWriter::create(path));
+  auto matrix = [](int64_t i) {
+    return randomMatrix(20, 40, 16, 4, static_cast<uint32_t>(i), i != 1);
+  };
+  for (auto [key, count] : {std::pair{"one", 1}, std::pair{"three", 3}})
+    cantFail(
+        writer.addStack(key, count, [&](int64_t i) -> Expected<RoundedMatrix> {
+          return matrix(i);
+        }));
+  cantFail(writer.finish());
+  PackedFile file = cantFail(PackedFile::open(path, /*verifyChecksum=*/true));
+  EXPECT_EQ(file.find("one")->layout.offsetBits, 8);
+  const PackedEntry *entry = file.find("three");
+  EXPECT_EQ(entry->layout.offsetBits, 16);
+  for (int64_t i = 0; i < 3; ++i)
+    for (int64_t o = 0; o < 20; ++o)
+      for (int64_t j = 0; j < 40; ++j)
+        ASSERT_EQ(file.codes(*entry, i).weightAt(o, j),
+                  matrix(i).weightAt(o, j));
 }
 
 TEST(PackedFile, StackHoldsItsMatricesOneAfterTheOther) {

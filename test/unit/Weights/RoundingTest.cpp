@@ -81,6 +81,13 @@ void checkPromises(const Matrix &matrix, const RoundedMatrix &rounded) {
   for (int64_t i = 0; i < matrix.n * groups; ++i) {
     ASSERT_GE(rounded.multipliers[i], 1);
     ASSERT_LE(rounded.multipliers[i], rounded.bits <= 4 ? 255 : 63);
+    if (rounded.zeroPoints.empty())
+      continue;
+    // A zero point's unit is 2^(bits - 8) of a code's step; half a unit is up.
+    double exact = std::ldexp(rounded.multipliers[i] * rounded.zeroPoints[i],
+                              rounded.bits - 8);
+    ASSERT_EQ(rounded.offsets[i],
+              -std::floor(exact + (rounded.bits < 8 ? 0.5 : 0.0)));
   }
   for (int64_t o = 0; o < matrix.n; ++o) {
     double scale = rounded.scales[o];
@@ -123,6 +130,31 @@ TEST(Rounding, KeepsPromisesForRandomShapes) {
         RoundingOptions options{bits, shape.group, false, search};
         checkPromises(matrix, round(matrix, options));
       }
+}
+
+/// Zero points where every group holds both signs; their error is far below
+/// the codes'. One group without 0 makes the matrix keep its offsets.
+TEST(Rounding, ZeroPoints) {
+  for (int bits = 2; bits <= 8; ++bits) {
+    SCOPED_TRACE(bits);
+    Matrix matrix = gaussian(24, 128, bits);
+    RoundingOptions options{bits, 32}, plain = options;
+    plain.zeroPoints = false;
+    RoundedMatrix zeros = round(matrix, options);
+    RoundedMatrix offsets = round(matrix, plain);
+    EXPECT_EQ(zeros.zeroPoints.size(), zeros.offsets.size());
+    EXPECT_EQ(zeros.layout().offsetBits, 8);
+    EXPECT_EQ(offsets.layout().offsetBits, 16);
+    checkPromises(matrix, zeros);
+    EXPECT_LE(relativeError(matrix, zeros),
+              1.05 * relativeError(matrix, offsets));
+    for (int64_t j = 64; j < 96; ++j)
+      matrix.values[17 * matrix.k + j] =
+          3.0f + 0.1f * matrix.values[17 * matrix.k + j];
+    RoundedMatrix positive = round(matrix, options);
+    EXPECT_TRUE(positive.zeroPoints.empty());
+    checkPromises(matrix, positive);
+  }
 }
 
 /// Without a search, a group's step is its range / (2^b - 1), up to the

@@ -1,4 +1,4 @@
-//===- GridOps.cpp - verifiers of grid and table --------------------------===//
+//===- GridOps.cpp - verifiers of grid, table and exponent ----------------===//
 //
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
@@ -7,6 +7,7 @@
 #include "spikequant/Dialect/SpikeQuant/IR/SpikeQuant.h"
 
 #include "Constraints.h"
+#include "spikequant/Kernel/Exponent.h"
 #include "spikequant/Kernel/Grid.h"
 
 #include <climits>
@@ -91,6 +92,55 @@ LogicalResult ScaleRowsOp::verify() {
     return success();
   return emitOpError() << "SCR-C2: unit must be a power of two, not "
                        << getUnit().convertToDouble();
+}
+
+LogicalResult ExponentOp::verify() {
+  RankedTensorType type = getType();
+  if (type.getRank() == 0 ||
+      type.getShape() != getScores().getType().getShape() ||
+      getMaximum().getType().getShape() != type.getShape().drop_back())
+    return emitOpError()
+           << "EXP-C1: scores and counts must have one shape, the "
+              "maximum that of their rows";
+  int64_t rows = 1;
+  for (int64_t size : type.getShape().drop_back())
+    rows *= size;
+  auto heads = static_cast<int64_t>(getMultipliers().size());
+  if (heads == 0 ||
+      (heads > 1 &&
+       (ShapedType::isDynamicShape(type.getShape()) || rows % heads != 0)))
+    return emitOpError()
+           << "EXP-C2: needs one multiplier, or as many as divide "
+              "the number of rows, not "
+           << heads;
+  ::spikequant::ExponentForm form{getLargestCount(), getPreshiftBits(),
+                                  getShiftBits(), getOffsets().has_value()};
+  for (int64_t multiplier : getMultipliers())
+    if (!::spikequant::getExponentConstants(form, multiplier))
+      return emitOpError() << "EXP-C3: largest = " << form.largest
+                           << ", preshift = " << form.preshift
+                           << ", shift = " << form.shift << " and multiplier "
+                           << multiplier << " leave the ranges of docs/spec.md";
+  if (getSite().empty())
+    return emitOpError() << "EXP-C4: site must not be empty";
+  return success();
+}
+
+LogicalResult ExponentOp::verifySymbolUses(SymbolTableCollection &tables) {
+  if (!getOffsets())
+    return success();
+  FailureOr<WeightsOp> weights =
+      findWeights(*this, tables, getOffsetsAttr(), "EXP-C5");
+  if (failed(weights))
+    return failure();
+  RankedTensorType type = weights->getArrayType();
+  if (isa<RealAttr>(weights->getFormat()) &&
+      type.getElementType().isInteger(32) &&
+      type.getShape() == getType().getShape().take_back(1))
+    return success();
+  return emitOpError() << "EXP-C5: " << getOffsetsAttr()
+                       << " must be a #spikequant.real i32 array with one "
+                          "value for each key";
 }
 
 LogicalResult TableOp::verifySymbolUses(SymbolTableCollection &tables) {

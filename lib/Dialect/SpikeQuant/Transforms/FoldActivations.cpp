@@ -17,6 +17,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "FixedPointFire.h"
 #include "FoldScales.h"
 #include "FunctionTable.h"
 #include "GridSymbols.h"
@@ -158,43 +159,11 @@ bool ActivationFolder::planAll(double largestUnit) {
 
 /// Thresholds of the product, per channel, with one shift.
 std::optional<::spikequant::FireTable> ActivationFolder::getThresholds() {
-  int64_t channels = op.getType().getShape().back();
-  auto values = [&](FlatSymbolRefAttr symbol) {
-    WeightsOp weights =
-        symbol ? lookupWeights(context.module, symbol.getValue()) : WeightsOp();
-    return weights ? constants.getValues(weights) : ArrayRef<float>();
-  };
-  ArrayRef<float> gains = values(op.getGainsAttr());
-  ArrayRef<float> centres = values(op.getCentresAttr());
-  if ((op.getGains() && gains.empty()) || (op.getCentres() && centres.empty()))
-    return std::nullopt;
-  double step = op.getStep().convertToDouble();
   double unit = constant;
   for (const Factor &factor : factors)
     unit *= factor.getUnit();
-  std::vector<::spikequant::RealThreshold> reals;
-  for (int64_t j = 0; j < channels; ++j) {
-    double gain = (gains.empty() ? 1.0 : gains[j]) / step;
-    if (!(unit * gain > 0))
-      return std::nullopt;
-    reals.push_back(
-        {unit * gain, 0.5 - (centres.empty() ? 0.0 : centres[j] * gain)});
-    if (gains.empty() && centres.empty())
-      break;
-  }
   constexpr int32_t most = ::spikequant::maxCount;
-  auto table = ::spikequant::roundThresholds(reals, -most, most);
-  if (!table)
-    return std::nullopt;
-  int32_t shift = ::spikequant::maxFireShift;
-  for (const ::spikequant::FireThreshold &channel : table->channels)
-    shift = std::min(shift, channel.shift);
-  for (auto [real, channel] : llvm::zip_equal(reals, table->channels)) {
-    double multiplier = std::nearbyint(std::ldexp(real.rate, shift));
-    channel = {static_cast<int32_t>(std::max(1.0, multiplier)),
-               std::llrint(std::ldexp(real.offset, shift)), shift};
-  }
-  return table;
+  return getUnitThresholds(op, unit, constants, context.module, {-most, most});
 }
 
 //===----------------------------------------------------------------------===//
@@ -281,24 +250,8 @@ Value ActivationFolder::emitProduct(Value x, Value y) {
 
 void ActivationFolder::emitFire(Value membrane,
                                 const ::spikequant::FireTable &thresholds) {
-  IRRewriter &b = context.rewriter;
-  SmallVector<int64_t> multipliers, biases;
-  for (const ::spikequant::FireThreshold &channel : thresholds.channels) {
-    multipliers.push_back(channel.multiplier);
-    biases.push_back(channel.bias);
-  }
-  auto fire = FireOp::create(b, op.getLoc(), op.getType(), membrane);
-  fire.setMultipliers(multipliers);
-  fire.setBiases(biases);
-  fire.setShift(thresholds.channels.front().shift);
-  fire.setLo(-::spikequant::maxCount);
-  fire.setHi(::spikequant::maxCount);
-  fire.setSiteAttr(op.getSiteAttr());
-  fire.setBitsAttr(op.getBitsAttr());
-  fire.setToleranceAttr(op.getToleranceAttr());
-  fire.setCodeAttr(op.getCodeAttr());
-  fire->setAttr(kStepAttr, op.getStepAttr());
-  b.replaceOp(op, fire);
+  constexpr int32_t most = ::spikequant::maxCount;
+  replaceByFire(op, membrane, thresholds, {-most, most}, context.rewriter);
 }
 
 /// How far the integers are from the real functions, in steps of the site.

@@ -13,6 +13,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "FixedPointFire.h"
 #include "FoldScales.h"
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
@@ -59,7 +60,7 @@ static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
 }
 
 /// The window that all counts of `op` saturate to, if it is one for all.
-static std::optional<int32_t> getCommonWindow(EncodeOp op) {
+std::optional<int32_t> mlir::spikequant::getCommonWindow(EncodeOp op) {
   if (!op.saturates() || !op.getBits())
     return std::nullopt;
   auto bits =

@@ -174,6 +174,13 @@ mlir::spikequant::matchSoftmax(Value probabilities) {
   if (!numerators ||
       !isReduction<arith::AddFOp>(getStatistic(quotient, 1), numerators))
     return std::nullopt;
+  if (!matchNumerators(numerators))
+    return std::nullopt;
+  return SoftmaxNumerators{numerators, probabilities};
+}
+
+std::optional<SoftmaxExponent>
+mlir::spikequant::matchNumerators(Value numerators) {
   auto exponential = getElementwise<math::ExpOp>(numerators);
   Value exponent = exponential ? getWhole(exponential, 0) : Value();
   auto difference =
@@ -185,5 +192,5 @@ mlir::spikequant::matchSoftmax(Value probabilities) {
   if (!isReduction<arith::MaximumFOp>(maximum, scores) &&
       !isReduction<arith::MaxNumFOp>(maximum, scores))
     return std::nullopt;
-  return SoftmaxNumerators{numerators, probabilities};
+  return SoftmaxExponent{scores, maximum};
 }

@@ -13,10 +13,12 @@
 //
 // The left operand of a product with probabilities is the softmax's numerators
 // in steps of 1/255; instead of dividing each of them by their sum, the result
-// is divided by the sum of their counts.
+// is divided by the sum of their counts. Of a long row, where many keys have a
+// little each, the point between two counts differs by key (getSpread).
 //
 //===----------------------------------------------------------------------===//
 
+#include "FoldScales.h"
 #include "ProductSteps.h"
 #include "RemarkLocation.h"
 
@@ -31,6 +33,10 @@
 
 using namespace mlir;
 using namespace mlir::spikequant;
+
+/// Rows of so many numerators are rounded differently by key. In shorter ones
+/// what rounding to nearest drops is little, and its errors are smaller.
+static constexpr int64_t kSpreadKeys = 128;
 
 namespace {
 
@@ -56,6 +62,8 @@ private:
   FailureOr<Factor> encode(const ProductOperand &operand);
   FailureOr<FlatSymbolRefAttr> getBits(Location loc, unsigned bits,
                                        int64_t channels);
+  FailureOr<FlatSymbolRefAttr> getSpread(Location loc, float step,
+                                         int64_t keys);
   Value narrow(Value counts, bool isUnsigned);
   Value replay(ArrayRef<Operation *> path, Value value);
   Value insertIntoState(const ProductOperand &operand, Value counts);
@@ -131,6 +139,21 @@ ProductQuantizer::getBits(Location loc, unsigned bits, int64_t channels) {
   return FlatSymbolRefAttr::get(symbol->getSymNameAttr());
 }
 
+/// Centres that make the count of an x >= 0 floor(x / step + d_j), with d_j
+/// spread evenly over (0, 1) along the keys: the Weyl sequence of 40503 / 2^16,
+/// the golden ratio. Rounding to nearest drops every numerator below half a
+/// step, and with hundreds of keys that is a good part of their sum; so it is
+/// kept by some keys for their neighbours. 0 and 1 stay exact.
+FailureOr<FlatSymbolRefAttr>
+ProductQuantizer::getSpread(Location loc, float step, int64_t keys) {
+  std::vector<float> centres;
+  for (int64_t j = 0; j < keys; ++j) {
+    float d = (static_cast<float>(j * 40503 % 65536) + 0.5f) / 65536.0f;
+    centres.push_back((0.5f - d) * step);
+  }
+  return getRealArray(module, loc, "spread." + std::to_string(keys), centres);
+}
+
 /// i16 to i8: exact for windows of 8 bits; numerators end at 255.
 Value ProductQuantizer::narrow(Value counts, bool isUnsigned) {
   Location loc = counts.getLoc();
@@ -163,8 +186,14 @@ FailureOr<Factor> ProductQuantizer::encode(const ProductOperand &operand) {
   Location loc = source.getLoc();
   b.setInsertionPointAfterValue(source);
   RankedTensorType type = typeOf(source);
-  FlatSymbolRefAttr bits;
+  FlatSymbolRefAttr bits, centres;
   OverflowAttr overflow;
+  if (operand.isNumerators && type.getShape().back() >= kSpreadKeys) {
+    auto symbol = getSpread(loc, step.step, type.getShape().back());
+    if (failed(symbol))
+      return failure();
+    centres = *symbol;
+  }
   if (!operand.isNumerators) {
     auto symbol = getBits(loc, step.bits, type.getShape().back());
     if (failed(symbol))
@@ -175,7 +204,7 @@ FailureOr<Factor> ProductQuantizer::encode(const ProductOperand &operand) {
   Value counts = EncodeOp::create(
       b, loc, type.clone(b.getI16Type()), source, Value(),
       b.getF32FloatAttr(step.step), b.getStringAttr(operand.name), bits,
-      nullptr, nullptr, b.getI32IntegerAttr(0), overflow, nullptr);
+      nullptr, centres, b.getI32IntegerAttr(0), overflow, nullptr);
   int64_t largest =
       operand.isNumerators ? 255 : (int64_t(1) << (step.bits - 1)) - 1;
   Factor factor{narrow(counts, operand.isNumerators), step.step,

@@ -30,9 +30,8 @@ static bool isMove(Operation *op) {
   return isView(op) || (slice && slice->getNumOperands() == 1);
 }
 
-/// The farthest form on a decode of one matrix without row factors.
-static std::optional<ScaleForm> findDecodeForm(Value value,
-                                               ConstantReals &constants) {
+std::optional<ScaleForm>
+mlir::spikequant::findDecodeForm(Value value, ConstantReals &constants) {
   std::vector<ScaleForm> forms = findScaleForms(value, constants);
   for (ScaleForm &form : llvm::reverse(forms)) {
     auto decode = form.base.getDefiningOp<DecodeOp>();

@@ -30,6 +30,9 @@ struct DecodedLeaf {
   DecodeOp getDecode() const { return form.base.getDefiningOp<DecodeOp>(); }
 };
 
+/// The farthest form of `value` on a decode of one matrix without row factors.
+std::optional<ScaleForm> findDecodeForm(Value value, ConstantReals &constants);
+
 /// One operation of an expression on earlier steps, a constant or a leaf.
 struct FunctionStep {
   Operation *op = nullptr; ///< null for constants and leaves

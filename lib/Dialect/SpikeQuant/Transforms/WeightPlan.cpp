@@ -36,7 +36,7 @@ double mlir::spikequant::getStoredBits(unsigned bits, int64_t group,
   double common = bits + 32.0 / double(channels);
   if (symmetric)
     return common;
-  return common + 24.0 / double(group ? std::min(group, channels) : channels);
+  return common + 16.0 / double(group ? std::min(group, channels) : channels);
 }
 
 namespace {

@@ -166,3 +166,59 @@ func.func @step(%q: tensor<2x8xf32>, %k: tensor<8x1xf32>, %at: index,
       outs(%f : tensor<2x16xf32>) -> tensor<2x16xf32>
   return %scores, %new_keys, %new_keys : tensor<2x16xf32>, tensor<8x16xf32>, tensor<8x16xf32>
 }
+
+// -----
+
+#rows = affine_map<(d0, d1) -> (d0)>
+#all = affine_map<(d0, d1) -> (d0, d1)>
+
+// A long row of numerators: key j has the centre (1/2 - d_j) / 255, d_j the
+// fraction of (40503 j + 1/2) / 2^16, so counts are floor(255 x + d_j): 0x3b008000, 0xb9f2aeb0.
+
+// CHECK: spikequant.weights @spread.128 : tensor<128xf32> format(#spikequant.real) value(dense<"0x0080003BB{{[01]}}AEF2B9
+// CHECK-LABEL: func.func @step
+// CHECK: math.exp
+// CHECK: spikequant.encode %{{.*}} {centres = @spread.128, site = "step.qk.left", step = 0.00392156886 : f32} : tensor<2x128xf32>
+func.func @step(%scores: tensor<2x128xf32>, %v: tensor<128x8xf32>) -> tensor<2x8xf32> {
+  %zero = arith.constant 0.0 : f32
+  %lowest = arith.constant 0xFF800000 : f32
+  %e = tensor.empty() : tensor<2x128xf32>
+  %e2 = tensor.empty() : tensor<2xf32>
+  %low = linalg.fill ins(%lowest : f32) outs(%e2 : tensor<2xf32>) -> tensor<2xf32>
+  %max = linalg.generic {indexing_maps = [#all, #rows], iterator_types = ["parallel", "reduction"]}
+      ins(%scores : tensor<2x128xf32>) outs(%low : tensor<2xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %m = arith.maximumf %out, %in : f32
+    linalg.yield %m : f32
+  } -> tensor<2xf32>
+  %shifted = linalg.generic {indexing_maps = [#all, #rows, #all], iterator_types = ["parallel", "parallel"]}
+      ins(%scores, %max : tensor<2x128xf32>, tensor<2xf32>) outs(%e : tensor<2x128xf32>) {
+  ^bb0(%x: f32, %y: f32, %out: f32):
+    %d = arith.subf %x, %y : f32
+    linalg.yield %d : f32
+  } -> tensor<2x128xf32>
+  %exp = linalg.generic {indexing_maps = [#all, #all], iterator_types = ["parallel", "parallel"]}
+      ins(%shifted : tensor<2x128xf32>) outs(%e : tensor<2x128xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %p = math.exp %in : f32
+    linalg.yield %p : f32
+  } -> tensor<2x128xf32>
+  %none = linalg.fill ins(%zero : f32) outs(%e2 : tensor<2xf32>) -> tensor<2xf32>
+  %sum = linalg.generic {indexing_maps = [#all, #rows], iterator_types = ["parallel", "reduction"]}
+      ins(%exp : tensor<2x128xf32>) outs(%none : tensor<2xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %m = arith.addf %out, %in : f32
+    linalg.yield %m : f32
+  } -> tensor<2xf32>
+  %prob = linalg.generic {indexing_maps = [#all, #rows, #all], iterator_types = ["parallel", "parallel"]}
+      ins(%exp, %sum : tensor<2x128xf32>, tensor<2xf32>) outs(%e : tensor<2x128xf32>) {
+  ^bb0(%x: f32, %y: f32, %out: f32):
+    %d = arith.divf %x, %y : f32
+    linalg.yield %d : f32
+  } -> tensor<2x128xf32>
+  %e28 = tensor.empty() : tensor<2x8xf32>
+  %f28 = linalg.fill ins(%zero : f32) outs(%e28 : tensor<2x8xf32>) -> tensor<2x8xf32>
+  %y = linalg.matmul ins(%prob, %v : tensor<2x128xf32>, tensor<128x8xf32>)
+      outs(%f28 : tensor<2x8xf32>) -> tensor<2x8xf32>
+  return %y : tensor<2x8xf32>
+}

@@ -311,6 +311,43 @@ def SpikeQuant_TableOp : SpikeQuant_Op<"table", [
   let assemblyFormat = "$input `,` $table attr-dict `:` type($input) `->` type($result)";
 }
 
+def SpikeQuant_ExponentOp : SpikeQuant_Op<"exponent", [
+    Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "numerators of a softmax from scores, integers only";
+  let description = [{
+    Counts `N 2^-x` of the distance of each score from its row's maximum, with
+    `x = 2^-12 ((((max - score) >> P) M + 2^(S-1)) >> S)` and a polynomial of
+    degree 3 for the fraction of x (docs/spec.md). N is `largest`, P `preshift`, S
+    `shift`; `multipliers` (M) has one number for all rows or one for each of
+    its heads, which are successive slices of equally many rows. A score is at most its
+    row's maximum and at most 2^30 in magnitude; a score that a mask hides is
+    -2^31 and counts 0, unless all of its row are hidden: then all count N. A count is
+    rounded to nearest, or after adding an offset per key: `offsets` names a real i32 array
+    [keys] in units of 2^-G, G = 20 - (bits of N).
+
+    ```mlir
+    %n = spikequant.exponent %scores, %max {multipliers = array<i64: 385000>, preshift = 0 : i32,
+                                            shift = 15 : i32, largest = 255 : i32, site = "v.pv.left"}
+        : tensor<9x128x1024xi32>, tensor<9x128xi32> -> tensor<9x128x1024xi16>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[I32]>:$scores, RankedTensorOf<[I32]>:$maximum,
+                       DenseI64ArrayAttr:$multipliers, I32Attr:$preshift, I32Attr:$shift,
+                       I32Attr:$largest, StrAttr:$site,
+                       OptionalAttr<FlatSymbolRefAttr>:$offsets);
+  let results = (outs RankedTensorOf<[I16]>:$counts);
+  let assemblyFormat = [{
+    $scores `,` $maximum attr-dict `:` type($scores) `,` type($maximum) `->` type($counts)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Numbers as lib/Kernel takes them; unsigned in the attribute's accessor.
+    int32_t getLargestCount() { return static_cast<int32_t>(getLargest()); }
+    int32_t getPreshiftBits() { return static_cast<int32_t>(getPreshift()); }
+    int32_t getShiftBits() { return static_cast<int32_t>(getShift()); }
+  }];
+}
+
 def SpikeQuant_DecodeOp : SpikeQuant_Op<"decode", [
     Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "membranes to real numbers: the border of the integer program";

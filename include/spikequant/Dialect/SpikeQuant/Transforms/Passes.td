@@ -327,6 +327,72 @@ def FoldResidual : Pass<"spikequant-fold-residual", "::mlir::ModuleOp"> {
                            "::mlir::spikequant::SpikeQuantDialect"];
 }
 
+def FoldSoftmax : Pass<"spikequant-fold-softmax", "::mlir::ModuleOp"> {
+  let summary = "masks, row maxima and exponents of a softmax in integers";
+  let description = [{
+    The numerators exp(x - max x) of a softmax whose scores x are a product of counts
+    times constants become counts without real numbers in between: the membranes
+    of the product keep their integers, a mask becomes a condition that hides
+    them (as -2^31), the maximum is that of integers, and `spikequant.exponent`
+    counts from the distance to it. A mask is a select, or a sum with an array,
+    of two values that depend on a condition alone, 0 (or the score) and a number so
+    negative that it hides what it is added to from every visible score. Where all scores of
+    a row are hidden, all count the same, as in the real program; with a mask of
+    -infinity that program has NaN there. Other biases of the scores stay real, with a
+    remark of category `spikequant-fold-scales`.
+
+    ```mlir
+    %s = f32(%acc) * 1.000000e-03
+    %x = select %visible, %s, -1.000000e+30
+    %n = spikequant.encode exp(%x - max %x) {step = 0.00392156886 : f32, site = "v.pv.left"}
+    // becomes
+    %h = select %visible, %acc, -2147483648
+    %m = maximum of %h
+    %n = spikequant.exponent %h, %m {multipliers = array<i64: 387245>, preshift = 0 : i32,
+                                     shift = 16 : i32, largest = 255 : i32, site = "v.pv.left"}
+    ```
+  }];
+  let options = [
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the values of weights">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
+def FoldPositions : Pass<"spikequant-fold-positions", "::mlir::ModuleOp"> {
+  let summary = "rotary embeddings and divided rows before an encode in integers";
+  let description = [{
+    The input of an encode that is linear in decoded arrays, with factors that depend on
+    positions alone (the cosines and sines of a rotary embedding), becomes
+    fixed-point: decoded arrays become numbers of one unit (`spikequant.grid`, at
+    most 1/512 of the step), factors numbers of 2^-14 (literal arrays where they are weights),
+    products and sums are exact in i64, slices and reshapes move integers, and a
+    `spikequant.fire` makes the counts. So does a product with probabilities: its membranes
+    times one real number per row act through the mantissa and exponent of that
+    number. Runs after `spikequant-fold-softmax`; a remark of category
+    `spikequant-fold-scales` has the error.
+
+    ```mlir
+    %a = spikequant.decode %acc, @q ..
+    %y = %a0 * %cos - %a1 * %sin
+    %n = spikequant.encode %y {step = 0.1 : f32, site = "v.qk.left", ..}
+    // becomes
+    %g = spikequant.grid %acc, @q.grid : tensor<2x8xi64> -> tensor<2x8xi32>
+    %y = linalg.generic .. arith.muli, arith.subi ..
+    %n = spikequant.fire %y {multipliers = array<i64: 1073741824>, ..}
+    ```
+  }];
+  let options = [
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the values of weights">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
 def ReportIslands : Pass<"spikequant-report-islands", "::mlir::ModuleOp"> {
   let summary = "lists where real numbers remain, and why";
   let description = [{

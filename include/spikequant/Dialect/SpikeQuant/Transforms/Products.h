@@ -28,6 +28,17 @@ struct SoftmaxNumerators {
 /// Recognises `probabilities` as a softmax over its last dimension.
 std::optional<SoftmaxNumerators> matchSoftmax(Value probabilities);
 
+/// exp(scores - maximum of their rows), the rows' maximum without an initial
+/// value that matters.
+struct SoftmaxExponent {
+  Value scores;
+  Value maximum;
+};
+
+/// Recognises `numerators` as the exponentials of a softmax over its last
+/// dimension.
+std::optional<SoftmaxExponent> matchNumerators(Value numerators);
+
 /// The value that `op` moves (transposes, reshapes, repeats) without computing
 /// anything, or null.
 Value getMovedValue(Operation *op);

@@ -1,0 +1,147 @@
+//===- RowFactors.cpp - membranes divided by their rows' sums -------------===//
+//
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "RowFactors.h"
+
+#include "spikequant/Kernel/Grid.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace mlir::spikequant;
+
+/// The operand behind an argument of the body, or null.
+static OpOperand *getInput(linalg::LinalgOp op, Value scalar) {
+  auto argument = dyn_cast_or_null<BlockArgument>(scalar);
+  return argument && argument.getOwner() == op.getBlock() &&
+                 argument.getArgNumber() < op.getNumDpsInputs()
+             ? op.getDpsInputOperand(argument.getArgNumber())
+             : nullptr;
+}
+
+static bool isElementwise(linalg::LinalgOp op) {
+  return op && op.getNumReductionLoops() == 0 && op->getNumResults() == 1 &&
+         !op.hasIndexSemantics() &&
+         op.getIndexingMapsArray().back().isIdentity();
+}
+
+/// Something over f32 of an integer.
+static bool isReciprocal(Value rows) {
+  auto op = rows.getDefiningOp<linalg::LinalgOp>();
+  if (!isElementwise(op))
+    return false;
+  auto quotient = op.getBlock()
+                      ->getTerminator()
+                      ->getOperand(0)
+                      .getDefiningOp<arith::DivFOp>();
+  return quotient && quotient.getRhs().getDefiningOp<arith::SIToFPOp>();
+}
+
+std::optional<DividedRows> mlir::spikequant::matchDividedRows(Operation *op) {
+  auto linalgOp = dyn_cast_or_null<linalg::LinalgOp>(op);
+  if (!isElementwise(linalgOp))
+    return std::nullopt;
+  auto product = linalgOp.getBlock()
+                     ->getTerminator()
+                     ->getOperand(0)
+                     .getDefiningOp<arith::MulFOp>();
+  auto conversion = product ? product.getLhs().getDefiningOp<arith::SIToFPOp>()
+                            : arith::SIToFPOp();
+  OpOperand *membrane =
+      conversion ? getInput(linalgOp, conversion.getIn()) : nullptr;
+  OpOperand *rows = product ? getInput(linalgOp, product.getRhs()) : nullptr;
+  if (!membrane || !rows || !isReciprocal(rows->get()) ||
+      !getElementTypeOrSelf(membrane->get()).isInteger(32) ||
+      !linalgOp.getMatchingIndexingMap(membrane).isIdentity())
+    return std::nullopt;
+  AffineMap map = linalgOp.getMatchingIndexingMap(rows);
+  if (map.isFunctionOfDim(linalgOp.getNumLoops() - 1))
+    return std::nullopt;
+  return DividedRows{linalgOp, membrane->get(), rows->get(), map};
+}
+
+namespace {
+/// i64 arithmetic in a body.
+struct Wide {
+  OpBuilder &b;
+  Location loc;
+
+  Value number(int64_t value) {
+    return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
+  }
+  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
+  Value sub(Value x, Value y) { return arith::SubIOp::create(b, loc, x, y); }
+  Value clamp(Value x, int64_t lo, int64_t hi) {
+    x = arith::MaxSIOp::create(b, loc, x, number(lo));
+    return arith::MinSIOp::create(b, loc, x, number(hi));
+  }
+};
+} // namespace
+
+/// Elementwise over the rows: the mantissas with their hidden bit, or how far
+/// the product is shifted to the right.
+static Value emitPart(OpBuilder &b, Location loc, Value rows, double unit,
+                      bool mantissa) {
+  auto type = cast<RankedTensorType>(rows.getType());
+  Value empty =
+      tensor::EmptyOp::create(b, loc, type.getShape(), b.getI64Type());
+  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(type.getRank()));
+  SmallVector<utils::IteratorType> loops(type.getRank(),
+                                         utils::IteratorType::parallel);
+  auto generic = linalg::GenericOp::create(
+      b, loc, empty.getType(), rows, empty, maps, loops,
+      [&](OpBuilder &b, Location loc, ValueRange in) {
+        Wide w{b, loc};
+        Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), in[0]);
+        bits = arith::ExtUIOp::create(b, loc, b.getI64Type(), bits);
+        constexpr int64_t hidden = int64_t{1} << 23;
+        Value part;
+        if (mantissa) {
+          part = arith::AndIOp::create(b, loc, bits, w.number(hidden - 1));
+          part = w.add(part, w.number(hidden));
+        } else {
+          // 2^(e - 150) mantissas in units of 2^(log2 unit).
+          Value exponent = arith::ShRUIOp::create(b, loc, bits, w.number(23));
+          exponent = arith::AndIOp::create(b, loc, exponent, w.number(255));
+          part = w.sub(w.number(150 + std::ilogb(unit)), exponent);
+          part = w.clamp(part, 1, 62);
+        }
+        linalg::YieldOp::create(b, loc, part);
+      });
+  return generic.getResult(0);
+}
+
+Value mlir::spikequant::emitDividedRows(OpBuilder &b, const DividedRows &rows,
+                                        double unit) {
+  Location loc = linalg::LinalgOp(rows.op).getLoc();
+  auto type = cast<RankedTensorType>(rows.membrane.getType());
+  Value mantissas = emitPart(b, loc, rows.rows, unit, /*mantissa=*/true);
+  Value shifts = emitPart(b, loc, rows.rows, unit, /*mantissa=*/false);
+  AffineMap all = b.getMultiDimIdentityMap(type.getRank());
+  Value empty =
+      tensor::EmptyOp::create(b, loc, type.getShape(), b.getI32Type());
+  SmallVector<utils::IteratorType> loops(type.getRank(),
+                                         utils::IteratorType::parallel);
+  auto generic = linalg::GenericOp::create(
+      b, loc, empty.getType(), ValueRange{rows.membrane, mantissas, shifts},
+      empty, ArrayRef{all, rows.map, rows.map, all}, loops,
+      [&](OpBuilder &b, Location loc, ValueRange in) {
+        Wide w{b, loc};
+        Value wide = arith::ExtSIOp::create(b, loc, b.getI64Type(), in[0]);
+        Value scaled = arith::MulIOp::create(b, loc, wide, in[1]);
+        Value below = w.sub(in[2], w.number(1));
+        scaled =
+            w.add(scaled, arith::ShLIOp::create(b, loc, w.number(1), below));
+        scaled = arith::ShRSIOp::create(b, loc, scaled, in[2]);
+        scaled = w.clamp(scaled, -::spikequant::maxGrid, ::spikequant::maxGrid);
+        Value y = arith::TruncIOp::create(b, loc, b.getI32Type(), scaled);
+        linalg::YieldOp::create(b, loc, y);
+      });
+  return generic.getResult(0);
+}
