@@ -35,6 +35,10 @@ bool mlir::spikequant::isRealOperation(Operation *op) {
     return false;
   if (op->getNumRegions() && !isa<linalg::LinalgOp>(op))
     return false;
+  // Of a real row factor, only mantissa and exponent are used, as integers.
+  if (auto encode = dyn_cast<EncodeOp>(op);
+      isa<ScaleRowsOp>(op) || (encode && encode.isInteger()))
+    return false;
   return llvm::any_of(op->getOperands(), isReal) ||
          llvm::any_of(op->getResults(), isReal);
 }
@@ -73,8 +77,18 @@ private:
   IslandKind getElementwiseKind(Operation *op) const;
   IslandKind getReaderKind(Operation *decode) const;
   bool isRow(Operation *op) const {
-    return op->getNumResults() == 1 && isReal(op->getResult(0)) &&
-           values.get(op->getResult(0)).isRow;
+    if (op->getNumResults() != 1)
+      return false;
+    if (isReal(op->getResult(0)))
+      return values.get(op->getResult(0)).isRow;
+    return isCentre(op);
+  }
+  /// Takes statistics of rows to fixed point.
+  bool isCentre(Operation *op) const {
+    return !isReal(op->getResult(0)) && isa<linalg::LinalgOp>(op) &&
+           llvm::all_of(op->getOperands(), [&](Value operand) {
+             return !isReal(operand) || values.get(operand).isRow;
+           });
   }
   std::optional<IslandKind> getRowOperandKind(Operation *op) const;
   void markFinal();
@@ -203,7 +217,8 @@ IslandKind KindFinder::getRowKind(ArrayRef<Operation *> component) const {
   bool softmax = false, root = false, encode = false;
   for (Operation *op : component) {
     ScalarSummary summary = summarize(op);
-    root |= summary.root;
+    // Integers of a row are centred only for a norm.
+    root |= summary.root || isCentre(op);
     softmax |= summary.maximum || sumsExponentials(op) || dividesByCounts(op);
     for (Operation *user : op->getUsers())
       if (auto consumer = dyn_cast<EncodeOp>(user))

@@ -88,7 +88,7 @@ public:
         .Case<EncodeOp, DecodeOp, LookupOp>(
             [&](auto concrete) { countBorder(concrete); })
         .Case<linalg::LinalgOp>([&](auto linalg) { countLinalg(linalg); })
-        .Case<IntegrateOp, FireOp>([](auto) {})
+        .Case<IntegrateOp, FireOp, GridOp, ScaleRowsOp, TableOp>([](auto) {})
         .Default([&](Operation *other) { countElementwise(other); });
   }
 
@@ -116,6 +116,8 @@ private:
 
   /// v = (x rowScale) r + h, floor, two clamps, one comparison with the window.
   void countBorder(EncodeOp op) {
+    if (op.isInteger())
+      return;
     RealOperations each;
     each.multiplications = op.getRowScale() ? 2 : 1;
     each.additions = each.functions = each.conversions = 1;
@@ -128,6 +130,8 @@ private:
     add("decode", op, each, elementsOf(op.getType()));
   }
   void countBorder(LookupOp op) {
+    if (op.getRates())
+      return;
     RealOperations each;
     each.multiplications = each.conversions = 1;
     add("lookup", op, each, elementsOf(op.getType()));

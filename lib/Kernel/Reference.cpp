@@ -11,6 +11,7 @@
 #include "spikequant/Kernel/Exponent.h"
 #include "spikequant/Kernel/Fire.h"
 #include "spikequant/Kernel/Grid.h"
+#include "spikequant/Kernel/GridEncode.h"
 #include "spikequant/Kernel/Integrate.h"
 #include "spikequant/Kernel/PackedCodes.h"
 
@@ -52,6 +53,21 @@ void sq_ref_encode(const float *x, const float *rowScale, int64_t rows,
   }
   if (salientCounter)
     *salientCounter += salient;
+}
+
+void sq_ref_encode_grid(const int32_t *x, const float *rowScale, int64_t rows,
+                        int64_t channels, int32_t unitExponent,
+                        const int32_t *rates, const int8_t *bits,
+                        int32_t tolerance, int16_t *counts) {
+  for (int64_t i = 0; i < rows * channels; ++i) {
+    int64_t j = i % channels;
+    int32_t y = x[i];
+    if (rowScale)
+      y = scaleByRow(y, splitRowFactor(rowScale[i / channels]), unitExponent);
+    int16_t count =
+        gridCount(y, {rates[j], rates[channels + j], rates[2 * channels + j]});
+    counts[i] = bits ? applyWindow(count, bits[j], tolerance).count : count;
+  }
 }
 
 template <int64_t integrate(const int16_t *, const int32_t *, int64_t)>
@@ -162,6 +178,13 @@ void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
         lo, hi);
 }
 
+void sq_ref_scale_rows(const int32_t *x, const float *rowScale, int64_t rows,
+                       int64_t channels, int32_t unitExponent, int32_t *y) {
+  for (int64_t i = 0; i < rows * channels; ++i)
+    y[i] =
+        scaleByRow(x[i], splitRowFactor(rowScale[i / channels]), unitExponent);
+}
+
 void sq_ref_grid(const int64_t *acc, int64_t rows, int64_t n,
                  const int32_t *rates, int32_t *y) {
   for (int64_t i = 0; i < rows * n; ++i) {
@@ -212,5 +235,22 @@ void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
     packed.unpackRow(id, weights.data());
     for (int64_t j = 0; j < k; ++j)
       y[row * k + j] = lookupValue(weights[j], scales[id]);
+  }
+}
+
+void sq_ref_lookup_grid(const int32_t *ids, int64_t rows,
+                        const void *packedFile, int64_t codesOffset,
+                        int32_t container, int32_t offsetBits, int64_t group,
+                        int64_t n, int64_t k, const int32_t *rates,
+                        int32_t *y) {
+  PackedCodes packed{{n, k, group, container, offsetBits},
+                     at<uint8_t>(packedFile, codesOffset)};
+  std::vector<int32_t> weights(k);
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t id = std::clamp<int64_t>(ids[row], 0, n - 1);
+    packed.unpackRow(id, weights.data());
+    for (int64_t j = 0; j < k; ++j)
+      y[row * k + j] =
+          gridNumber(weights[j], {rates[id], rates[n + id], rates[2 * n + id]});
   }
 }

@@ -313,6 +313,9 @@ Error Compiler::prepare() {
         if (options.mode == CompileMode::Quantized && options.fold &&
             options.foldPositions)
           pm.addPass(createFoldPositions({options.weights}));
+        if (options.mode == CompileMode::Quantized && options.fold &&
+            options.foldResidual)
+          pm.addPass(createFoldResidual({options.weights}));
       }))
     return failure;
   FailureOr<json::Object> described = describeRealNumbers(*module);

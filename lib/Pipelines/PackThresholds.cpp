@@ -7,6 +7,7 @@
 #include "PackThresholds.h"
 #include "spikequant/Kernel/Fire.h"
 #include "spikequant/Kernel/Grid.h"
+#include "spikequant/Kernel/GridEncode.h"
 #include "spikequant/Kernel/Thresholds.h"
 
 #include "mlir/IR/Remarks.h"
@@ -95,6 +96,35 @@ std::optional<std::vector<int32_t>> makeRates(WeightsOp op, RatesAttr format,
           std::abs(std::ldexp(rate->multiplier, -rate->shift) / exact - 1.0));
   }
   remark::analysis(op.getLoc(), remark::RemarkOpts::name("rates-rounded")
+                                    .category("spikequant-pack-weights"))
+      << remark::add("'{0}': largest relative error of a rate {1:E2}",
+                     op.getSymName(), error);
+  return rows;
+}
+
+std::optional<std::vector<int32_t>> makeCountRates(WeightsOp op,
+                                                   CountRatesAttr format,
+                                                   ArrayRef<double> gains,
+                                                   ArrayRef<double> centres) {
+  double unit = format.getUnit().getValueAsDouble();
+  double step = format.getStep().getValueAsDouble();
+  size_t k = gains.size();
+  std::vector<int32_t> rows(3 * k);
+  double error = 0;
+  for (size_t j = 0; j < k; ++j) {
+    double exact = unit * gains[j] / step;
+    auto rate = sq::roundCountRate(exact, centres[j] / unit);
+    if (!rate)
+      return std::nullopt;
+    rows[j] = rate->multiplier;
+    rows[k + j] = rate->shift;
+    rows[2 * k + j] = rate->centre;
+    if (exact != 0)
+      error = std::max(
+          error,
+          std::abs(std::ldexp(rate->multiplier, -rate->shift) / exact - 1.0));
+  }
+  remark::analysis(op.getLoc(), remark::RemarkOpts::name("count-rates-rounded")
                                     .category("spikequant-pack-weights"))
       << remark::add("'{0}': largest relative error of a rate {1:E2}",
                      op.getSymName(), error);

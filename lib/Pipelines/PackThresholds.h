@@ -28,6 +28,13 @@ makeThresholds(WeightsOp op, ThresholdsAttr format,
 std::optional<std::vector<int32_t>> makeRates(WeightsOp op, RatesAttr format,
                                               llvm::ArrayRef<double> scales);
 
+/// The array [3, K] of `format` (rows M, S, Z), row-major, and a remark with
+/// the largest relative error of a rate. `gains` and `centres` have K values.
+/// Nothing if a rate or a centre is out of range.
+std::optional<std::vector<int32_t>>
+makeCountRates(WeightsOp op, CountRatesAttr format,
+               llvm::ArrayRef<double> gains, llvm::ArrayRef<double> centres);
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_PIPELINES_PACKTHRESHOLDS_H

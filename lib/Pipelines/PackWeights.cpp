@@ -184,6 +184,8 @@ public:
       return packThresholds(op, thresholds);
     if (auto rates = dyn_cast<RatesAttr>(op.getFormat()))
       return packRates(op, rates);
+    if (auto rates = dyn_cast<CountRatesAttr>(op.getFormat()))
+      return packCountRates(op, rates);
     if (!isa<RealAttr>(op.getFormat()))
       return weightError(op, "has a format that cannot be packed");
     return op.getValue() ? packLiteral(op) : packReal(op);
@@ -370,16 +372,60 @@ private:
   }
 
   Error packRates(WeightsOp op, RatesAttr format) {
-    auto found = scales.find(format.getWeights().getValue());
     int64_t n = op.getArrayType().getDimSize(1);
-    if (found == scales.end() || int64_t(found->second.size()) != n)
-      return weightError(op, "needs the scales of '" +
-                                 format.getWeights().getValue() + "'");
-    std::optional<std::vector<int32_t>> table =
-        makeRates(op, format, found->second);
+    std::vector<double> ones(n, 1.0);
+    ArrayRef<double> own = ones;
+    if (FlatSymbolRefAttr weights = format.getWeights()) {
+      auto found = scales.find(weights.getValue());
+      if (found == scales.end() || int64_t(found->second.size()) != n)
+        return weightError(op,
+                           "needs the scales of '" + weights.getValue() + "'");
+      own = found->second;
+    }
+    std::optional<std::vector<int32_t>> table = makeRates(op, format, own);
     if (!table)
       return weightError(op, "has rates that no shift can hold");
     return writer.addRaw(op.getSymName(), "i32", {3, n},
+                         getBytes(ArrayRef<int32_t>(*table)));
+  }
+
+  /// The f32 array behind `symbol` in double precision; `absent` without one.
+  Expected<std::vector<double>>
+  getReals(WeightsOp user, FlatSymbolRefAttr symbol, double absent) {
+    int64_t k = user.getArrayType().getDimSize(1);
+    if (!symbol)
+      return std::vector<double>(k, absent);
+    auto op = SymbolTable::lookupNearestSymbolFrom<WeightsOp>(
+        user->getParentOp(), symbol);
+    if (!op || !op.getArrayType().getElementType().isF32() ||
+        op.getArrayType().getNumElements() != k)
+      return weightError(user, "needs " + Twine(k) +
+                                   " values of type f32 in '" +
+                                   symbol.getValue() + "'");
+    if (auto literal = dyn_cast_or_null<DenseElementsAttr>(op.getValueAttr()))
+      return std::vector<double>(literal.value_begin<float>(),
+                                 literal.value_end<float>());
+    Expected<sq::F32Tensor> tensor = read(op);
+    if (!tensor)
+      return tensor.takeError();
+    std::vector<uint8_t> bytes = viewBytes(
+        op, getBytes(ArrayRef<float>(tensor->values())), sizeof(float));
+    const auto *values = reinterpret_cast<const float *>(bytes.data());
+    return std::vector<double>(values, values + k);
+  }
+
+  Error packCountRates(WeightsOp op, CountRatesAttr format) {
+    Expected<std::vector<double>> gains = getReals(op, format.getGains(), 1.0);
+    if (!gains)
+      return gains.takeError();
+    Expected<std::vector<double>> centres =
+        getReals(op, format.getCentres(), 0.0);
+    if (!centres)
+      return centres.takeError();
+    auto table = makeCountRates(op, format, *gains, *centres);
+    if (!table)
+      return weightError(op, "has rates that no shift can hold");
+    return writer.addRaw(op.getSymName(), "i32", op.getArrayType().getShape(),
                          getBytes(ArrayRef<int32_t>(*table)));
   }
 
@@ -503,7 +549,8 @@ Expected<PackedFileInfo> packWeights(ModuleOp module, StringRef safetensorsPath,
   // Thresholds last: they need the scales of codes.
   for (bool thresholds : {false, true})
     for (auto op : module.getOps<WeightsOp>())
-      if (isa<ThresholdsAttr, RatesAttr>(op.getFormat()) == thresholds)
+      if (isa<ThresholdsAttr, RatesAttr, CountRatesAttr>(op.getFormat()) ==
+          thresholds)
         if (Error failure = packer.pack(op))
           return std::move(failure);
   if (Error failure = writer->finish())

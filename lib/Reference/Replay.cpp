@@ -116,7 +116,7 @@ Error Replay::replay(EncodeOp op) {
   int64_t channels = cast<ShapedType>(op.getType()).getShape().back();
   if (!done.insert(("encode " + site).str()).second)
     return Error::success();
-  auto x = find(site + ".x", "f4", channels);
+  auto x = find(site + ".x", op.isInteger() ? "i4" : "f4", channels);
   if (!x)
     return x.takeError();
   auto counts = find(site + ".counts", "i2", channels);
@@ -141,6 +141,16 @@ Error Replay::replay(EncodeOp op) {
 std::vector<int16_t> Replay::encode(EncodeOp op, const NpyArray &x,
                                     const NpyArray *scale) {
   std::vector<int16_t> counts(x.elements());
+  if (op.isInteger()) {
+    sq_ref_encode_grid(
+        x.values<int32_t>().data(),
+        scale ? scale->values<float>().data() : nullptr, x.shape[0], x.shape[1],
+        op.getUnit()->getExactLog2(),
+        reinterpret_cast<const int32_t *>(getData(op.getRatesAttr(), "data")),
+        reinterpret_cast<const int8_t *>(getData(op.getBitsAttr(), "data")),
+        op.getReach(), counts.data());
+    return counts;
+  }
   auto real = [&](FlatSymbolRefAttr symbol) {
     return reinterpret_cast<const float *>(getData(symbol, "data"));
   };

@@ -260,6 +260,7 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
                                JITSymbolFlags::Exported};
   };
   add("sq_ref_encode", sq_ref_encode);
+  add("sq_ref_encode_grid", sq_ref_encode_grid);
   add("sq_ref_integrate", sq_ref_integrate);
   add("sq_ref_integrate_planes", sq_ref_integrate_planes);
   add("sq_ref_integrate_stack", sq_ref_integrate_stack);
@@ -268,11 +269,13 @@ static orc::SymbolMap getSymbols(orc::MangleAndInterner interner) {
   add("sq_ref_decode_stack", sq_ref_decode_stack);
   add("sq_ref_fire", sq_ref_fire);
   add("sq_ref_fire_table", sq_ref_fire_table);
+  add("sq_ref_scale_rows", sq_ref_scale_rows);
   add("sq_ref_grid", sq_ref_grid);
   add("sq_ref_table", sq_ref_table);
   add("sq_ref_exponent", sq_ref_exponent);
   add("sq_ref_window", sq_ref_window);
   add("sq_ref_lookup", sq_ref_lookup);
+  add("sq_ref_lookup_grid", sq_ref_lookup_grid);
   add("sq_ref_observe", observe);
   return symbols;
 }

@@ -52,6 +52,7 @@ class CompileOptions:
     rotate: str = NO_ROTATION
     fold: bool = True
     real_activations: bool = False
+    real_residual: bool = False
     real_softmax: bool = False
     real_rotations: bool = False
     isa: str = "auto"
@@ -91,6 +92,7 @@ class CompileOptions:
             arguments += [f"--calibration={self.calibration}"]
         arguments += [] if self.fold else ["--no-fold"]
         arguments += ["--real-activations"] if self.real_activations else []
+        arguments += ["--real-residual"] if self.real_residual else []
         arguments += ["--real-softmax"] if self.real_softmax else []
         arguments += ["--real-rotations"] if self.real_rotations else []
         return arguments + (["--taps"] if self.taps else [])

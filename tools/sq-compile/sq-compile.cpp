@@ -102,6 +102,9 @@ cl::opt<bool> realActivations("real-activations",
                               cl::desc("Leave functions between matrices as "
                                        "real numbers"),
                               cl::cat(category));
+cl::opt<bool> realResidual("real-residual",
+                           cl::desc("Keep the residual stream and norms real"),
+                           cl::cat(category));
 cl::opt<bool> realSoftmax("real-softmax",
                           cl::desc("Leave masks and exponents of attention as "
                                    "real numbers"),
@@ -216,6 +219,7 @@ CompileOptions getOptions(const char *program) {
   options.rotateValues = rotate == Rotation::Values;
   options.fold = !noFold;
   options.foldActivations = !realActivations;
+  options.foldResidual = !realResidual;
   options.foldSoftmax = !realSoftmax;
   options.foldPositions = !realRotations;
   options.taps = taps;

@@ -33,6 +33,15 @@ void sq_ref_encode(const float *x, const float *rowScale, int64_t rows,
                    const int8_t *bits, int32_t tolerance, int16_t *counts,
                    int64_t *salientCounter);
 
+/* counts[rows][channels] from fixed-point x[rows][channels] that count
+ * 2^unitExponent, and count rates [3][channels]: M, S, Z (see GridEncode.h).
+ * Without rowScale, which may be NULL, the numbers are not scaled. bits and
+ * tolerance as above. */
+void sq_ref_encode_grid(const int32_t *x, const float *rowScale, int64_t rows,
+                        int64_t channels, int32_t unitExponent,
+                        const int32_t *rates, const int8_t *bits,
+                        int32_t tolerance, int16_t *counts);
+
 /* acc[rows][n] from counts[rows][k] and a packed matrix [n][k] whose codes lie
  * at the given byte offset from packedFile (see PackedCodes.h: container is 2
  * to 8, offsetBits 8 or 16, group the number of input channels that share m and
@@ -88,6 +97,11 @@ void sq_ref_fire_table(const int64_t *acc, int64_t rows, int64_t n,
                        const int64_t *table, int32_t lo, int32_t hi,
                        int16_t *counts);
 
+/* Fixed-point x[rows][channels] of 2^unitExponent times rowScale[rows], as
+ * numbers of 2^-20 (see scaleByRow). */
+void sq_ref_scale_rows(const int32_t *x, const float *rowScale, int64_t rows,
+                       int64_t channels, int32_t unitExponent, int32_t *y);
+
 /* y[rows][n] from acc[rows][n] and rates [3][n]: M, S, b (see Grid.h). */
 void sq_ref_grid(const int64_t *acc, int64_t rows, int64_t n,
                  const int32_t *rates, int32_t *y);
@@ -118,6 +132,12 @@ void sq_ref_lookup(const int32_t *ids, int64_t rows, const void *packedFile,
                    int64_t codesOffset, int64_t scalesOffset, int32_t container,
                    int32_t offsetBits, int64_t group, int64_t n, int64_t k,
                    float *y);
+
+/* The same as fixed-point numbers: rates [3][n] are M, S and b of the rows. */
+void sq_ref_lookup_grid(const int32_t *ids, int64_t rows,
+                        const void *packedFile, int64_t codesOffset,
+                        int32_t container, int32_t offsetBits, int64_t group,
+                        int64_t n, int64_t k, const int32_t *rates, int32_t *y);
 
 #ifdef __cplusplus
 }

@@ -68,6 +68,7 @@ struct CompileOptions {
   bool rotateValues = false;   ///< Hadamard rotations where weights absorb them
   bool fold = true;            ///< Scales move into thresholds.
   bool foldActivations = true; ///< Functions become integer tables, if `fold`.
+  bool foldResidual = true;    ///< The stream is fixed point, if `fold`.
   bool foldSoftmax = true; ///< Masks and exponents become integers, if `fold`.
   bool foldPositions = true; ///< So do rotary embeddings and divided rows.
   bool profile = false;      ///< measure the time of each kernel

@@ -43,6 +43,10 @@ public:
     if (!layer.encode)
       return integrate->emitOpError() << "SEL-C2: its counts must come "
                                          "directly from spikequant.encode";
+    if (layer.encode.isInteger())
+      return integrate->emitOpError()
+             << "SEL-C2: its counts come from fixed-point numbers, and the "
+                "inputs of a tile are real; compile with --real-residual";
     if (layer.integrate->getNumOperands() != 1)
       return integrate->emitOpError()
              << "SEL-C2: its matrix is chosen from a stack at run time; a tile "

@@ -30,6 +30,10 @@ readChannels(EncodeOp encode, SymbolTableCollection &tables,
 LogicalResult
 mlir::spikequant::readInput(EncodeOp encode, SymbolTableCollection &tables,
                             ::spikequant::InputPopulation &input) {
+  if (encode.isInteger())
+    return encode.emitOpError()
+           << "NEU-C14: it counts fixed-point numbers, and an input population "
+              "takes real ones; compile with --real-residual";
   if (encode.getRowScale())
     return encode.emitOpError()
            << "NEU-C12: row_scale is computed while the program runs; a "

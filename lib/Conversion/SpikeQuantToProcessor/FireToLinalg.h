@@ -33,8 +33,9 @@ Value mapChannels(OpBuilder &b, Location loc, ValueRange inputs, Type element,
 Value loadRow(OpBuilder &b, Location loc, FlatSymbolRefAttr symbol,
               RankedTensorType type, int64_t row);
 
-/// The integer arithmetic of `grid` and `table`.
+/// The integer arithmetic of `grid`, `scale_rows` and `table`.
 Value lowerGridToLinalg(RewriterBase &rewriter, GridOp op);
+Value lowerScaleRowsToLinalg(RewriterBase &rewriter, ScaleRowsOp op);
 Value lowerTableToLinalg(RewriterBase &rewriter, TableOp op, WeightsOp table);
 
 /// The integer arithmetic of `exponent`.

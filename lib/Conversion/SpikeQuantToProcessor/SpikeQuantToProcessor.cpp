@@ -190,7 +190,9 @@ SplitCounts Lowering::split(Value counts, StringAttr site, int64_t group,
       encode ? encode.getBitsAttr() : nullptr,
       encode ? encode.getGainsAttr() : nullptr,
       encode ? encode.getCentresAttr() : nullptr,
-      rewriter.getI32IntegerAttr(encode ? encode.getReach() : 0));
+      rewriter.getI32IntegerAttr(encode ? encode.getReach() : 0),
+      encode ? encode.getUnitAttr() : nullptr,
+      encode ? encode.getRatesAttr() : nullptr);
   SplitCounts result{op.getResult(0), op.getResult(1), op.getResult(2)};
   // Once per encode, however many splits there are.
   if (encode && first && encode.getBits())
@@ -211,7 +213,8 @@ bool Lowering::lowerToArray(EncodeOp op) {
   WeightsOp bits;
   if (op.getBitsAttr())
     bits = symbols.lookup<WeightsOp>(op.getBitsAttr().getAttr());
-  if (integrates || op->use_empty() || !hasOneWindow(op, bits))
+  if (integrates || op->use_empty() || op.isInteger() ||
+      !hasOneWindow(op, bits))
     return false;
   rewriter.setInsertionPoint(op);
   rewriter.replaceOp(op, lowerEncodeToLinalg(rewriter, op, bits));
@@ -332,7 +335,7 @@ LogicalResult Lowering::lowerLookup(LookupOp op) {
                                 type.getShape().back()};
   Value output = empty(loc, shape, type.getElementType());
   auto rows = LookupRowsOp::create(rewriter, loc, output.getType(), ids, output,
-                                   op.getWeightsAttr());
+                                   op.getWeightsAttr(), op.getRatesAttr());
   rewriter.replaceOp(op, fromRows(loc, rows.getResult(0), type));
   return success();
 }
@@ -396,9 +399,17 @@ LogicalResult Lowering::run() {
     if (failed(lowerFire(op)))
       return failure();
   SmallVector<GridOp> grids;
+  SmallVector<ScaleRowsOp> scaled;
   SmallVector<TableOp> tables;
   module.walk([&](GridOp op) { grids.push_back(op); });
+  module.walk([&](ScaleRowsOp op) { scaled.push_back(op); });
   module.walk([&](TableOp op) { tables.push_back(op); });
+  for (ScaleRowsOp op : scaled) {
+    if (failed(verifyStatic(op)))
+      return failure();
+    rewriter.setInsertionPoint(op);
+    rewriter.replaceOp(op, lowerScaleRowsToLinalg(rewriter, op));
+  }
   for (GridOp op : grids)
     if (failed(lowerGrid(op)))
       return failure();

@@ -64,8 +64,8 @@ public:
       return failure();
     calls.setInsertionPoint(op);
     return llvm::TypeSwitch<Operation *, LogicalResult>(op)
-        .Case<EncodeOp, IntegrateOp, FireOp, GridOp, TableOp, ExponentOp,
-              DecodeOp, LookupOp, ObserveOp>(
+        .Case<EncodeOp, IntegrateOp, FireOp, GridOp, ScaleRowsOp, TableOp,
+              ExponentOp, DecodeOp, LookupOp, ObserveOp>(
             [&](auto concrete) { return lowerOp(concrete); })
         .Default([](Operation *other) {
           return other->emitOpError(
@@ -79,6 +79,7 @@ private:
   LogicalResult lowerOp(IntegrateOp op);
   LogicalResult lowerOp(FireOp op);
   LogicalResult lowerOp(GridOp op);
+  LogicalResult lowerOp(ScaleRowsOp op);
   LogicalResult lowerOp(TableOp op);
   LogicalResult lowerOp(ExponentOp op);
   LogicalResult lowerOp(DecodeOp op);
@@ -105,6 +106,19 @@ LogicalResult Lowering::lowerOp(EncodeOp op) {
   ReferenceCalls::Result counts = calls.allocate(op.getType());
   Value rowScale =
       op.getRowScale() ? calls.address(op.getRowScale()) : calls.null();
+  if (op.isInteger()) {
+    Value rates = calls.address(op, calls.lookup(op.getRatesAttr()), "data");
+    if (!rates)
+      return failure();
+    calls.call("sq_ref_encode_grid",
+               {calls.address(op.getInput()), rowScale, calls.number(x.rows),
+                calls.number(x.channels),
+                calls.number(op.getUnit()->getExactLog2(), 32), rates,
+                calls.address(op.getBitsAttr()),
+                calls.number(op.getReach(), 32), counts.address});
+    replace(op, counts, op.getType());
+    return success();
+  }
   calls.call("sq_ref_encode",
              {calls.address(op.getInput()), rowScale, calls.number(x.rows),
               calls.number(x.channels), calls.number(op.getStep()),
@@ -240,6 +254,17 @@ LogicalResult Lowering::lowerOp(GridOp op) {
   return success();
 }
 
+LogicalResult Lowering::lowerOp(ScaleRowsOp op) {
+  Matrix x(op.getInput());
+  ReferenceCalls::Result y = calls.allocate(op.getType());
+  calls.call("sq_ref_scale_rows",
+             {calls.address(op.getInput()), calls.address(op.getRowScale()),
+              calls.number(x.rows), calls.number(x.channels),
+              calls.number(op.getUnit().getExactLog2(), 32), y.address});
+  replace(op, y, op.getType());
+  return success();
+}
+
 LogicalResult Lowering::lowerOp(TableOp op) {
   ReferenceCalls::Result y = calls.allocate(op.getType());
   int64_t size = calls.lookup(op.getTableAttr()).getArrayType().getDimSize(0);
@@ -308,6 +333,19 @@ LogicalResult Lowering::lowerOp(LookupOp op) {
   if (!getElementTypeOrSelf(ids).isInteger(32))
     return op.emitOpError("needs ids of type i32 in the reference");
   ReferenceCalls::Result y = calls.allocate(op.getType());
+  if (op.getRates()) {
+    Value rates = calls.address(op, calls.lookup(op.getRatesAttr()), "data");
+    if (!rates)
+      return failure();
+    calls.call("sq_ref_lookup_grid",
+               {calls.address(ids),
+                calls.number(cast<ShapedType>(ids.getType()).getNumElements()),
+                codes->start, calls.number(0), codes->container,
+                codes->offsetBits, codes->group, codes->n, codes->k, rates,
+                y.address});
+    replace(op, y, op.getType());
+    return success();
+  }
   calls.call("sq_ref_lookup",
              {calls.address(ids),
               calls.number(cast<ShapedType>(ids.getType()).getNumElements()),

@@ -40,9 +40,8 @@ public:
   EncodeEmitter(KernelBuilder &b, const EncodeShape &shape,
                 const EncodeArrays &arrays)
       : b(b), shape(shape), arrays(arrays), f32(b.getF32Type()),
-        i32(b.getI32Type()) {
-    bool odd = shape.group < shape.k && shape.group % kLanes != 0;
-    lanes = odd ? kLanes / 2 : kLanes;
+        i32(b.getI32Type()), lanes(lanesOf(shape)),
+        grid(b, shape, arrays, lanes) {
     reals = b.vectorOf(f32, lanes);
     integers = b.vectorOf(i32, lanes);
   }
@@ -50,6 +49,10 @@ public:
   void emitRow(Value rowIndex);
 
 private:
+  static int64_t lanesOf(const EncodeShape &shape) {
+    bool odd = shape.group < shape.k && shape.group % kLanes != 0;
+    return odd ? kLanes / 2 : kLanes;
+  }
   RowState emitGroup(Value group, Value begin, int64_t length, RowState state);
   RowState emitVector(Value channel, int64_t valid, RowState state);
   Value rates(Value channel, int64_t valid);
@@ -63,8 +66,9 @@ private:
   const EncodeShape &shape;
   const EncodeArrays &arrays;
   Type f32, i32;
-  VectorType reals, integers;
   int64_t lanes;
+  GridCounts grid;
+  VectorType reals, integers;
   Value row, rowFactor, commonRate;
 };
 
@@ -72,7 +76,9 @@ private:
 
 void EncodeEmitter::emitRow(Value rowIndex) {
   row = rowIndex;
-  if (arrays.rowScale)
+  if (arrays.rates)
+    grid.beginRow(row);
+  else if (arrays.rowScale)
     rowFactor = b.broadcast(b.loadScalar(arrays.rowScale, row), lanes);
   Value one = b.real(f32, 1.0);
   commonRate = b.broadcast(arith::DivFOp::create(b, one, arrays.step), lanes);
@@ -187,7 +193,8 @@ Value EncodeEmitter::applyWindow(Value counts, Value channel, int64_t valid,
 
 RowState EncodeEmitter::emitVector(Value channel, int64_t valid,
                                    RowState state) {
-  Value counts = countsOf(potentials(channel, valid));
+  Value counts = arrays.rates ? grid.counts(channel, valid)
+                              : countsOf(potentials(channel, valid));
   if (valid < lanes) {
     // Channels that do not exist count nothing, whatever their membrane.
     SmallVector<int32_t> exists(lanes, 0);

@@ -78,10 +78,12 @@ struct EncodeShape {
   int64_t k = 0;
   int64_t group = 0;
   int64_t tolerance = 0;
+  int64_t unitExponent = 0; ///< Of fixed-point numbers.
+  bool centred = false;     ///< The third row of `rates` is used.
 };
 
 struct EncodeArrays {
-  Value input;    ///< [M, K] f32
+  Value input;    ///< [M, K] f32, or i32 with `rates`
   Value rowScale; ///< [M] f32, or null
   Value dense;    ///< [M, Kpad] i8
   Value sums;     ///< [M, G] i32
@@ -91,6 +93,31 @@ struct EncodeArrays {
   Value gains;    ///< [K] f32, or null
   Value centres;  ///< [K] f32, or null
   Value step;     ///< f32
+  Value rates;    ///< [3, K] i32, or null
+};
+
+/// The counts of `lanes` channels of fixed-point numbers, as i32 lanes. A row
+/// is scaled by a real factor, if there is one.
+class GridCounts {
+public:
+  GridCounts(KernelBuilder &b, const EncodeShape &shape,
+             const EncodeArrays &arrays, int64_t lanes)
+      : b(b), shape(shape), arrays(arrays), lanes(lanes) {}
+
+  void beginRow(Value row);
+  Value counts(Value channel, int64_t valid);
+
+private:
+  Value scaleByRow(Value x);
+  Value loadWide(Value memref, ValueRange indices, int64_t valid);
+  Value number(int64_t value);
+
+  KernelBuilder &b;
+  const EncodeShape &shape;
+  const EncodeArrays &arrays;
+  int64_t lanes;
+  Value row;
+  Value mantissa, left, right, half; ///< i64 lanes
 };
 
 /// spikequant.encode_split. Parallel over rows.
@@ -123,10 +150,11 @@ struct IntegrateArrays {
 void emitIntegrate(KernelBuilder &b, const IntegrateShape &shape,
                    const IntegrateArrays &arrays);
 
-/// spikequant.lookup_rows: ids [M] i32 or i64, result [M, K] f32. Parallel over
-/// rows.
+/// spikequant.lookup_rows: ids [M] i32 or i64, result [M, K] f32, or i32 with
+/// `rates` [3, N] i32. Parallel over rows.
 void emitLookup(KernelBuilder &b, int64_t rows, const CodesShape &shape,
-                const CodesArrays &weights, Value ids, Value result);
+                const CodesArrays &weights, Value ids, Value result,
+                Value rates);
 
 /// spikequant.tally: adds column 1 of overflow [M, ..] to counters[site].
 void emitTally(KernelBuilder &b, int64_t rows, Value overflow, Value counters,

@@ -11,6 +11,8 @@
 
 #include "Kernels.h"
 
+#include "spikequant/Kernel/Grid.h"
+
 using namespace mlir;
 using namespace mlir::spikequant;
 
@@ -19,15 +21,18 @@ namespace {
 class LookupEmitter {
 public:
   LookupEmitter(KernelBuilder &b, const CodesShape &shape,
-                const CodesArrays &weights, Value ids, Value result)
+                const CodesArrays &weights, Value ids, Value result,
+                Value rates)
       : b(b), shape(shape), weights(weights), ids(ids), result(result),
-        i32(b.getI32Type()) {}
+        rates(rates), i32(b.getI32Type()) {}
 
   void emitRow(Value rowIndex);
 
 private:
   void locate();
   void emitLine(Value line, int64_t valid);
+  void loadRate();
+  Value toGrid(Value w);
   Value codesOf(Value line);
   Value planeOf(Value line, CodePlane plane);
   Value groupOf(Value line);
@@ -36,9 +41,10 @@ private:
   KernelBuilder &b;
   const CodesShape &shape;
   const CodesArrays &weights;
-  Value ids, result;
+  Value ids, result, rates;
   Type i32;
-  Value row, tile, lane, panel, inPanel, stride, scale;
+  Value row, channel, tile, lane, panel, inPanel, stride, scale;
+  Value multiplier, shift, half, bias; ///< i64: the rate of the row
 };
 
 } // namespace
@@ -49,7 +55,7 @@ void LookupEmitter::locate() {
   Value zero = b.integer(id.getType(), 0);
   Value last = b.integer(id.getType(), shape.n - 1);
   id = arith::MinSIOp::create(b, arith::MaxSIOp::create(b, id, zero), last);
-  Value channel = b.indexCast(id, b.getIndexType());
+  channel = b.indexCast(id, b.getIndexType());
   tile = b.divideIndex(channel, kLanes);
   lane = b.remainderIndex(channel, kLanes);
   Value first = b.scale(b.divideIndex(tile, 4), 4);
@@ -58,7 +64,35 @@ void LookupEmitter::locate() {
   stride = arith::MinUIOp::create(b, tilesLeft, b.index(4));
   panel = b.scale(first, shape.tileBytes());
   inPanel = b.sub(tile, first);
+  if (rates)
+    return loadRate();
   scale = b.loadScalar(weights.scales, channel);
+}
+
+void LookupEmitter::loadRate() {
+  Type i64 = b.getI64Type();
+  auto load = [&](int64_t part) {
+    return b.extendSigned(b.loadScalar(rates, {b.index(part), channel}), i64);
+  };
+  multiplier = load(0);
+  shift = load(1);
+  bias = load(2);
+  Value one = b.integer(i64, 1);
+  half = arith::ShLIOp::create(b, one, b.sub(shift, one));
+}
+
+/// clamp(((w M + 2^(S-1)) >> S) + b): the numbers of `grid`.
+Value LookupEmitter::toGrid(Value w) {
+  int64_t lanes = shape.kPerLine();
+  Type wide = b.vectorOf(b.getI64Type(), lanes);
+  Value y =
+      b.mul(b.extendSigned(w, b.getI64Type()), b.broadcast(multiplier, lanes));
+  y = arith::ShRSIOp::create(b, b.add(y, b.broadcast(half, lanes)),
+                             b.broadcast(shift, lanes));
+  y = b.add(y, b.broadcast(bias, lanes));
+  y = arith::MaxSIOp::create(b, y, b.integer(wide, -::spikequant::maxGrid));
+  y = arith::MinSIOp::create(b, y, b.integer(wide, ::spikequant::maxGrid));
+  return b.truncate(y, i32);
 }
 
 /// The plane's part of the codes of one line, kPerLine lanes of i32.
@@ -134,7 +168,7 @@ void LookupEmitter::emitLine(Value line, int64_t valid) {
   auto [m, c] = parameters(line);
   Value w =
       b.add(b.mul(codesOf(line), b.broadcast(m, lanes)), b.broadcast(c, lanes));
-  Value y = b.mul(b.toReal(w), b.broadcast(scale, lanes));
+  Value y = rates ? toGrid(w) : b.mul(b.toReal(w), b.broadcast(scale, lanes));
   b.store(y, result, {row, b.scale(line, lanes)}, valid);
 }
 
@@ -153,9 +187,9 @@ void LookupEmitter::emitRow(Value rowIndex) {
 void mlir::spikequant::emitLookup(KernelBuilder &b, int64_t rows,
                                   const CodesShape &shape,
                                   const CodesArrays &weights, Value ids,
-                                  Value result) {
+                                  Value result, Value rates) {
   b.parallel(rows, [&](Value row) {
-    LookupEmitter(b, shape, weights, ids, result).emitRow(row);
+    LookupEmitter(b, shape, weights, ids, result, rates).emitRow(row);
   });
 }
 

@@ -274,6 +274,9 @@ LogicalResult Converter::convert(EncodeSplitOp op) {
   shape.group = group == 0 || group >= shape.k ? shape.k : group;
   shape.tolerance = op.getTolerance();
 
+  if (op.getUnit())
+    shape.unitExponent = op.getUnit()->getExactLog2();
+
   SmallVector<Value> arguments(op.getInputs());
   llvm::append_range(arguments, op.getOutputs());
   Type f32 = b.getF32Type();
@@ -283,6 +286,19 @@ LogicalResult Converter::convert(EncodeSplitOp op) {
       failed(addChannelArray(op, op.getCentres(), shape.k, f32, arguments)))
     return failure();
   arguments.push_back(constantOf(b, op.getLoc(), op.getStepAttr()));
+  bool hasRates = op.getRates().has_value();
+  if (hasRates) {
+    FailureOr<WeightsOp> rates = findWeights(op, op.getRatesAttr());
+    if (failed(rates))
+      return failure();
+    FailureOr<Value> array =
+        view(op, *rates, "data", {3, shape.k}, b.getI32Type());
+    if (failed(array))
+      return failure();
+    arguments.push_back(*array);
+    shape.centred = static_cast<bool>(
+        cast<CountRatesAttr>(rates->getFormat()).getCentres());
+  }
 
   bool hasRowScale = op.getInputs().size() > 1;
   bool hasCounts = op.getOutputs().size() > 3;
@@ -294,6 +310,9 @@ LogicalResult Converter::convert(EncodeSplitOp op) {
       << "_t" << shape.tolerance << (hasRowScale ? "_scaled" : "")
       << (hasCounts ? "_tapped" : "") << (hasBits ? "_bits" : "")
       << (hasGains ? "_gains" : "") << (hasCentres ? "_centres" : "");
+  if (hasRates)
+    llvm::raw_string_ostream(name) << "_grid" << (shape.centred ? "_z" : "")
+                                   << "_e" << -shape.unitExponent;
   call(op, name, arguments, [&](KernelBuilder &b, auto values) {
     unsigned next = 0;
     auto take = [&](bool present) {
@@ -310,6 +329,7 @@ LogicalResult Converter::convert(EncodeSplitOp op) {
     arrays.gains = take(hasGains);
     arrays.centres = take(hasCentres);
     arrays.step = take(true);
+    arrays.rates = take(hasRates);
     emitEncode(b, shape, arrays);
   });
   return success();
@@ -387,14 +407,26 @@ LogicalResult Converter::convert(LookupRowsOp op) {
   SmallVector<Value> arguments = {op.getInputs()[0], op.getOutputs()[0]};
   if (failed(addCodes(op, *weights, *shape, arguments)))
     return failure();
+  bool hasRates = op.getRates().has_value();
+  if (hasRates) {
+    FailureOr<WeightsOp> rates = findWeights(op, op.getRatesAttr());
+    if (failed(rates))
+      return failure();
+    FailureOr<Value> array =
+        view(op, *rates, "data", {3, shape->n}, OpBuilder(op).getI32Type());
+    if (failed(array))
+      return failure();
+    arguments.push_back(*array);
+  }
   std::string name;
   llvm::raw_string_ostream(name)
       << "sq_lookup_m" << rows << "_n" << shape->n << "_k" << shape->k << "_g"
       << shape->group << "_c" << shape->container
-      << (shape->offsetBits == 8 ? "_z" : "");
+      << (shape->offsetBits == 8 ? "_z" : "") << (hasRates ? "_grid" : "");
   call(op, name, arguments, [&](KernelBuilder &b, auto values) {
     CodesArrays arrays{values[2], values[3]};
-    emitLookup(b, rows, *shape, arrays, values[0], values[1]);
+    emitLookup(b, rows, *shape, arrays, values[0], values[1],
+               hasRates ? values[4] : Value());
   });
   return success();
 }

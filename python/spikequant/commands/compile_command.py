@@ -140,6 +140,11 @@ def add_arguments(parser) -> None:
         help="leave functions between matrices as real numbers, not integer tables",
     )
     parser.add_argument(
+        "--real-residual",
+        action="store_true",
+        help="leave the residual stream and the norms real, not fixed point",
+    )
+    parser.add_argument(
         "--real-softmax",
         action="store_true",
         help="leave masks and exponents of attention as real numbers, not integers",
@@ -266,6 +271,7 @@ def _settings(options):
         rotate=options.rotate,
         fold=not options.no_fold,
         real_activations=options.real_activations,
+        real_residual=options.real_residual,
         real_softmax=options.real_softmax,
         real_rotations=options.real_rotations,
         isa=options.isa,

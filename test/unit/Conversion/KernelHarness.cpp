@@ -35,10 +35,17 @@ spikequant.weights @gains : tensor<{1}xf32> format(#spikequant.real)
     {{spikequant.layout = {{data = {10}}}
 spikequant.weights @centres : tensor<{1}xf32> format(#spikequant.real)
     {{spikequant.layout = {{data = {11}}}
+spikequant.weights @rates : tensor<3x{1}xi32>
+    format(#spikequant.count_rates<unit = 1.0 : f32, step = 1.0 : f32{14}>)
+    {{spikequant.layout = {{data = {12}}}
+spikequant.weights @rows : tensor<3x{0}xi32>
+    format(#spikequant.rates<weights = @w, step = 1.0 : f32, unit = 1.0 : f32>)
+    {{spikequant.layout = {{data = {13}}}
 )",
       problem.n, problem.k, problem.bits, problem.group, layer.codes,
       layer.layout.offsetBits, layer.scales, layer.columnMax, layer.maxRowSum,
-      layer.bitsArray, layer.gainsArray, layer.centresArray);
+      layer.bitsArray, layer.gainsArray, layer.centresArray, layer.countRates,
+      layer.rowRates, problem.centres ? ", centres = @centres" : "");
 }
 
 std::string spikequant::test::moduleText(const Layer &layer) {
@@ -47,7 +54,7 @@ std::string spikequant::test::moduleText(const Layer &layer) {
     return llvm::formatv("memref<{0}x{1}x{2}>", problem.rows, columns, element)
         .str();
   };
-  std::string x = memref(problem.k, "f32"),
+  std::string x = memref(problem.k, problem.grid ? "i32" : "f32"),
               dense = memref(layer.layout.kPadded(), "i8"),
               sums = memref(layer.layout.groups(), "i32"),
               overflow = memref(2 + 2 * problem.k, "i32"),
@@ -62,9 +69,11 @@ std::string spikequant::test::moduleText(const Layer &layer) {
       llvm::formatv("step = {0:x} : f32", llvm::bit_cast<uint32_t>(layer.step));
   if (problem.window)
     attributes += ", bits = @bits";
-  if (problem.gains)
+  if (problem.grid)
+    attributes += ", rates = @rates, unit = 1.52587890625e-05 : f32";
+  if (problem.gains && !problem.grid)
     attributes += ", gains = @gains";
-  if (problem.centres)
+  if (problem.centres && !problem.grid)
     attributes += ", centres = @centres";
   std::string body = llvm::formatv(
       R"(
@@ -78,7 +87,7 @@ func.func @graph(%x: {0}, %scale: {1}, %ids: {2}, %dense: {3}, %sums: {4},
   spikequant.tally %overflow {{site = "x"} : {5}
   spikequant.integrate_decode {{weights = @w, {10}}
     ins(%dense, %sums, %overflow : {3}, {4}, {5}) outs(%y{15} : {7}{16})
-  spikequant.lookup_rows {{weights = @w} ins(%ids : {2}) outs(%rows : {0})
+  spikequant.lookup_rows {{weights = @w{17}} ins(%ids : {2}) outs(%rows : {0})
   return
 }
 )",
@@ -86,7 +95,8 @@ func.func @graph(%x: {0}, %scale: {1}, %ids: {2}, %dense: {3}, %sums: {4},
       step, problem.rowScale ? ", %scale" : "",
       problem.rowScale ? ", " + scale : "", problem.taps ? ", %counts" : "",
       problem.taps ? ", " + counts : "", problem.taps ? ", %membrane" : "",
-      problem.taps ? ", " + membrane : "");
+      problem.taps ? ", " + membrane : "",
+      problem.grid ? ", rates = @rows" : "");
   return weightsText(layer) + body;
 }
 
@@ -211,7 +221,10 @@ Outputs CompiledLayer::run(const Layer &layer) {
   out.forEachArray(
       [](auto &array) { array.resize(array.size() + guardElements, 77); });
   Arguments arguments;
-  arguments.add(layer.x.data(), {p.rows, p.k});
+  if (p.grid)
+    arguments.add(layer.numbers.data(), {p.rows, p.k});
+  else
+    arguments.add(layer.x.data(), {p.rows, p.k});
   arguments.add(layer.rowScale.data(), {p.rows});
   arguments.add(layer.ids.data(), {p.rows});
   arguments.add(out.dense.data(), {p.rows, layout.kPadded()});

@@ -34,6 +34,7 @@ struct Problem {
   int32_t offsetBits = 16;      ///< 8: zero points; maxOffset is not used.
   bool rowScale = false, window = true, gains = false, centres = false,
        taps = true;
+  bool grid = false; ///< Fixed-point activations and looked-up rows.
   int32_t tolerance = 1;
   /// Size of the offsets c: 32767 makes 127 R exceed i32 for large K.
   int32_t maxOffset = 500;
@@ -52,9 +53,11 @@ struct Layer {
   std::vector<uint64_t> storage; ///< The file; 8-byte units for alignment.
   int64_t codes, scales, columnMax;
   int64_t bitsArray, gainsArray, centresArray, fileBytes;
+  int64_t countRates, rowRates; ///< [3, K] and [3, N] i32
   int64_t maxRowSum;
   float step;
   std::vector<float> x, rowScale;
+  std::vector<int32_t> numbers; ///< x, if `grid`: units of 2^-16
   std::vector<int32_t> ids;
 
   uint8_t *file() const;
@@ -68,7 +71,7 @@ struct Outputs {
   std::vector<int8_t> dense;
   std::vector<int32_t> sums, overflow;
   std::vector<int16_t> counts;
-  std::vector<float> y, rows;
+  std::vector<float> y, rows; ///< rows: the bits of i32 if `grid`
   std::vector<int64_t> membrane, salient;
   bool guardsIntact = true; ///< Nothing was written behind an array's end.
 

@@ -6,6 +6,8 @@
 
 #include "KernelHarness.h"
 
+#include "spikequant/Kernel/Encode.h"
+#include "spikequant/Kernel/GridEncode.h"
 #include "spikequant/Kernel/Reference.h"
 
 #include <algorithm>
@@ -36,6 +38,8 @@ static void placeArrays(Layer &layer) {
   layer.bitsArray = place(end, k);
   layer.gainsArray = place(end, 4 * k);
   layer.centresArray = place(end, 4 * k);
+  layer.countRates = place(end, 12 * k);
+  layer.rowRates = place(end, 12 * layer.problem.n);
   layer.fileBytes = end;
   layer.storage.assign(end / 8 + 8, 0);
 }
@@ -106,6 +110,30 @@ static void fillChannels(Layer &layer, std::mt19937 &random) {
   }
 }
 
+/// Thresholds near the step, of both signs, and rates of any size.
+static void fillRates(Layer &layer, std::mt19937 &random) {
+  const Problem &problem = layer.problem;
+  double unit = std::ldexp(1.0, problem.rowScale ? -20 : -16);
+  int32_t *counts = layer.at<int32_t>(layer.countRates);
+  for (int64_t k = 0; k < problem.k; ++k) {
+    double gain = problem.gains ? layer.at<float>(layer.gainsArray)[k] : 1.0;
+    gain *= problem.gains && random() % 4 == 0 ? -1 : 1;
+    double centre =
+        problem.centres ? layer.at<float>(layer.centresArray)[k] : 0.0;
+    CountRate rate =
+        *roundCountRate(unit * gain / layer.step, centre * layer.step / unit);
+    counts[k] = rate.multiplier;
+    counts[problem.k + k] = rate.shift;
+    counts[2 * problem.k + k] = rate.centre;
+  }
+  int32_t *rows = layer.at<int32_t>(layer.rowRates);
+  for (int64_t n = 0; n < problem.n; ++n) {
+    rows[n] = static_cast<int32_t>(random() % 8388609) - 4194304;
+    rows[problem.n + n] = 1 + random() % 40;
+    rows[2 * problem.n + n] = static_cast<int32_t>(random() % 2001) - 1000;
+  }
+}
+
 /// Ties, zeros, infinities and NaN among normally distributed values.
 static void fillActivations(Layer &layer, std::mt19937 &random) {
   const Problem &problem = layer.problem;
@@ -123,6 +151,11 @@ static void fillActivations(Layer &layer, std::mt19937 &random) {
     layer.x.push_back((problem.positive ? std::abs(counts) : counts) *
                       layer.step);
   }
+  for (float value : layer.x)
+    layer.numbers.push_back(static_cast<int32_t>(
+        std::isnan(value)
+            ? 0.0f
+            : std::clamp(value * 65536.0f, -2147483520.0f, 2147483520.0f)));
   std::uniform_real_distribution<float> scale(0.5f, 2.0f);
   for (int64_t row = 0; row < problem.rows; ++row) {
     layer.rowScale.push_back(scale(random));
@@ -145,6 +178,7 @@ Layer spikequant::test::makeLayer(const Problem &problem) {
   measureWeights(layer);
   fillChannels(layer, random);
   fillActivations(layer, random);
+  fillRates(layer, random);
   return layer;
 }
 
@@ -164,6 +198,23 @@ static void splitRow(const Layer &layer, int64_t row, Outputs &outputs) {
   }
 }
 
+static void encodeGridRow(const Layer &layer, int64_t row, int64_t &salient,
+                          Outputs &outputs) {
+  const Problem &problem = layer.problem;
+  int64_t k = problem.k;
+  const float *scale = problem.rowScale ? &layer.rowScale[row] : nullptr;
+  const int32_t *numbers = layer.numbers.data() + row * k;
+  const int32_t *rates = layer.at<int32_t>(layer.countRates);
+  int16_t *counts = outputs.counts.data() + row * k;
+  sq_ref_encode_grid(numbers, scale, 1, k, -16, rates, nullptr, 0, counts);
+  const int8_t *bits = layer.at<int8_t>(layer.bitsArray);
+  for (int64_t j = 0; problem.window && j < k; ++j) {
+    WindowedCount windowed = applyWindow(counts[j], bits[j], problem.tolerance);
+    counts[j] = windowed.count;
+    salient += windowed.salient;
+  }
+}
+
 static void encodeReference(const Layer &layer, Outputs &outputs) {
   const Problem &problem = layer.problem;
   const float *gains =
@@ -175,6 +226,13 @@ static void encodeReference(const Layer &layer, Outputs &outputs) {
   // Row by row, for the salient counts of each.
   for (int64_t row = 0; row < problem.rows; ++row) {
     int64_t salient = 0;
+    if (problem.grid) {
+      encodeGridRow(layer, row, salient, outputs);
+      splitRow(layer, row, outputs);
+      outputs.overflow[row * (2 + 2 * problem.k) + 1] = salient;
+      outputs.salient[1] += salient;
+      continue;
+    }
     sq_ref_encode(layer.x.data() + row * problem.k,
                   problem.rowScale ? &layer.rowScale[row] : nullptr, 1,
                   problem.k, layer.step, gains, centres, bits,
@@ -216,6 +274,14 @@ Outputs spikequant::test::runReference(const Layer &layer) {
                    layout.group, layout.n, outputs.membrane.data());
   sq_ref_decode(outputs.membrane.data(), problem.rows, layout.n, layer.step,
                 layer.at<float>(layer.scales), outputs.y.data());
+  if (problem.grid) {
+    sq_ref_lookup_grid(layer.ids.data(), problem.rows, layer.file(),
+                       layer.codes, layout.container, layout.offsetBits,
+                       layout.group, layout.n, layout.k,
+                       layer.at<int32_t>(layer.rowRates),
+                       reinterpret_cast<int32_t *>(outputs.rows.data()));
+    return outputs;
+  }
   sq_ref_lookup(layer.ids.data(), problem.rows, layer.file(), layer.codes,
                 layer.scales, layout.container, layout.offsetBits, layout.group,
                 layout.n, layout.k, outputs.rows.data());

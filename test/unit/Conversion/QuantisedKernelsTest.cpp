@@ -111,6 +111,12 @@ static Problem everyOption(Problem problem) {
   return problem;
 }
 
+/// Fixed-point activations and looked-up rows.
+static Problem fixed(Problem problem) {
+  problem.grid = true;
+  return problem;
+}
+
 /// Few enough outliers that most rows have no overflow.
 static Problem calm(Problem problem) {
   problem.outlierEvery = 5003;
@@ -203,6 +209,17 @@ static const Case cases[] = {
                            p.tolerance = 0;
                            p.typicalCount = 60;
                          })},
+    // Fixed point: with and without row factors, centres and negative gains,
+    // half vectors, tails, every code width of the lookup.
+    {"FixedPoint", fixed(sized(5, 48, 64))},
+    {"FixedPointEveryOption", fixed(everyOption(sized(5, 33, 77)))},
+    {"FixedPointOneRow", fixed(everyOption(sized(1, 16, 24, 4, 8)))},
+    {"FixedPointGroupsOfTwentyFour",
+     fixed(everyOption(sized(5, 16, 77, 4, 24)))},
+    {"FixedPointPlain", fixed(plain(calm(sized(7, 80, 72, 8))))},
+    {"FixedPointThreeBits", fixed(everyOption(sized(3, 64, 64, 3)))},
+    {"FixedPointScaled",
+     with(fixed(sized(128, 64, 576)), [](Problem &p) { p.rowScale = true; })},
     // Overflow: some in every row (i32 epilogue), every count, so large that
     // the sum leaves i32 (i64 epilogue), and weights whose dense sum already
     // does (64-bit accumulators).

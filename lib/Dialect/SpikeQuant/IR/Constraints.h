@@ -34,6 +34,21 @@ LogicalResult verifyEncodeSymbols(Operation *op, SymbolTableCollection &tables,
                                   FlatSymbolRefAttr gains,
                                   FlatSymbolRefAttr centres);
 
+/// ENC-C10: fixed-point numbers, and nothing else, have a unit that is a power
+/// of two and rates, which hold gains and centres.
+LogicalResult verifyEncodeForm(Operation *op, Type element,
+                               std::optional<APFloat> unit,
+                               FlatSymbolRefAttr rates, bool hasChannels);
+
+/// ENC-C11: `rates`, which may be null, names count rates of `channels`.
+LogicalResult verifyCountRates(Operation *op, SymbolTableCollection &tables,
+                               FlatSymbolRefAttr rates, int64_t channels);
+
+/// `rates`, which may be null, names rates of all rows of `weights`.
+LogicalResult verifyLookupRates(Operation *op, SymbolTableCollection &tables,
+                                WeightsOp weights, FlatSymbolRefAttr rates,
+                                StringRef tag);
+
 /// A stack of weights, and nothing else, has an index: a scalar or a vector
 /// with one number for each of the leading slices of `rows`.
 LogicalResult verifyStackIndex(Operation *op, WeightsOp weights, Value index,

@@ -10,6 +10,8 @@
 #include "spikequant/Kernel/Exponent.h"
 #include "spikequant/Kernel/Grid.h"
 
+#include <climits>
+
 using namespace mlir;
 using namespace mlir::spikequant;
 
@@ -25,6 +27,71 @@ LogicalResult GridOp::verifySymbolUses(SymbolTableCollection &tables) {
   return emitOpError() << "GRD-C1: " << getRatesAttr()
                        << " must be #spikequant.rates of as many channels as "
                        << type;
+}
+
+LogicalResult mlir::spikequant::verifyEncodeForm(Operation *op, Type element,
+                                                 std::optional<APFloat> unit,
+                                                 FlatSymbolRefAttr rates,
+                                                 bool hasChannels) {
+  bool integer = element.isInteger(32);
+  if (integer != unit.has_value() || integer != static_cast<bool>(rates) ||
+      (integer && hasChannels))
+    return op->emitOpError() << "ENC-C10: fixed-point numbers, and nothing "
+                                "else, have a unit and rates, which hold their "
+                                "gains and centres";
+  if (!unit || unit->getExactLog2() != INT_MIN)
+    return success();
+  return op->emitOpError() << "ENC-C10: unit must be a power of two, not "
+                           << unit->convertToDouble();
+}
+
+LogicalResult mlir::spikequant::verifyCountRates(Operation *op,
+                                                 SymbolTableCollection &tables,
+                                                 FlatSymbolRefAttr rates,
+                                                 int64_t channels) {
+  if (!rates)
+    return success();
+  FailureOr<WeightsOp> weights = findWeights(op, tables, rates, "ENC-C11");
+  if (failed(weights))
+    return failure();
+  if (isa<CountRatesAttr>(weights->getFormat()) &&
+      weights->getArrayType().getDimSize(1) == channels)
+    return success();
+  return op->emitOpError() << "ENC-C11: " << rates
+                           << " must be #spikequant.count_rates of " << channels
+                           << " channels";
+}
+
+LogicalResult mlir::spikequant::verifyLookupRates(Operation *op,
+                                                  SymbolTableCollection &tables,
+                                                  WeightsOp weights,
+                                                  FlatSymbolRefAttr rates,
+                                                  StringRef tag) {
+  if (!rates)
+    return success();
+  FailureOr<WeightsOp> array = findWeights(op, tables, rates, tag);
+  if (failed(array))
+    return failure();
+  int64_t rows = weights.getArrayType().getDimSize(0);
+  if (isa<RatesAttr>(array->getFormat()) &&
+      array->getArrayType().getDimSize(1) == rows)
+    return success();
+  return op->emitOpError() << tag << ": " << rates
+                           << " must be #spikequant.rates of " << rows
+                           << " channels, the rows of @"
+                           << weights.getSymName();
+}
+
+LogicalResult ScaleRowsOp::verify() {
+  RankedTensorType type = getType();
+  if (type.getRank() == 0 ||
+      getRowScale().getType().getShape() != type.getShape().drop_back())
+    return emitOpError() << "SCR-C1: there must be one factor per row of "
+                         << type << ", not " << getRowScale().getType();
+  if (getUnit().getExactLog2() != INT_MIN)
+    return success();
+  return emitOpError() << "SCR-C2: unit must be a power of two, not "
+                       << getUnit().convertToDouble();
 }
 
 LogicalResult ExponentOp::verify() {

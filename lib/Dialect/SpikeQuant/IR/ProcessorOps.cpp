@@ -100,9 +100,11 @@ LogicalResult EncodeSplitOp::verify() {
   if (failed(verifyCount(*this, getInputs(), 1, 2, "ESP-C1", "inputs")) ||
       failed(verifyCount(*this, getOutputs(), 3, 4, "ESP-C1", "outputs")))
     return failure();
-  auto shape =
-      verifyMatrix(*this, getInputs()[0], b.getF32Type(), "ESP-C2", "input");
-  if (failed(shape))
+  Type element = getRates() ? Type(b.getI32Type()) : b.getF32Type();
+  auto shape = verifyMatrix(*this, getInputs()[0], element, "ESP-C2", "input");
+  if (failed(shape) ||
+      failed(verifyEncodeForm(*this, element, getUnit(), getRatesAttr(),
+                              getGains() || getCentres())))
     return failure();
   int64_t rows = (*shape)[0];
   int64_t channels = (*shape)[1];
@@ -121,6 +123,9 @@ LogicalResult EncodeSplitOp::verify() {
 
 LogicalResult EncodeSplitOp::verifySymbolUses(SymbolTableCollection &tables) {
   auto input = cast<ShapedType>(getInputs()[0].getType());
+  if (failed(
+          verifyCountRates(*this, tables, getRatesAttr(), input.getDimSize(1))))
+    return failure();
   return verifyEncodeSymbols(*this, tables, input.getDimSize(1),
                              getStep().convertToFloat(), getBitsAttr(),
                              getGainsAttr(), getCentresAttr());
@@ -229,10 +234,15 @@ LogicalResult LookupRowsOp::verifySymbolUses(SymbolTableCollection &tables) {
     return emitOpError() << "LKR-C3: " << getWeightsAttr()
                          << " is a stack of weights; rows are read from one "
                             "matrix";
+  if (failed(
+          verifyLookupRates(*this, tables, *weights, getRatesAttr(), "LKR-C4")))
+    return failure();
   auto ids = cast<ShapedType>(getInputs()[0].getType());
+  Builder b(getContext());
   return verifyArray(*this, getOutputs()[0],
                      {ids.getDimSize(0), weights->getArrayType().getDimSize(1)},
-                     Builder(getContext()).getF32Type(), "LKR-C3", "result");
+                     getRates() ? Type(b.getI32Type()) : b.getF32Type(),
+                     "LKR-C3", "result");
 }
 
 void LookupRowsOp::getEffects(

@@ -84,12 +84,13 @@ LogicalResult WeightsOp::verify() {
     return emitOpError() << "WGT-C5: type must have a static shape without "
                             "empty dimensions, not "
                          << type;
-  if (!isa<CodesAttr, RealAttr, ThresholdsAttr, RatesAttr>(getFormat()))
+  if (!isa<CodesAttr, RealAttr, ThresholdsAttr, RatesAttr, CountRatesAttr>(
+          getFormat()))
     return emitOpError() << "WGT-C6: format must be #spikequant.codes, "
-                            "#spikequant.real, #spikequant.thresholds or "
-                            "#spikequant.rates, not "
+                            "#spikequant.real, #spikequant.thresholds, "
+                            "#spikequant.rates or #spikequant.count_rates, not "
                          << getFormat();
-  if (isa<RatesAttr>(getFormat()))
+  if (isa<RatesAttr, CountRatesAttr>(getFormat()))
     return verifyRateArray(*this);
   if (isa<ThresholdsAttr>(getFormat()))
     return verifyThresholdArray(*this);
@@ -115,7 +116,8 @@ LogicalResult LoadWeightsOp::verifySymbolUses(SymbolTableCollection &tables) {
       findWeights(*this, tables, getWeightsAttr(), "LDW-C1");
   if (failed(weights))
     return failure();
-  if (!isa<RealAttr, ThresholdsAttr, RatesAttr>(weights->getFormat()))
+  if (!isa<RealAttr, ThresholdsAttr, RatesAttr, CountRatesAttr>(
+          weights->getFormat()))
     return emitOpError() << "LDW-C2: " << getWeightsAttr()
                          << " must have the format #spikequant.real; codes "
                             "are read by integrate, decode and lookup";
@@ -136,6 +138,9 @@ LogicalResult LookupOp::verify() {
     return emitOpError() << "LKP-C2: result must have one row of channels per "
                             "id of "
                          << ids << ", not " << result;
+  if (result.getElementType().isInteger(32) != getRates().has_value())
+    return emitOpError() << "LKP-C4: rates, and nothing else, make fixed-point "
+                            "numbers of i32";
   return success();
 }
 
@@ -153,7 +158,7 @@ LogicalResult LookupOp::verifySymbolUses(SymbolTableCollection &tables) {
     return emitOpError() << "LKP-C3: rows of " << getWeightsAttr() << " have "
                          << channels << " channels, those of the result "
                          << getType().getShape().back();
-  return success();
+  return verifyLookupRates(*this, tables, *weights, getRatesAttr(), "LKP-C4");
 }
 
 //===----------------------------------------------------------------------===//
@@ -172,10 +177,16 @@ LogicalResult EncodeOp::verify() {
   if (getRowScale() && getRowScale().getType().getShape() != getRows(input))
     return emitOpError() << "ENC-C2: row_scale must have one value per row of "
                          << input << ", not " << getRowScale().getType();
+  if (failed(verifyEncodeForm(*this, input.getElementType(), getUnit(),
+                              getRatesAttr(), getGains() || getCentres())))
+    return failure();
   return verifyEncodeAttributes(*this, getStep(), getTolerance(), getSite());
 }
 
 LogicalResult EncodeOp::verifySymbolUses(SymbolTableCollection &tables) {
+  if (failed(verifyCountRates(*this, tables, getRatesAttr(),
+                              getInput().getType().getShape().back())))
+    return failure();
   return verifyEncodeSymbols(*this, tables,
                              getInput().getType().getShape().back(),
                              getStep().convertToFloat(), getBitsAttr(),

@@ -64,7 +64,6 @@ public:
 
 private:
   bool findFactors();
-  std::optional<double> getSpread(const DecodedLeaf &leaf);
   bool plan(Factor &factor, double largestUnit);
   bool planAll(double largestUnit);
   double evaluate(const Factor &factor, double x) const;
@@ -123,29 +122,9 @@ double ActivationFolder::evaluate(const Factor &factor, double x) const {
   return product;
 }
 
-/// About the standard deviation of a decoded array: counts are a few steps.
-std::optional<double> ActivationFolder::getSpread(const DecodedLeaf &leaf) {
-  DecodeOp decode = leaf.getDecode();
-  WeightsOp weights = lookupWeights(context.module, decode.getWeights());
-  std::optional<double> square =
-      weights ? constants.getMeanRowSquare(weights) : std::nullopt;
-  if (!square)
-    return std::nullopt;
-  double gains = 0;
-  for (double scale : leaf.form.scales)
-    gains += scale * scale / double(leaf.form.scales.size());
-  double spread =
-      3 * decode.getStep().convertToDouble() * std::sqrt(*square * gains);
-  return spread > 0 && std::isfinite(spread) ? std::optional(spread)
-                                             : std::nullopt;
-}
-
-static double roundDownToPower(double value) {
-  return std::exp2(std::floor(std::log2(value)));
-}
-
 bool ActivationFolder::plan(Factor &factor, double largestUnit) {
-  std::optional<double> spread = getSpread(functions.getLeaf(factor.leaf));
+  std::optional<double> spread =
+      estimateSpread(functions.getLeaf(factor.leaf), constants, context.module);
   if (!spread) {
     refused = "the weights before it have no known values";
     return false;

@@ -74,8 +74,7 @@ static Value multiplyRows(OpBuilder &b, Location loc,
   return product.getResult(0);
 }
 
-/// Factors that are scalars have no tensor to read.
-static bool areTensors(const ScaleForm &form) {
+bool mlir::spikequant::areRowTensors(const ScaleForm &form) {
   return llvm::all_of(form.rows, [&](const RowFactor &factor) {
     return isa<RankedTensorType>(factor.value.getType()) &&
            factor.shape == form.rows.front().shape &&
@@ -90,6 +89,12 @@ ArrayRef<float> mlir::spikequant::getCentres(EncodeOp op,
       symbol ? SymbolTable::lookupNearestSymbolFrom<WeightsOp>(op, symbol)
              : WeightsOp();
   return weights ? constants.getValues(weights) : ArrayRef<float>();
+}
+
+Value mlir::spikequant::getRowScale(OpBuilder &b, Location loc,
+                                    const ScaleForm &form) {
+  return replayViews(b, loc, multiplyRows(b, loc, form.rows),
+                     form.rows.front().views, /*ofRows=*/true);
 }
 
 namespace {
@@ -154,7 +159,7 @@ FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
   ArrayRef<float> old = getCentres(op, constants);
   if (op.getCentres() && old.empty())
     return refuse(op, context, "the values of its centres are not known");
-  if (!areTensors(form))
+  if (!areRowTensors(form))
     return refuse(op, context, "its row factors have different shapes");
   ChannelArrays arrays = getChannelArrays(op, form, old);
   if (arrays.refused >= 0)
@@ -189,8 +194,7 @@ FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
   }
   Value rowScale;
   if (!form.rows.empty())
-    rowScale = replayViews(b, loc, multiplyRows(b, loc, form.rows),
-                           form.rows.front().views, /*ofRows=*/true);
+    rowScale = getRowScale(b, loc, form);
   Value base = replayViews(b, loc, form.base, form.views, /*ofRows=*/false);
   auto folded = EncodeOp::create(
       b, loc, op.getType(), base, rowScale, op.getStepAttr(), op.getSiteAttr(),

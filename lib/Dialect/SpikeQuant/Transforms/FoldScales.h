@@ -42,6 +42,13 @@ FailureOr<FlatSymbolRefAttr> getRealArray(ModuleOp module, Location loc,
                                           StringRef name,
                                           ArrayRef<float> values);
 
+/// Whether the row factors of `form` are tensors of one shape: scalars have
+/// nothing to read.
+bool areRowTensors(const ScaleForm &form);
+
+/// The product of the row factors of `form`, one per row of what it describes.
+Value getRowScale(OpBuilder &builder, Location loc, const ScaleForm &form);
+
 /// Makes `form` of the input of `op` part of the threshold: row factors become
 /// its row scale, C its gains and (z - A) / C its centres, z those that it has.
 /// Returns whether it did; a failure has a diagnostic.

@@ -112,8 +112,9 @@ static void replaceByLookup(linalg::GenericOp op, const RowGather &gather,
   auto rowsType = RankedTensorType::get(
       {type.getNumElements() / channels, channels}, type.getElementType());
   Value ids = flattenAll(rewriter, loc, gather.ids);
-  Value rows =
-      LookupOp::create(rewriter, loc, rowsType, codes.getSymName(), ids);
+  Value rows = LookupOp::create(rewriter, loc, rowsType,
+                                FlatSymbolRefAttr::get(codes.getSymNameAttr()),
+                                ids, FlatSymbolRefAttr());
   rewriter.replaceOp(op, restoreRows(rewriter, loc, rows, type));
 }
 

@@ -8,6 +8,8 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace mlir::spikequant;
 
@@ -64,6 +66,61 @@ FailureOr<FlatSymbolRefAttr> GridSymbols::getRates(const DecodedLeaf &leaf,
   return getSymbol(module, loc, name + ".grid", content);
 }
 
+FailureOr<FlatSymbolRefAttr>
+GridSymbols::getRowRates(WeightsOp weights, double unit, Location loc) {
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = RankedTensorType::get(
+      {3, weights.getArrayType().getDimSize(0)}, b.getI32Type());
+  content.format = RatesAttr::get(
+      module.getContext(), FlatSymbolRefAttr::get(weights.getSymNameAttr()),
+      b.getF32FloatAttr(1.0f), b.getF32FloatAttr(unit), {}, {});
+  return getSymbol(module, loc, weights.getSymName() + ".grid", content);
+}
+
+FailureOr<FlatSymbolRefAttr> GridSymbols::getScaledRates(const ScaleForm &form,
+                                                         double step,
+                                                         double unit,
+                                                         Location loc) {
+  auto gains =
+      getChannels(module, loc, "stream.gains", form.scaled, form.scales);
+  auto biases =
+      getChannels(module, loc, "stream.biases", form.shifted, form.shifts);
+  if (failed(gains) || failed(biases))
+    return failure();
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = RankedTensorType::get(
+      {3, static_cast<int64_t>(form.scales.size())}, b.getI32Type());
+  content.format =
+      RatesAttr::get(module.getContext(), {}, b.getF32FloatAttr(step),
+                     b.getF32FloatAttr(unit), *gains, *biases);
+  return getSymbol(module, loc, "stream.grid", content);
+}
+
+FailureOr<FlatSymbolRefAttr> GridSymbols::getNumbers(WeightsOp weights,
+                                                     ArrayRef<int32_t> numbers,
+                                                     Location loc) {
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = weights.getArrayType().clone(b.getI32Type());
+  content.format = RealAttr::get(module.getContext());
+  content.value = DenseElementsAttr::get(content.type, numbers);
+  return getSymbol(module, loc, weights.getSymName() + ".units", content);
+}
+
+FailureOr<FlatSymbolRefAttr> GridSymbols::getCountRates(EncodeOp op,
+                                                        double unit) {
+  Builder b(module.getContext());
+  WeightsContent content{};
+  content.type = RankedTensorType::get({3, op.getType().getShape().back()},
+                                       b.getI32Type());
+  content.format = CountRatesAttr::get(
+      module.getContext(), b.getF32FloatAttr(unit), op.getStepAttr(),
+      op.getGainsAttr(), op.getCentresAttr());
+  return getSymbol(module, op.getLoc(), op.getSite() + ".rates", content);
+}
+
 FailureOr<FlatSymbolRefAttr> GridSymbols::getTable(ArrayRef<int32_t> entries,
                                                    Location loc) {
   FlatSymbolRefAttr &symbol = tables[entries.vec()];
@@ -79,4 +136,26 @@ FailureOr<FlatSymbolRefAttr> GridSymbols::getTable(ArrayRef<int32_t> entries,
   if (failed(created))
     return failure();
   return symbol = *created;
+}
+
+std::optional<double> mlir::spikequant::estimateSpread(const DecodedLeaf &leaf,
+                                                       ConstantReals &constants,
+                                                       ModuleOp module) {
+  DecodeOp decode = leaf.getDecode();
+  WeightsOp weights = lookupWeights(module, decode.getWeights());
+  std::optional<double> square =
+      weights ? constants.getMeanRowSquare(weights) : std::nullopt;
+  if (!square)
+    return std::nullopt;
+  double gains = 0;
+  for (double scale : leaf.form.scales)
+    gains += scale * scale / double(leaf.form.scales.size());
+  double spread =
+      3 * decode.getStep().convertToDouble() * std::sqrt(*square * gains);
+  return spread > 0 && std::isfinite(spread) ? std::optional(spread)
+                                             : std::nullopt;
+}
+
+double mlir::spikequant::roundDownToPower(double value) {
+  return std::exp2(std::floor(std::log2(value)));
 }

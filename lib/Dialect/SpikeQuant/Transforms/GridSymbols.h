@@ -22,6 +22,22 @@ public:
   FailureOr<FlatSymbolRefAttr> getRates(const DecodedLeaf &leaf, double unit,
                                         Location loc);
 
+  /// `#spikequant.rates` of the rows of `weights` on a grid of `unit`.
+  FailureOr<FlatSymbolRefAttr> getRowRates(WeightsOp weights, double unit,
+                                           Location loc);
+
+  /// `#spikequant.rates` that take numbers of `step` through the channels of
+  /// `form` to `unit`.
+  FailureOr<FlatSymbolRefAttr>
+  getScaledRates(const ScaleForm &form, double step, double unit, Location loc);
+
+  /// `numbers` in the shape of `weights`.
+  FailureOr<FlatSymbolRefAttr>
+  getNumbers(WeightsOp weights, ArrayRef<int32_t> numbers, Location loc);
+
+  /// `#spikequant.count_rates` of the encode `op` of numbers of `unit`.
+  FailureOr<FlatSymbolRefAttr> getCountRates(EncodeOp op, double unit);
+
   /// A literal i32 array.
   FailureOr<FlatSymbolRefAttr> getTable(ArrayRef<int32_t> entries,
                                         Location loc);
@@ -30,6 +46,14 @@ private:
   ModuleOp module;
   std::map<std::vector<int32_t>, FlatSymbolRefAttr> tables;
 };
+
+/// About the standard deviation of a decoded array: its counts are taken as
+/// three steps. Nothing without known weights.
+std::optional<double> estimateSpread(const DecodedLeaf &leaf,
+                                     ConstantReals &constants, ModuleOp module);
+
+/// The largest power of two that is at most `value`.
+double roundDownToPower(double value);
 
 } // namespace mlir::spikequant
 

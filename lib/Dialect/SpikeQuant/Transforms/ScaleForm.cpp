@@ -18,10 +18,7 @@ using namespace mlir::spikequant;
 namespace {
 
 /// An operand of a body, as an array read through a map from the loops.
-struct Leaf {
-  Value value;
-  AffineMap map;
-};
+using Leaf = ArrayRead;
 
 /// What the other side of a product or a sum is.
 struct Side {
@@ -93,9 +90,7 @@ static AffineMap moveThroughReshape(Operation *reshape, AffineMap map) {
   return AffineMap::get(map.getNumDims(), 0, exprs, map.getContext());
 }
 
-/// Looks through broadcasts, transpositions and added dimensions of size 1. An
-/// array of equal constants is read at one place.
-static Leaf resolve(Leaf leaf) {
+ArrayRead mlir::spikequant::resolveRead(ArrayRead leaf) {
   DenseElementsAttr constant;
   if (matchPattern(leaf.value, m_Constant(&constant)) && constant.isSplat()) {
     AffineExpr zero = getAffineConstantExpr(0, leaf.map.getContext());
@@ -134,7 +129,7 @@ std::optional<Leaf> BodyTracer::getLeaf(Value scalar) {
     OpOperand *operand = op.getMatchingOpOperand(argument);
     if (op.isDpsInit(operand))
       return std::nullopt;
-    return resolve({operand->get(), op.getMatchingIndexingMap(operand)});
+    return resolveRead({operand->get(), op.getMatchingIndexingMap(operand)});
   }
   if (matchPattern(scalar, m_Constant()))
     return Leaf{scalar, AffineMap::get(type.getRank(), 0, op->getContext())};

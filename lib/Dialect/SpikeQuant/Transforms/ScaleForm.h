@@ -35,6 +35,16 @@ struct RowFactor {
   SmallVector<Operation *> views;
 };
 
+/// An array read at every point of a loop nest.
+struct ArrayRead {
+  Value value;
+  AffineMap map;
+};
+
+/// `read` of what lies behind broadcasts, transpositions and added dimensions
+/// of size 1. An array of equal constants is read at one place.
+ArrayRead resolveRead(ArrayRead read);
+
 struct ScaleForm {
   Value base;
   SmallVector<RowFactor> rows;

@@ -39,7 +39,7 @@ spikequant.weights @w : tensor<0x4xf32> format(#spikequant.real) source("w")
 
 // WGT-C6: format.
 
-// expected-error@+1 {{WGT-C6: format must be #spikequant.codes, #spikequant.real, #spikequant.thresholds or #spikequant.rates, not "dense"}}
+// expected-error@+1 {{WGT-C6: format must be #spikequant.codes, #spikequant.real, #spikequant.thresholds, #spikequant.rates or #spikequant.count_rates, not "dense"}}
 spikequant.weights @w : tensor<4xf32> format("dense") source("w")
 
 // -----

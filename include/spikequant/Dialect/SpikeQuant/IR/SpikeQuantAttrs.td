@@ -101,16 +101,37 @@ def SpikeQuant_RatesAttr : SpikeQuant_Attr<"Rates", "rates"> {
     `y = ((acc * M[o] + 2^(S[o]-1)) >> S[o]) + b[o]`
 
     which is `(acc * step * s_w[o] * gains[o] + biases[o]) / unit` rounded.
-    `gains` and `biases` are literal f32 arrays [N], 1 and 0 by default.
+    `gains` and `biases` are literal f32 arrays [N], 1 and 0 by default. Without
+    `weights`, `acc` counts units of `step`: s_w is 1.
 
     ```mlir
     #spikequant.rates<weights = @gate.codes, step = 1.000000e-01 : f32, unit = 1.562500e-02 : f32>
     ```
   }];
-  let parameters = (ins "::mlir::FlatSymbolRefAttr":$weights, "::mlir::FloatAttr":$step,
-                        "::mlir::FloatAttr":$unit,
+  let parameters = (ins OptionalParameter<"::mlir::FlatSymbolRefAttr">:$weights,
+                        "::mlir::FloatAttr":$step, "::mlir::FloatAttr":$unit,
                         OptionalParameter<"::mlir::FlatSymbolRefAttr">:$gains,
                         OptionalParameter<"::mlir::FlatSymbolRefAttr">:$biases);
+  let assemblyFormat = "`<` struct(params) `>`";
+}
+
+def SpikeQuant_CountRatesAttr : SpikeQuant_Attr<"CountRates", "count_rates"> {
+  let summary = "thresholds of an encode of fixed-point numbers, per channel";
+  let description = [{
+    An array [3, K] of i32 that the packer fills with M, S and Z of
+
+    `n = ((y - Z[j]) * M[j] + 2^(S[j]-1)) >> S[j]`
+
+    which is `floor((y unit - centres[j]) gains[j] / step + 1/2)`. `gains` and
+    `centres` are real f32 arrays [K], 1 and 0 by default.
+
+    ```mlir
+    #spikequant.count_rates<unit = 9.53674316E-7 : f32, step = 1.000000e-01 : f32, gains = @norm>
+    ```
+  }];
+  let parameters = (ins "::mlir::FloatAttr":$unit, "::mlir::FloatAttr":$step,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$gains,
+                        OptionalParameter<"::mlir::FlatSymbolRefAttr">:$centres);
   let assemblyFormat = "`<` struct(params) `>`";
 }
 

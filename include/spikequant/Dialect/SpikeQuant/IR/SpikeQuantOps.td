@@ -89,12 +89,19 @@ def SpikeQuant_LookupOp : SpikeQuant_Op<"lookup", [
     to [0, N-1]. A named island: the embedding enters the program here without a
     real-valued copy of the table.
 
+    With `rates`, which name `#spikequant.rates` of the same weights, the rows
+    enter as fixed-point numbers instead, integers only: what `grid` makes of
+    `W[id_i][j]` with the rate of channel `id_i`.
+
     ```mlir
     %y = spikequant.lookup @embedding[%ids] : tensor<128xi32> -> tensor<128x576xf32>
+    %g = spikequant.lookup @embedding[%ids] {rates = @embedding.grid}
+        : tensor<128xi32> -> tensor<128x576xi32>
     ```
   }];
-  let arguments = (ins FlatSymbolRefAttr:$weights, RankedTensorOf<[I32, I64]>:$ids);
-  let results = (outs RankedTensorOf<[F32]>:$result);
+  let arguments = (ins FlatSymbolRefAttr:$weights, RankedTensorOf<[I32, I64]>:$ids,
+                       OptionalAttr<FlatSymbolRefAttr>:$rates);
+  let results = (outs RankedTensorOf<[F32, I32]>:$result);
   let assemblyFormat = "$weights `[` $ids `]` attr-dict `:` type($ids) `->` type($result)";
   let hasVerifier = 1;
 }
@@ -105,7 +112,7 @@ def SpikeQuant_LookupOp : SpikeQuant_Op<"lookup", [
 
 def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
     Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
-  let summary = "real activations to spike counts";
+  let summary = "activations to spike counts";
   let description = [{
     `v = (x * row_scale) * r_j + h_j` with `r_j = f32(a_j / step)` and
     `h_j = f32(1/2 - z_j r_j)`, each operation one f32 rounding;
@@ -125,8 +132,21 @@ def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
     %m = spikequant.encode %x row_scale(%r : tensor<128xf32>) {step = 1.0 : f32, site = "y"}
         : tensor<128x576xf32> -> tensor<128x576xi16>
     ```
+
+    Fixed-point numbers, i32 in units of `unit` (a power of two), are encoded in
+    integers only. With a `row_scale` q = m 2^e they are first scaled to numbers
+    y of 2^-20, rounded and saturating at 2^31 - 1, by the integers m and e
+    alone; without one they are y. Then
+    `n = clamp(((y - Z_j) M_j + 2^(S_j-1)) >> S_j, -32767, 32767)`, where `rates`
+    names the `#spikequant.count_rates` that hold gains and centres.
+
+    ```mlir
+    %c = spikequant.encode %g row_scale(%r : tensor<128xf32>)
+        {step = 0.125 : f32, unit = 6.103515625e-05 : f32, rates = @up.in.rates, site = "up.in"}
+        : tensor<128x576xi32> -> tensor<128x576xi16>
+    ```
   }];
-  let arguments = (ins RankedTensorOf<[F32]>:$input,
+  let arguments = (ins RankedTensorOf<[F32, I32]>:$input,
                        Optional<RankedTensorOf<[F32]>>:$row_scale,
                        F32Attr:$step, StrAttr:$site,
                        OptionalAttr<FlatSymbolRefAttr>:$bits,
@@ -134,8 +154,18 @@ def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
                        OptionalAttr<FlatSymbolRefAttr>:$centres,
                        DefaultValuedAttr<I32Attr, "0">:$tolerance,
                        OptionalAttr<SpikeQuant_OverflowAttr>:$overflow,
-                       OptionalAttr<SpikeQuant_CodeAttr>:$code);
+                       OptionalAttr<SpikeQuant_CodeAttr>:$code,
+                       OptionalAttr<F32Attr>:$unit,
+                       OptionalAttr<FlatSymbolRefAttr>:$rates);
   let results = (outs RankedTensorOf<[I16]>:$counts);
+  let builders = [OpBuilder<(ins "::mlir::Type":$counts, "::mlir::Value":$input,
+      "::mlir::Value":$row_scale, "::mlir::FloatAttr":$step, "::mlir::StringAttr":$site,
+      "::mlir::FlatSymbolRefAttr":$bits, "::mlir::FlatSymbolRefAttr":$gains,
+      "::mlir::FlatSymbolRefAttr":$centres, "::mlir::IntegerAttr":$tolerance,
+      "::mlir::spikequant::OverflowAttr":$overflow, "::mlir::spikequant::SpikeCodeAttr":$code), [{
+        build($_builder, $_state, counts, input, row_scale, step, site, bits, gains, centres,
+              tolerance, overflow, code, ::mlir::FloatAttr(), ::mlir::FlatSymbolRefAttr());
+      }]>];
   let assemblyFormat = [{
     $input (`row_scale` `(` $row_scale^ `:` type($row_scale) `)`)? attr-dict
     `:` type($input) `->` type($counts)
@@ -144,6 +174,8 @@ def SpikeQuant_EncodeOp : SpikeQuant_Op<"encode", [
   let hasCanonicalizeMethod = 1;
   let extraClassDeclaration = [{
     bool saturates() { return getOverflow() == Overflow::Saturate; }
+    /// Whether the input is fixed point.
+    bool isInteger() { return getRates().has_value(); }
     /// How far outside its window a count still saturates: all the way if
     /// `overflow` says so.
     int32_t getReach();
@@ -235,6 +267,26 @@ def SpikeQuant_GridOp : SpikeQuant_Op<"grid", [
   let arguments = (ins RankedTensorOf<[I32, I64]>:$membrane, FlatSymbolRefAttr:$rates);
   let results = (outs RankedTensorOf<[I32]>:$result);
   let assemblyFormat = "$membrane `,` $rates attr-dict `:` type($membrane) `->` type($result)";
+}
+
+def SpikeQuant_ScaleRowsOp : SpikeQuant_Op<"scale_rows", [
+    Pure, AllTypesMatch<["input", "result"]>]> {
+  let summary = "fixed-point rows times a real factor each, integers only";
+  let description = [{
+    Numbers of `unit` (a power of two) times the factor q = m 2^e of their row,
+    as numbers of 2^-20, rounded and saturating: what `encode` does to
+    fixed-point rows, by the integers m and e alone.
+
+    ```mlir
+    %y = spikequant.scale_rows %x, %r {unit = 6.103515625e-05 : f32}
+        : tensor<128x576xi32>, tensor<128xf32>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[I32]>:$input, RankedTensorOf<[F32]>:$row_scale,
+                       F32Attr:$unit);
+  let results = (outs RankedTensorOf<[I32]>:$result);
+  let assemblyFormat = "$input `,` $row_scale attr-dict `:` type($input) `,` type($row_scale)";
+  let hasVerifier = 1;
 }
 
 def SpikeQuant_TableOp : SpikeQuant_Op<"table", [
@@ -361,7 +413,7 @@ def SpikeQuant_EncodeSplitOp : SpikeQuant_DestinationOp<"encode_split"> {
   let summary = "encode into the processor's containers";
   let description = [{
     Same counts as `encode`, split for an int8 dot product. Inputs: x [M, K] f32,
-    optionally row_scale [M] f32. Outputs:
+    or i32 with `unit` and `rates`, optionally row_scale [M] f32. Outputs:
     - dense [M, Kpad] i8, Kpad = K rounded up to 8: the count, or 0 where
       |n| > 127 (and in the padding);
     - sums [M, G] i32: sums of the dense counts per group of `group` channels,
@@ -382,7 +434,9 @@ def SpikeQuant_EncodeSplitOp : SpikeQuant_DestinationOp<"encode_split"> {
                        OptionalAttr<FlatSymbolRefAttr>:$bits,
                        OptionalAttr<FlatSymbolRefAttr>:$gains,
                        OptionalAttr<FlatSymbolRefAttr>:$centres,
-                       DefaultValuedAttr<I32Attr, "0">:$tolerance);
+                       DefaultValuedAttr<I32Attr, "0">:$tolerance,
+                       OptionalAttr<F32Attr>:$unit,
+                       OptionalAttr<FlatSymbolRefAttr>:$rates);
 }
 
 def SpikeQuant_IntegrateDecodeOp : SpikeQuant_DestinationOp<"integrate_decode"> {
@@ -415,7 +469,7 @@ def SpikeQuant_IntegrateDecodeOp : SpikeQuant_DestinationOp<"integrate_decode"> 
 def SpikeQuant_LookupRowsOp : SpikeQuant_DestinationOp<"lookup_rows"> {
   let summary = "lookup in destination style";
   let description = [{
-    Inputs: ids [M] i32 or i64. Outputs: y [M, K] f32.
+    Inputs: ids [M] i32 or i64. Outputs: y [M, K] f32, or i32 with `rates`.
 
     ```mlir
     %y = spikequant.lookup_rows {weights = @embedding} ins(%ids : tensor<128xi32>)
@@ -423,7 +477,8 @@ def SpikeQuant_LookupRowsOp : SpikeQuant_DestinationOp<"lookup_rows"> {
     ```
   }];
   let arguments = (ins Variadic<AnyShaped>:$inputs, Variadic<AnyShaped>:$outputs,
-                       FlatSymbolRefAttr:$weights);
+                       FlatSymbolRefAttr:$weights,
+                       OptionalAttr<FlatSymbolRefAttr>:$rates);
 }
 
 def SpikeQuant_TallyOp : SpikeQuant_Op<"tally", [MemoryEffects<[MemRead, MemWrite]>]> {

@@ -293,6 +293,43 @@ def FoldActivations : Pass<"spikequant-fold-activations", "::mlir::ModuleOp"> {
                            "::mlir::spikequant::SpikeQuantDialect"];
 }
 
+def FoldResidual : Pass<"spikequant-fold-residual", "::mlir::ModuleOp"> {
+  let summary = "the residual stream counts units: sums, norms and thresholds of integers";
+  let description = [{
+    What decodes, looked-up rows and their sums make, and encodes read, becomes
+    an array of i32 in units of a power of two, one unit for the module: a decode (with biases
+    and scales per channel) becomes a `spikequant.grid`, a lookup gets rates,
+    sums and differences are exact and saturate at 2^31 - 1 units. Sums of rows
+    and of their squares, which norms are made of, are exact too; a mean is
+    subtracted after rounding to a unit. Then the encode reads integers: the one
+    real number per row that a norm needs acts through its mantissa and exponent,
+    and a channel's gain and centre through an integer threshold. Real arrays that
+    are added to such a stream are converted, real readers get real numbers back.
+
+    The unit is 2^-12 of the least standard deviation of what is added (estimated from weights and
+    steps), but at least 2^-17 of that of the sum. A remark of category
+    `spikequant-fold-scales` per site has unit and limit, or why it stays real. Runs after
+    `spikequant-fold-activations`.
+
+    ```mlir
+    %y = linalg.add ins(%e, %o : ..)            // lookup and decode, f32
+    %n = spikequant.encode %y row_scale(%r : tensor<2xf32>) {gains = @norm, ..}
+    // becomes
+    %e = spikequant.lookup @embedding[%ids] {rates = @embedding.grid} ..
+    %g = spikequant.grid %acc, @o.grid : tensor<2x8xi64> -> tensor<2x8xi32>
+    %y = linalg.generic .. arith.addi ..
+    %n = spikequant.encode %y row_scale(%r : tensor<2xf32>) {rates = @q.in.rates, unit = .., ..}
+    ```
+  }];
+  let options = [
+    Option<"weights", "weights", "std::string", "\"\"",
+           "safetensors file with the values of weights">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
+                           "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect",
+                           "::mlir::spikequant::SpikeQuantDialect"];
+}
+
 def FoldSoftmax : Pass<"spikequant-fold-softmax", "::mlir::ModuleOp"> {
   let summary = "masks, row maxima and exponents of a softmax in integers";
   let description = [{
