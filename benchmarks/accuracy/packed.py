@@ -136,6 +136,9 @@ class CompiledModel:
         for key, shape in shapes.items():
             if key in self.file.entries:
                 result[key] = np.array(self.file.array(key))
+            elif f"{key}.fixed" in self.file.entries:
+                # Cosines and sines of positions, in 2^-14.
+                result[key] = (self.file.array(f"{key}.fixed") / 2.0**14).astype(np.float32)
             else:
                 real = self.file.real(f"{key}.codes")
                 # Rows of the embedding are its output channels; others are stored [K, N].
