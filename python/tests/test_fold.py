@@ -122,7 +122,7 @@ SLOW_FAMILIES = {
 def test_families(name, expected, tmp_path):
     """What folds in each family of graphs, and which islands it leaves."""
     decodes, encodes, normed, biased, fires, islands = expected
-    program, report = compile_zoo(name, tmp_path, attention_bits=0)
+    program, report = compile_zoo(name, tmp_path, attention_bits=0, real_residual=True)
     text = (program / "quantized.mlir").read_text()
     words = ("spikequant.encode %", "row_scale(", "gains = @", "centres = @", "spikequant.fire %")
     found = [text.count(word) for word in words]
