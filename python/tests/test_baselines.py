@@ -37,7 +37,12 @@ def workshop(tiny_bundle, tmp_path_factory) -> Workshop:
 def real_attention_program(tiny_bundle, calibration, tmp_path_factory) -> Path:
     """Attention and SiLU stay real, as in the evaluator's reading of a compiled folder."""
     folder = tmp_path_factory.mktemp("real") / "tiny.sq"
-    real = {"attention_bits": 0, "real_activations": True, "real_residual": True}
+    real = {
+        "attention_bits": 0,
+        "real_activations": True,
+        "real_residual": True,
+        "real_rotations": True,
+    }
     options = CompileOptions(calibration=calibration, bits=6, **real)
     compile_model(tiny_bundle, folder, options)
     return folder
