@@ -29,7 +29,6 @@ def session(tmp_path_factory, tiny_bundle, calibration):
         real_activations=True,
         real_rotations=True,
         real_residual=True,
-        real_rotations=True,
     )
     compile_model(tiny_bundle, folder, options)
     return Session(folder)
