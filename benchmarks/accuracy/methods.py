@@ -24,6 +24,8 @@ _ATOM_CHANNELS, _ATOM_SHARE, _GROUP = 128, 128 / 4096, 128
 _SPIKELLM_SHARE = 0.1
 # Any budget does for methods that take only the weights of a compiled folder.
 _WEIGHTS_ONLY = 4.25
+# What weights, steps and bits are read from: the emulation knows neither centres nor fixed point.
+_PLAIN = {"centres": False, "fold": False}
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def _assemble(workshop: Workshop, rounded, config, quantiser, head, factors=None
 
 
 def _rounded(workshop: Workshop, variant: Variant, config) -> tuple[dict, float]:
-    return _read(workshop, CompiledModel(workshop.compiled(variant, _WEIGHTS_ONLY)), config)
+    return _read(workshop, CompiledModel(workshop.compiled(variant, _WEIGHTS_ONLY, **_PLAIN)), config)
 
 
 def _read(workshop: Workshop, compiled: CompiledModel, config) -> tuple[dict, float]:
@@ -226,7 +228,7 @@ def spike(variant: Variant, **options):
 
     def build(workshop: Workshop, constants: Constants, tuning: bool) -> Model:
         config = variant.config(workshop.config)
-        folder = workshop.compiled(variant, constants["budget"], **options)
+        folder = workshop.compiled(variant, constants["budget"], **options, **_PLAIN)
         compiled = CompiledModel(folder)
         weights = _read(workshop, compiled, config)
         factors = variant.factors(config)

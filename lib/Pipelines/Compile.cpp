@@ -121,7 +121,8 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.weightBudget = options.weightBudget;
   quantize.weights = options.weights;
   // Nearest rounding does not see the mean of what a centre leaves over.
-  quantize.centres = options.rounding != WeightRounding::Nearest;
+  quantize.centres =
+      options.centres && options.rounding != WeightRounding::Nearest;
   quantize.attentionBits = options.attentionBits;
   quantize.cacheBits = options.cacheBits;
   return quantize;

@@ -51,6 +51,7 @@ class CompileOptions:
     rounding: str = "auto"
     rotate: str = NO_ROTATION
     fold: bool = True
+    centres: bool = True
     real_activations: bool = False
     real_residual: bool = False
     real_softmax: bool = False
@@ -92,6 +93,7 @@ class CompileOptions:
             arguments += [f"--calibration={self.calibration}"]
         arguments += [] if self.fold else ["--no-fold"]
         arguments += ["--real-activations"] if self.real_activations else []
+        arguments += [] if self.centres else ["--no-centres"]
         arguments += ["--real-residual"] if self.real_residual else []
         arguments += ["--real-softmax"] if self.real_softmax else []
         arguments += ["--real-rotations"] if self.real_rotations else []

@@ -63,7 +63,7 @@ def quantised_program(work, tiny_bundle, calibration) -> Path:
 def encoded_program(work, tiny_bundle, calibration) -> Path:
     """Its layers read what was encoded from real numbers, behind functions and attention too."""
     real = {"real_activations": True, "real_rotations": True, "real_residual": True}
-    options = CompileOptions(calibration=calibration, bits=6, **real)
+    options = CompileOptions(calibration=calibration, bits=6, centres=False, **real)
     compile_model(tiny_bundle, work / "tiny.encoded.sq", options)
     return work / "tiny.encoded.sq"
 

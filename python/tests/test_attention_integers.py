@@ -125,7 +125,7 @@ class Layer:
 @pytest.fixture(scope="module")
 def run(tiny_bundle, calibration, tmp_path_factory):
     work = tmp_path_factory.mktemp("attention")
-    options = CompileOptions(calibration=calibration, bits=6, taps=True)
+    options = CompileOptions(calibration=calibration, bits=6, taps=True, centres=False)
     report = compile_model(tiny_bundle, work / "program", options)
     graphs = bundle.read_model(tiny_bundle)["graphs"]
     entry = next(g for g in graphs if g["name"].startswith("score"))

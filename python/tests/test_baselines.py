@@ -39,6 +39,7 @@ def real_attention_program(tiny_bundle, calibration, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("real") / "tiny.sq"
     real = {
         "attention_bits": 0,
+        "centres": False,
         "real_activations": True,
         "real_residual": True,
         "real_rotations": True,

@@ -26,6 +26,7 @@ def session(tmp_path_factory, tiny_bundle, calibration):
         bits=4.5,
         graphs=[f"score_{CONTEXT}"],
         taps=True,
+        centres=False,
         real_activations=True,
         real_rotations=True,
         real_residual=True,

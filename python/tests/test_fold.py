@@ -123,7 +123,7 @@ def test_families(name, expected, tmp_path):
     """What folds in each family of graphs, and which islands it leaves."""
     decodes, encodes, normed, biased, fires, islands = expected
     # Without centres of the calibration: those that are found come from folding alone.
-    settings = {"attention_bits": 0, "rounding": "nearest", "real_residual": True}
+    settings = {"attention_bits": 0, "centres": False, "real_residual": True}
     program, report = compile_zoo(name, tmp_path, **settings)
     text = (program / "quantized.mlir").read_text()
     words = ("spikequant.encode %", "row_scale(", "gains = @", "centres = @", "spikequant.fire %")

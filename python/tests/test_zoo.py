@@ -93,6 +93,7 @@ def test_quantised(name, decibel, tmp_path):
     fold = name not in PLAIN
     options = CompileOptions(calibration=tmp_path / "calib", weights=weights, bits=4.5, fold=fold)
     options.attention_bits = 0 if name in PLAIN else 8
+    options.centres = name not in PLAIN
     report = compile_model(source, tmp_path / "out", options)
     assert report["sites"] > 0
     results = run_program(tmp_path / "out", graph.arrays())

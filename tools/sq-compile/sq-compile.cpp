@@ -102,6 +102,9 @@ cl::opt<bool> realActivations("real-activations",
                               cl::desc("Leave functions between matrices as "
                                        "real numbers"),
                               cl::cat(category));
+cl::opt<bool> noCentres("no-centres",
+                        cl::desc("Put the windows of all channels around 0"),
+                        cl::cat(category));
 cl::opt<bool> realResidual("real-residual",
                            cl::desc("Keep the residual stream and norms real"),
                            cl::cat(category));
@@ -219,6 +222,7 @@ CompileOptions getOptions(const char *program) {
   options.rotateValues = rotate == Rotation::Values;
   options.fold = !noFold;
   options.foldActivations = !realActivations;
+  options.centres = !noCentres;
   options.foldResidual = !realResidual;
   options.foldSoftmax = !realSoftmax;
   options.foldPositions = !realRotations;

@@ -65,8 +65,9 @@ struct CompileOptions {
   unsigned cacheBits = 0;     ///< of counts in states; 0: as attentionBits
   WeightRounding rounding = WeightRounding::Automatic;
   std::string method = "spike";
-  bool rotateValues = false;   ///< Hadamard rotations where weights absorb them
-  bool fold = true;            ///< Scales move into thresholds.
+  bool rotateValues = false; ///< Hadamard rotations where weights absorb them
+  bool centres = true; ///< Windows around centres where channels are skewed.
+  bool fold = true;    ///< Scales move into thresholds.
   bool foldActivations = true; ///< Functions become integer tables, if `fold`.
   bool foldResidual = true;    ///< The stream is fixed point, if `fold`.
   bool foldSoftmax = true; ///< Masks and exponents become integers, if `fold`.

@@ -140,6 +140,11 @@ def add_arguments(parser) -> None:
         help="leave functions between matrices as real numbers, not integer tables",
     )
     parser.add_argument(
+        "--no-centres",
+        action="store_true",
+        help="put the windows of all channels around 0, also of skewed ones",
+    )
+    parser.add_argument(
         "--real-residual",
         action="store_true",
         help="leave the residual stream and the norms real, not fixed point",
@@ -270,6 +275,7 @@ def _settings(options):
         rounding=options.rounding,
         rotate=options.rotate,
         fold=not options.no_fold,
+        centres=not options.no_centres,
         real_activations=options.real_activations,
         real_residual=options.real_residual,
         real_softmax=options.real_softmax,
