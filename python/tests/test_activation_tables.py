@@ -37,7 +37,7 @@ def table(x: int, entries: np.ndarray, lo: int, slopes: tuple[int, int]) -> int:
 
 
 def attribute(line: str, name: str, default: int = 0) -> int:
-    found = re.search(rf"\b{name} = (-?\d+)", line)
+    found = re.search(rf"\b{name} = (?:array<i64: )?(-?\d+)", line)
     return int(found[1]) if found else default
 
 
