@@ -102,8 +102,8 @@ def _quantise(source: Path, work: Path, options: CompileOptions) -> tuple[str, P
     if options.graphs and len(options.graphs) > 1:
         raise SpikeQuantError("--select needs one graph: give --graphs a single name")
     description, files, weights = import_source(source, work, options)
-    # Layers are found by their encodes and decodes; a selection fires by itself.
-    plain = replace(options, fold=False).tool_arguments()
+    # Layers are found by their encodes and decodes; a selection fires by itself, around 0.
+    plain = replace(options, fold=False, centres=False).tool_arguments()
     arguments = [*files, *plain, "--emit=program", "-o", work / "program"]
     run_tool("sq-compile", [*arguments, *([f"--weights={weights}"] if weights else [])])
     names = [graph["name"] for graph in description.get("graphs", [])]

@@ -73,6 +73,7 @@ def test_fire_stands_for_what_is_between(name, tmp_path):
 
 def check_hidden_counts(graph, network, first, folder) -> None:
     options = CompileOptions(calibration=graph.calibration, weights=graph.weights, bits=4.5)
+    options.centres = False
     compile_model(graph.file, folder / "program", options)
     taps = record_program(folder / "program", graph.batch[0], folder)
     counts = np.array(network["stimulus"]["counts"])
