@@ -66,7 +66,9 @@ def _assemble(workshop: Workshop, rounded, config, quantiser, head, factors=None
 
 
 def _rounded(workshop: Workshop, variant: Variant, config) -> tuple[dict, float]:
-    return _read(workshop, CompiledModel(workshop.compiled(variant, _WEIGHTS_ONLY, **_PLAIN)), config)
+    return _read(
+        workshop, CompiledModel(workshop.compiled(variant, _WEIGHTS_ONLY, **_PLAIN)), config
+    )
 
 
 def _read(workshop: Workshop, compiled: CompiledModel, config) -> tuple[dict, float]:
