@@ -35,6 +35,7 @@ hub:
 bench: build
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-slow.txt
 	$(VENV)/bin/pip install -q --no-deps -r python/requirements-rivals.txt
+	$(VENV)/bin/pip install -q --no-deps -r python/requirements-accuracy.txt
 	$(VENV)/bin/python benchmarks/run.py
 	$(VENV)/bin/python benchmarks/kernels.py
 
