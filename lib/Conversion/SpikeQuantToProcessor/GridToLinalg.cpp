@@ -6,41 +6,13 @@
 
 #include "FireToLinalg.h"
 
-#include "spikequant/Kernel/Grid.h"
+#include "spikequant/Dialect/SpikeQuant/IR/WideIntegers.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 using namespace mlir;
 using namespace mlir::spikequant;
-
-namespace {
-/// i64 arithmetic in a body.
-struct Wide {
-  OpBuilder &b;
-  Location loc;
-
-  Value number(int64_t value) {
-    return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
-  }
-  Value extend(Value value) {
-    return value.getType().isInteger(64)
-               ? value
-               : arith::ExtSIOp::create(b, loc, b.getI64Type(), value);
-  }
-  Value max(Value x, Value y) { return arith::MaxSIOp::create(b, loc, x, y); }
-  Value min(Value x, Value y) { return arith::MinSIOp::create(b, loc, x, y); }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-  Value sub(Value x, Value y) { return arith::SubIOp::create(b, loc, x, y); }
-  Value mul(Value x, Value y) { return arith::MulIOp::create(b, loc, x, y); }
-  Value shift(Value x, Value y) { return arith::ShRSIOp::create(b, loc, x, y); }
-  Value saturate(Value value) {
-    value = max(value, number(-::spikequant::maxGrid));
-    value = min(value, number(::spikequant::maxGrid));
-    return arith::TruncIOp::create(b, loc, b.getI32Type(), value);
-  }
-};
-} // namespace
 
 Value mlir::spikequant::lowerGridToLinalg(RewriterBase &rewriter, GridOp op) {
   Location loc = op.getLoc();
@@ -49,21 +21,19 @@ Value mlir::spikequant::lowerGridToLinalg(RewriterBase &rewriter, GridOp op) {
   SmallVector<Value> inputs = {op.getMembrane()};
   for (int64_t row = 0; row < 3; ++row)
     inputs.push_back(loadRow(rewriter, loc, op.getRatesAttr(), rates, row));
-  return mapChannels(
-      rewriter, loc, inputs, i32,
-      [](OpBuilder &builder, Location loc, ValueRange values) {
-        Wide w{builder, loc};
-        Value shift = w.extend(values[2]);
-        Value below = w.sub(shift, w.number(1));
-        Value half = arith::ShLIOp::create(builder, loc, w.number(1), below);
-        Value scaled = w.mul(w.extend(values[0]), w.extend(values[1]));
-        scaled = w.shift(w.add(scaled, half), shift);
-        return w.saturate(w.add(scaled, w.extend(values[3])));
-      });
+  return mapChannels(rewriter, loc, inputs, i32,
+                     [](OpBuilder &builder, Location loc, ValueRange values) {
+                       WideIntegers w{builder, loc};
+                       Value shift = w.extend(values[2]);
+                       Value scaled =
+                           w.mul(w.extend(values[0]), w.extend(values[1]));
+                       scaled = w.scaleDown(scaled, shift);
+                       return w.saturate(w.add(scaled, w.extend(values[3])));
+                     });
 }
 
 /// What the straight ends add; nothing where both are level.
-static Value emitEnds(Wide w, TableOp op, Value x, Value nearest) {
+static Value emitEnds(WideIntegers w, TableOp op, Value x, Value nearest) {
   auto low = static_cast<int32_t>(op.getLowSlope());
   auto high = static_cast<int32_t>(op.getHighSlope());
   if (low == 0 && high == 0)
@@ -110,7 +80,7 @@ Value mlir::spikequant::lowerTableToLinalg(RewriterBase &rewriter, TableOp op,
         Value place = arith::SubIOp::create(b, loc, nearest, number(lo));
         place = arith::IndexCastOp::create(b, loc, b.getIndexType(), place);
         Value entry = tensor::ExtractOp::create(b, loc, entries, place);
-        Wide w{b, loc};
+        WideIntegers w{b, loc};
         Value ends = emitEnds(w, op, x, nearest);
         return ends ? w.saturate(w.add(w.extend(entry), ends)) : entry;
       });

@@ -12,7 +12,7 @@
 
 #include "FireToLinalg.h"
 
-#include "spikequant/Kernel/Grid.h"
+#include "spikequant/Dialect/SpikeQuant/IR/WideIntegers.h"
 #include "spikequant/Kernel/GridEncode.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -39,12 +39,6 @@ private:
   Value word(int64_t value) {
     return arith::ConstantOp::create(
         b, loc, b.getI32IntegerAttr(static_cast<int32_t>(value)));
-  }
-  Value wide(int64_t value) {
-    return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
-  }
-  Value extend(Value x) {
-    return arith::ExtSIOp::create(b, loc, b.getI64Type(), x);
   }
   Value clamp(Value x, Value least, Value most) {
     x = arith::MaxSIOp::create(b, loc, x, least);
@@ -77,15 +71,13 @@ Factor Emitter::split(Value factor, int32_t unitExponent) {
 }
 
 Value Emitter::scale(Value x, Factor factor) {
-  Value right = extend(factor.right);
-  Value half = arith::ShLIOp::create(b, loc, wide(1), right);
-  half = arith::ShRUIOp::create(b, loc, half, wide(1));
-  Value y = arith::MulIOp::create(b, loc, extend(x), extend(factor.mantissa));
-  y = arith::ShLIOp::create(b, loc, y, extend(factor.left));
-  y = arith::AddIOp::create(b, loc, y, half);
-  y = arith::ShRSIOp::create(b, loc, y, right);
-  y = clamp(y, wide(-::spikequant::maxGrid), wide(::spikequant::maxGrid));
-  return arith::TruncIOp::create(b, loc, b.getI32Type(), y);
+  WideIntegers w{b, loc};
+  Value right = w.extend(factor.right);
+  Value half = arith::ShLIOp::create(b, loc, w.number(1), right);
+  half = arith::ShRUIOp::create(b, loc, half, w.number(1));
+  Value y = w.mul(w.extend(x), w.extend(factor.mantissa));
+  y = arith::ShLIOp::create(b, loc, y, w.extend(factor.left));
+  return w.saturate(w.shift(w.add(y, half), right));
 }
 
 Value mlir::spikequant::lowerScaleRowsToLinalg(RewriterBase &rewriter,

@@ -65,6 +65,9 @@ private:
   LogicalResult addChannelArray(Operation *op, std::optional<StringRef> symbol,
                                 int64_t k, Type element,
                                 SmallVectorImpl<Value> &arguments);
+  FailureOr<WeightsOp> addRates(Operation *op, FlatSymbolRefAttr symbol,
+                                int64_t channels,
+                                SmallVectorImpl<Value> &arguments);
   FailureOr<Value> context(Operation *op, StringRef attribute);
 
   ModuleOp module;
@@ -236,6 +239,22 @@ LogicalResult Converter::addCodes(Operation *op, WeightsOp weights,
   return success();
 }
 
+/// Three numbers of 32 bits per channel.
+FailureOr<WeightsOp> Converter::addRates(Operation *op,
+                                         FlatSymbolRefAttr symbol,
+                                         int64_t channels,
+                                         SmallVectorImpl<Value> &arguments) {
+  FailureOr<WeightsOp> rates = findWeights(op, symbol);
+  if (failed(rates))
+    return failure();
+  FailureOr<Value> array =
+      view(op, *rates, "data", {3, channels}, OpBuilder(op).getI32Type());
+  if (failed(array))
+    return failure();
+  arguments.push_back(*array);
+  return rates;
+}
+
 /// Appends the array of K values behind an optional symbol.
 LogicalResult Converter::addChannelArray(Operation *op,
                                          std::optional<StringRef> symbol,
@@ -288,14 +307,10 @@ LogicalResult Converter::convert(EncodeSplitOp op) {
   arguments.push_back(constantOf(b, op.getLoc(), op.getStepAttr()));
   bool hasRates = op.getRates().has_value();
   if (hasRates) {
-    FailureOr<WeightsOp> rates = findWeights(op, op.getRatesAttr());
+    FailureOr<WeightsOp> rates =
+        addRates(op, op.getRatesAttr(), shape.k, arguments);
     if (failed(rates))
       return failure();
-    FailureOr<Value> array =
-        view(op, *rates, "data", {3, shape.k}, b.getI32Type());
-    if (failed(array))
-      return failure();
-    arguments.push_back(*array);
     shape.centred = static_cast<bool>(
         cast<CountRatesAttr>(rates->getFormat()).getCentres());
   }
@@ -408,16 +423,8 @@ LogicalResult Converter::convert(LookupRowsOp op) {
   if (failed(addCodes(op, *weights, *shape, arguments)))
     return failure();
   bool hasRates = op.getRates().has_value();
-  if (hasRates) {
-    FailureOr<WeightsOp> rates = findWeights(op, op.getRatesAttr());
-    if (failed(rates))
-      return failure();
-    FailureOr<Value> array =
-        view(op, *rates, "data", {3, shape->n}, OpBuilder(op).getI32Type());
-    if (failed(array))
-      return failure();
-    arguments.push_back(*array);
-  }
+  if (hasRates && failed(addRates(op, op.getRatesAttr(), shape->n, arguments)))
+    return failure();
   std::string name;
   llvm::raw_string_ostream(name)
       << "sq_lookup_m" << rows << "_n" << shape->n << "_k" << shape->k << "_g"

@@ -64,7 +64,14 @@ std::vector<float> ConstantReals::read(WeightsOp weights) {
   return tensor->values().vec();
 }
 
+ArrayRef<float> ConstantReals::getValues(FlatSymbolRefAttr symbol) {
+  return symbol ? getValues(lookupWeights(module, symbol.getValue()))
+                : ArrayRef<float>();
+}
+
 ArrayRef<float> ConstantReals::getValues(WeightsOp weights) {
+  if (!weights)
+    return {};
   auto [entry, isNew] = cache.try_emplace(weights.getSymName());
   if (isNew)
     entry->second = read(weights);
@@ -150,7 +157,7 @@ std::optional<float> ConstantReals::at(Value value, ArrayRef<int64_t> index) {
   Operation *op = value.getDefiningOp();
   if (auto load = dyn_cast_or_null<LoadWeightsOp>(op)) {
     WeightsOp weights = lookupWeights(module, load.getWeights());
-    ArrayRef<float> values = weights ? getValues(weights) : ArrayRef<float>();
+    ArrayRef<float> values = getValues(weights);
     if (values.empty())
       return std::nullopt;
     return values[linearize(index, weights.getArrayType().getShape())];

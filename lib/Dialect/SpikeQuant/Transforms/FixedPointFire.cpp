@@ -6,6 +6,8 @@
 
 #include "FixedPointFire.h"
 
+#include "FoldScales.h"
+
 #include "spikequant/Conversion/GraphContext.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
@@ -27,29 +29,19 @@ static void useOneShift(ArrayRef<::spikequant::RealThreshold> reals,
   }
 }
 
-std::optional<::spikequant::FireTable>
-mlir::spikequant::getUnitThresholds(EncodeOp op, double unit,
-                                    ConstantReals &constants, ModuleOp module,
-                                    CountRange range) {
-  int64_t channels = op.getType().getShape().back();
-  auto values = [&](FlatSymbolRefAttr symbol) {
-    WeightsOp weights =
-        symbol ? lookupWeights(module, symbol.getValue()) : WeightsOp();
-    return weights ? constants.getValues(weights) : ArrayRef<float>();
-  };
-  ArrayRef<float> gains = values(op.getGainsAttr());
-  ArrayRef<float> centres = values(op.getCentresAttr());
-  if ((op.getGains() && gains.empty()) || (op.getCentres() && centres.empty()))
+std::optional<::spikequant::FireTable> mlir::spikequant::getUnitThresholds(
+    EncodeOp op, double unit, ConstantReals &constants, CountRange range) {
+  std::optional<EncodeChannels> channels = getChannels(op, constants);
+  if (!channels)
     return std::nullopt;
   double step = op.getStep().convertToDouble();
   std::vector<::spikequant::RealThreshold> reals;
-  for (int64_t j = 0; j < channels; ++j) {
-    double gain = (gains.empty() ? 1.0 : gains[j]) / step;
+  for (int64_t j = 0; j < op.getType().getShape().back(); ++j) {
+    double gain = channels->gain(j) / step;
     if (!(unit * gain > 0))
       return std::nullopt;
-    reals.push_back(
-        {unit * gain, 0.5 - (centres.empty() ? 0.0 : centres[j] * gain)});
-    if (gains.empty() && centres.empty())
+    reals.push_back({unit * gain, 0.5 - channels->centre(j) * gain});
+    if (channels->gains.empty() && channels->centres.empty())
       break;
   }
   auto table = ::spikequant::roundThresholds(reals, range.lo, range.hi);

@@ -25,7 +25,7 @@ std::optional<int32_t> getCommonWindow(EncodeOp op);
 /// threshold is not positive.
 std::optional<::spikequant::FireTable>
 getUnitThresholds(EncodeOp op, double unit, ConstantReals &constants,
-                  ModuleOp module, CountRange range);
+                  CountRange range);
 
 /// Replaces `op` by a fire of `membrane`, of the same site; counts have windows
 /// unless they saturate at the ends of `range`.

@@ -149,7 +149,8 @@ bool ActivationFolder::planAll(double largestUnit) {
     return true;
   if (factors.size() != 1 || factors[0].steps.size() != 2)
     return false;
-  factors.push_back({factors[0].leaf, {factors[0].steps.pop_back_val()}});
+  factors.push_back(
+      {factors[0].leaf, {factors[0].steps.pop_back_val()}, 0, {}});
   for (Factor &factor : factors)
     if (!plan(factor, largestUnit))
       return false;
@@ -163,7 +164,7 @@ std::optional<::spikequant::FireTable> ActivationFolder::getThresholds() {
   for (const Factor &factor : factors)
     unit *= factor.getUnit();
   constexpr int32_t most = ::spikequant::maxCount;
-  return getUnitThresholds(op, unit, constants, context.module, {-most, most});
+  return getUnitThresholds(op, unit, constants, {-most, most});
 }
 
 //===----------------------------------------------------------------------===//

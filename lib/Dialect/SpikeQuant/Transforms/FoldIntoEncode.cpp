@@ -82,13 +82,13 @@ bool mlir::spikequant::areRowTensors(const ScaleForm &form) {
   });
 }
 
-ArrayRef<float> mlir::spikequant::getCentres(EncodeOp op,
-                                             ConstantReals &constants) {
-  auto symbol = op.getCentresAttr();
-  auto weights =
-      symbol ? SymbolTable::lookupNearestSymbolFrom<WeightsOp>(op, symbol)
-             : WeightsOp();
-  return weights ? constants.getValues(weights) : ArrayRef<float>();
+std::optional<EncodeChannels>
+mlir::spikequant::getChannels(EncodeOp op, ConstantReals &constants) {
+  EncodeChannels channels{constants.getValues(op.getGainsAttr()),
+                          constants.getValues(op.getCentresAttr())};
+  bool known = (!op.getGains() || !channels.gains.empty()) &&
+               (!op.getCentres() || !channels.centres.empty());
+  return known ? std::optional(channels) : std::nullopt;
 }
 
 Value mlir::spikequant::getRowScale(OpBuilder &b, Location loc,
@@ -156,7 +156,7 @@ FailureOr<bool> mlir::spikequant::foldIntoEncode(EncodeOp op,
                                                  FoldContext context) {
   if (op.getRowScale() || op.getGains())
     return refuse(op, context, "it has a row scale or gains already");
-  ArrayRef<float> old = getCentres(op, constants);
+  ArrayRef<float> old = constants.getValues(op.getCentresAttr());
   if (op.getCentres() && old.empty())
     return refuse(op, context, "the values of its centres are not known");
   if (!areRowTensors(form))

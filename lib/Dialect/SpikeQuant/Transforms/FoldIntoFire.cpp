@@ -86,7 +86,8 @@ bool mlir::spikequant::canFire(EncodeOp op, const ScaleForm &form,
          llvm::all_of(form.scales, [](double scale) { return scale > 0; }) &&
          !op.getRowScale() && !op.getGains() &&
          (!op.getCentres() ||
-          (!form.rectified && !getCentres(op, constants).empty())) &&
+          (!form.rectified &&
+           !constants.getValues(op.getCentresAttr()).empty())) &&
          (!op.getOverflow() || getCommonWindow(op));
 }
 
@@ -99,8 +100,9 @@ FailureOr<bool> mlir::spikequant::foldIntoFire(EncodeOp op,
   std::optional<int32_t> window = getCommonWindow(op);
   int32_t hi = window.value_or(::spikequant::maxCount);
   int32_t lo = form.rectified ? 0 : -hi;
-  auto thresholds = getThresholds(op, decode, form, getCentres(op, constants),
-                                  context, lo, hi);
+  auto thresholds =
+      getThresholds(op, decode, form, constants.getValues(op.getCentresAttr()),
+                    context, lo, hi);
   if (failed(thresholds))
     return failure();
   IRRewriter &b = context.rewriter;

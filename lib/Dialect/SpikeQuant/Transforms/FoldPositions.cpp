@@ -232,11 +232,8 @@ std::optional<Linear> PositionFolder::readProduct(linalg::LinalgOp op,
 bool PositionFolder::chooseUnit() {
   double step = op.getStep().convertToDouble();
   if (auto gains = op.getGainsAttr()) {
-    WeightsOp weights =
-        SymbolTable::lookupNearestSymbolFrom<WeightsOp>(op, gains);
     double most = 0;
-    for (float gain :
-         weights ? constants.getValues(weights) : ArrayRef<float>())
+    for (float gain : constants.getValues(gains))
       most = std::max(most, std::abs(double(gain)));
     if (most == 0)
       return false;
@@ -456,8 +453,7 @@ FailureOr<bool> PositionFolder::fold() {
   int32_t most = window.value_or(std::numeric_limits<int16_t>::max());
   CountRange range{-most, most};
   double whole = unit * root->scale * std::exp2(-root->shift);
-  auto thresholds =
-      getUnitThresholds(op, whole, constants, context.module, range);
+  auto thresholds = getUnitThresholds(op, whole, constants, range);
   if (!thresholds)
     return false;
   b.setInsertionPoint(op);

@@ -92,8 +92,7 @@ double ResidualFolder::getThresholdError(EncodeOp op) {
   double largest = 1;
   if (op.getGainsAttr()) {
     largest = 0;
-    for (float gain : constants.getValues(
-             lookupWeights(module, op.getGainsAttr().getValue())))
+    for (float gain : constants.getValues(op.getGainsAttr()))
       largest = std::max(largest, std::abs(double(gain)));
   }
   return getCountUnit(op) * largest / op.getStep().convertToDouble();
@@ -101,20 +100,13 @@ double ResidualFolder::getThresholdError(EncodeOp op) {
 
 /// Empty if the channels of `op` have integer thresholds.
 std::string ResidualFolder::whyNot(EncodeOp op) {
-  auto values = [&](FlatSymbolRefAttr symbol) {
-    WeightsOp weights =
-        symbol ? lookupWeights(module, symbol.getValue()) : WeightsOp();
-    return weights ? constants.getValues(weights) : ArrayRef<float>();
-  };
-  ArrayRef<float> gains = values(op.getGainsAttr());
-  ArrayRef<float> centres = values(op.getCentresAttr());
-  if ((op.getGains() && gains.empty()) || (op.getCentres() && centres.empty()))
+  std::optional<EncodeChannels> channels = getChannels(op, constants);
+  if (!channels)
     return "its gains or centres have no known values";
   double unit = getCountUnit(op), step = op.getStep().convertToDouble();
   for (int64_t j = 0; j < op.getType().getShape().back(); ++j) {
-    double gain = gains.empty() ? 1.0 : gains[j];
-    double centre = centres.empty() ? 0.0 : centres[j];
-    if (!::spikequant::roundCountRate(unit * gain / step, centre / unit))
+    if (!::spikequant::roundCountRate(unit * channels->gain(j) / step,
+                                      channels->centre(j) / unit))
       return "the threshold of channel " + std::to_string(j) +
              " is out of range";
   }

@@ -61,8 +61,17 @@ FailureOr<bool> foldIntoEncode(EncodeOp op, const ScaleForm &form,
 /// another one for each channel.
 bool canFire(EncodeOp op, const ScaleForm &form, ConstantReals &constants);
 
-/// The centres of an encode: empty if it has none or they are not known.
-ArrayRef<float> getCentres(EncodeOp op, ConstantReals &constants);
+/// What the channels of an encode have of their own; empty is 1 and 0.
+struct EncodeChannels {
+  ArrayRef<float> gains, centres;
+
+  double gain(int64_t j) const { return gains.empty() ? 1.0 : gains[j]; }
+  double centre(int64_t j) const { return centres.empty() ? 0.0 : centres[j]; }
+};
+
+/// Nothing if `op` has gains or centres whose values are not known.
+std::optional<EncodeChannels> getChannels(EncodeOp op,
+                                          ConstantReals &constants);
 
 /// Replaces `op` by a fire of that membrane.
 FailureOr<bool> foldIntoFire(EncodeOp op, const ScaleForm &form,

@@ -81,9 +81,7 @@ std::optional<int32_t> SoftmaxFolder::getLargest() {
 bool SoftmaxFolder::readOffsets(int32_t largest) {
   if (!op.getCentres())
     return true;
-  WeightsOp weights = lookupWeights(context.module, *op.getCentres());
-  ArrayRef<float> centres =
-      weights ? constants.getValues(weights) : ArrayRef<float>();
+  ArrayRef<float> centres = constants.getValues(op.getCentresAttr());
   float rate = 1.0f / op.getStep().convertToFloat();
   double one = std::exp2(::spikequant::getExponentFraction(largest));
   for (float centre : centres) {

@@ -46,8 +46,7 @@ bool PositionTables::isFactor(Value value) {
 }
 
 ArrayRef<float> PositionTables::getValues(LoadWeightsOp load) {
-  WeightsOp weights = lookupWeights(module, load.getWeights());
-  return weights ? constants.getValues(weights) : ArrayRef<float>();
+  return constants.getValues(load.getWeightsAttr());
 }
 
 double PositionTables::getBound(Value value) {

@@ -6,7 +6,7 @@
 
 #include "RowFactors.h"
 
-#include "spikequant/Kernel/Grid.h"
+#include "spikequant/Dialect/SpikeQuant/IR/WideIntegers.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -66,24 +66,6 @@ std::optional<DividedRows> mlir::spikequant::matchDividedRows(Operation *op) {
   return DividedRows{linalgOp, membrane->get(), rows->get(), map};
 }
 
-namespace {
-/// i64 arithmetic in a body.
-struct Wide {
-  OpBuilder &b;
-  Location loc;
-
-  Value number(int64_t value) {
-    return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
-  }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-  Value sub(Value x, Value y) { return arith::SubIOp::create(b, loc, x, y); }
-  Value clamp(Value x, int64_t lo, int64_t hi) {
-    x = arith::MaxSIOp::create(b, loc, x, number(lo));
-    return arith::MinSIOp::create(b, loc, x, number(hi));
-  }
-};
-} // namespace
-
 /// Elementwise over the rows: the mantissas with their hidden bit, or how far
 /// the product is shifted to the right.
 static Value emitPart(OpBuilder &b, Location loc, Value rows, double unit,
@@ -97,7 +79,7 @@ static Value emitPart(OpBuilder &b, Location loc, Value rows, double unit,
   auto generic = linalg::GenericOp::create(
       b, loc, empty.getType(), rows, empty, maps, loops,
       [&](OpBuilder &b, Location loc, ValueRange in) {
-        Wide w{b, loc};
+        WideIntegers w{b, loc};
         Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), in[0]);
         bits = arith::ExtUIOp::create(b, loc, b.getI64Type(), bits);
         constexpr int64_t hidden = int64_t{1} << 23;
@@ -132,16 +114,9 @@ Value mlir::spikequant::emitDividedRows(OpBuilder &b, const DividedRows &rows,
       b, loc, empty.getType(), ValueRange{rows.membrane, mantissas, shifts},
       empty, ArrayRef{all, rows.map, rows.map, all}, loops,
       [&](OpBuilder &b, Location loc, ValueRange in) {
-        Wide w{b, loc};
-        Value wide = arith::ExtSIOp::create(b, loc, b.getI64Type(), in[0]);
-        Value scaled = arith::MulIOp::create(b, loc, wide, in[1]);
-        Value below = w.sub(in[2], w.number(1));
-        scaled =
-            w.add(scaled, arith::ShLIOp::create(b, loc, w.number(1), below));
-        scaled = arith::ShRSIOp::create(b, loc, scaled, in[2]);
-        scaled = w.clamp(scaled, -::spikequant::maxGrid, ::spikequant::maxGrid);
-        Value y = arith::TruncIOp::create(b, loc, b.getI32Type(), scaled);
-        linalg::YieldOp::create(b, loc, y);
+        WideIntegers w{b, loc};
+        Value scaled = w.scaleDown(w.mul(w.extend(in[0]), in[1]), in[2]);
+        linalg::YieldOp::create(b, loc, w.saturate(scaled));
       });
   return generic.getResult(0);
 }

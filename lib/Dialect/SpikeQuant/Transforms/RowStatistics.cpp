@@ -6,6 +6,8 @@
 
 #include "RowStatistics.h"
 
+#include "spikequant/Dialect/SpikeQuant/IR/WideIntegers.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -122,19 +124,6 @@ std::optional<RowSum> mlir::spikequant::matchRowSum(linalg::LinalgOp op) {
 // Emission
 //===----------------------------------------------------------------------===//
 
-namespace {
-/// i64 arithmetic in a body.
-struct Wide {
-  OpBuilder &b;
-  Location loc;
-
-  Value number(int64_t value) {
-    return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
-  }
-  Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
-};
-} // namespace
-
 static Value createZeros(OpBuilder &b, Location loc, ArrayRef<int64_t> shape) {
   Value empty = tensor::EmptyOp::create(b, loc, shape, b.getI64Type());
   Value zero = arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(0));
@@ -144,7 +133,7 @@ static Value createZeros(OpBuilder &b, Location loc, ArrayRef<int64_t> shape) {
 /// What one number adds: itself, or the halves of its square.
 static SmallVector<Value> getAddends(OpBuilder &b, Location loc, Value x,
                                      bool squares) {
-  Wide w{b, loc};
+  WideIntegers w{b, loc};
   x = arith::ExtSIOp::create(b, loc, b.getI64Type(), x);
   if (!squares)
     return {x};

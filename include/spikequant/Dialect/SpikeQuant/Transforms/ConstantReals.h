@@ -32,8 +32,10 @@ public:
   /// subf, mulf, divf and negf on f32, broadcasts and reshapes.
   std::optional<float> at(Value value, ArrayRef<int64_t> index);
 
-  /// All values of a real f32 symbol in row-major order; empty if not known.
+  /// All values of a real f32 symbol in row-major order; empty if not known, or
+  /// if there is no symbol.
   ArrayRef<float> getValues(WeightsOp weights);
+  ArrayRef<float> getValues(FlatSymbolRefAttr symbol);
 
   /// The mean over rows (the last dimension) of the sum of squares of a weight,
   /// of a literal or of what its source and view say.
