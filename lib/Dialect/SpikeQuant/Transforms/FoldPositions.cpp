@@ -17,6 +17,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "BodyInputs.h"
 #include "Conditions.h"
 #include "FixedPointFire.h"
 #include "FoldScales.h"
@@ -74,19 +75,12 @@ private:
   Value align(Value value, int from, int to);
   void remark(const Linear &root);
 
-  OpOperand *getInput(linalg::LinalgOp op, Value scalar) {
-    auto argument = dyn_cast<BlockArgument>(scalar);
-    return argument && argument.getOwner() == op.getBlock() &&
-                   argument.getArgNumber() < op.getNumDpsInputs()
-               ? op.getDpsInputOperand(argument.getArgNumber())
-               : nullptr;
-  }
   std::optional<double> getConstant(linalg::LinalgOp op, Value scalar) {
-    OpOperand *operand = getInput(op, scalar);
+    OpOperand *operand = getBodyInput(op, scalar);
     return getSplat(operand ? operand->get() : scalar);
   }
   bool isFactor(linalg::LinalgOp op, Value scalar) {
-    OpOperand *operand = getInput(op, scalar);
+    OpOperand *operand = getBodyInput(op, scalar);
     return operand && getElementTypeOrSelf(operand->get()).isF32() &&
            tables.isFactor(operand->get());
   }
@@ -178,7 +172,7 @@ std::optional<Linear> PositionFolder::readBody(linalg::LinalgOp op) {
 
 std::optional<Linear> PositionFolder::readScalar(linalg::LinalgOp op,
                                                  Value scalar) {
-  if (OpOperand *operand = getInput(op, scalar))
+  if (OpOperand *operand = getBodyInput(op, scalar))
     return op.getMatchingIndexingMap(operand).isProjectedPermutation(true)
                ? read(operand->get())
                : std::nullopt;
@@ -219,7 +213,7 @@ std::optional<Linear> PositionFolder::readProduct(linalg::LinalgOp op,
       return result;
     }
     hasFactors = true;
-    double bound = tables.getBound(getInput(op, factor)->get());
+    double bound = tables.getBound(getBodyInput(op, factor)->get());
     result->shift += kFactorBits;
     result->error *= bound;
     result->relative = result->relative * bound + 1;
@@ -354,7 +348,7 @@ Value PositionFolder::emitScalar(OpBuilder &b, linalg::LinalgOp op,
     return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
   };
   auto shiftOf = [&](Value value) {
-    OpOperand *operand = getInput(op, value);
+    OpOperand *operand = getBodyInput(op, value);
     return known[operand ? operand->get() : value]->shift;
   };
   auto aligned = [&](unsigned which) -> Value {

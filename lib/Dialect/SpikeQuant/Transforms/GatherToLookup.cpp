@@ -14,6 +14,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "BodyInputs.h"
 #include "RemarkLocation.h"
 #include "RowShape.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Quantize.h"
@@ -53,11 +54,7 @@ static bool enumeratesRows(OperandRange indices, ArrayRef<int64_t> shape,
 /// The tensor of ids behind the row number `id` in the body of `op`.
 static Value findIds(linalg::GenericOp op, Value id, ArrayRef<int64_t> rows) {
   Value ids;
-  if (auto argument = dyn_cast<BlockArgument>(id)) {
-    if (argument.getOwner() != op.getBody() ||
-        argument.getArgNumber() >= op.getNumDpsInputs())
-      return {};
-    OpOperand *input = op.getDpsInputOperand(argument.getArgNumber());
+  if (OpOperand *input = getBodyInput(op, id)) {
     AffineMap map = op.getMatchingIndexingMap(input);
     auto identity =
         AffineMap::getMultiDimIdentityMap(rows.size() + 1, op.getContext());

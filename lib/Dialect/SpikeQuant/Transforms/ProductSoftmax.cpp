@@ -11,6 +11,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "BodyInputs.h"
+
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -52,12 +54,7 @@ template <typename T> linalg::GenericOp getElementwise(Value value) {
 
 /// The operand of `op` behind operand `number` of its scalar operation.
 OpOperand *getScalarOperand(linalg::GenericOp op, unsigned number) {
-  auto argument =
-      dyn_cast<BlockArgument>(op.getBody()->front().getOperand(number));
-  if (!argument || argument.getOwner() != op.getBody() ||
-      argument.getArgNumber() >= op.getNumDpsInputs())
-    return nullptr;
-  return op.getDpsInputOperand(argument.getArgNumber());
+  return getBodyInput(op, op.getBody()->front().getOperand(number));
 }
 
 /// Dimensions of an array by which dimension of the whole one they follow;

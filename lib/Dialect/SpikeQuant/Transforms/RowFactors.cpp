@@ -6,6 +6,8 @@
 
 #include "RowFactors.h"
 
+#include "BodyInputs.h"
+
 #include "spikequant/Dialect/SpikeQuant/IR/WideIntegers.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -15,15 +17,6 @@
 
 using namespace mlir;
 using namespace mlir::spikequant;
-
-/// The operand behind an argument of the body, or null.
-static OpOperand *getInput(linalg::LinalgOp op, Value scalar) {
-  auto argument = dyn_cast_or_null<BlockArgument>(scalar);
-  return argument && argument.getOwner() == op.getBlock() &&
-                 argument.getArgNumber() < op.getNumDpsInputs()
-             ? op.getDpsInputOperand(argument.getArgNumber())
-             : nullptr;
-}
 
 static bool isElementwise(linalg::LinalgOp op) {
   return op && op.getNumReductionLoops() == 0 && op->getNumResults() == 1 &&
@@ -54,8 +47,9 @@ std::optional<DividedRows> mlir::spikequant::matchDividedRows(Operation *op) {
   auto conversion = product ? product.getLhs().getDefiningOp<arith::SIToFPOp>()
                             : arith::SIToFPOp();
   OpOperand *membrane =
-      conversion ? getInput(linalgOp, conversion.getIn()) : nullptr;
-  OpOperand *rows = product ? getInput(linalgOp, product.getRhs()) : nullptr;
+      conversion ? getBodyInput(linalgOp, conversion.getIn()) : nullptr;
+  OpOperand *rows =
+      product ? getBodyInput(linalgOp, product.getRhs()) : nullptr;
   if (!membrane || !rows || !isReciprocal(rows->get()) ||
       !getElementTypeOrSelf(membrane->get()).isInteger(32) ||
       !linalgOp.getMatchingIndexingMap(membrane).isIdentity())

@@ -6,6 +6,8 @@
 
 #include "RowStatistics.h"
 
+#include "BodyInputs.h"
+
 #include "spikequant/Dialect/SpikeQuant/IR/WideIntegers.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -24,19 +26,13 @@ using namespace mlir::spikequant;
 
 /// The input that `scalar` is, or is the square of.
 static OpOperand *getSummed(linalg::LinalgOp op, Value scalar, bool &squares) {
-  auto getInput = [&](Value value) -> OpOperand * {
-    auto argument = dyn_cast<BlockArgument>(value);
-    if (!argument || argument.getOwner() != op.getBlock())
-      return nullptr;
-    OpOperand *operand = op.getMatchingOpOperand(argument);
-    return op.isDpsInit(operand) ? nullptr : operand;
-  };
   squares = false;
-  if (OpOperand *input = getInput(scalar))
+  if (OpOperand *input = getBodyInput(op, scalar))
     return input;
   squares = true;
   if (auto product = scalar.getDefiningOp<arith::MulFOp>()) {
-    OpOperand *x = getInput(product.getLhs()), *y = getInput(product.getRhs());
+    OpOperand *x = getBodyInput(op, product.getLhs()),
+              *y = getBodyInput(op, product.getRhs());
     bool same = x && y && x->get() == y->get() &&
                 op.getMatchingIndexingMap(x) == op.getMatchingIndexingMap(y);
     return same ? x : nullptr;
@@ -45,7 +41,7 @@ static OpOperand *getSummed(linalg::LinalgOp op, Value scalar, bool &squares) {
   FloatAttr exponent;
   if (power && matchPattern(power.getRhs(), m_Constant(&exponent)) &&
       exponent.getValueAsDouble() == 2)
-    return getInput(power.getLhs());
+    return getBodyInput(op, power.getLhs());
   return nullptr;
 }
 

@@ -6,6 +6,8 @@
 
 #include "ScoreForm.h"
 
+#include "BodyInputs.h"
+
 #include "spikequant/Dialect/SpikeQuant/Transforms/Contractions.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 #include "spikequant/Kernel/Exponent.h"
@@ -43,7 +45,6 @@ private:
                HiddenValue value);
   bool scale(linalg::LinalgOp op, Value factor, bool divides);
   std::optional<double> getScalar(linalg::LinalgOp op, Value scalar);
-  OpOperand *getOperand(linalg::LinalgOp op, Value scalar);
   bool refuse(StringRef why) {
     refused = why;
     return false;
@@ -59,18 +60,10 @@ private:
 };
 } // namespace
 
-OpOperand *ScoreReader::getOperand(linalg::LinalgOp op, Value scalar) {
-  auto argument = dyn_cast<BlockArgument>(scalar);
-  if (!argument || argument.getOwner() != op.getBlock() ||
-      argument.getArgNumber() >= op.getNumDpsInputs())
-    return nullptr;
-  return op.getDpsInputOperand(argument.getArgNumber());
-}
-
 /// The value of a scalar that is the same for all elements.
 std::optional<double> ScoreReader::getScalar(linalg::LinalgOp op,
                                              Value scalar) {
-  if (OpOperand *operand = getOperand(op, scalar))
+  if (OpOperand *operand = getBodyInput(op, scalar))
     return getSplat(operand->get());
   return getSplat(scalar);
 }
@@ -100,7 +93,7 @@ bool ScoreReader::scale(linalg::LinalgOp op, Value factor, bool divides) {
       apply(rate, *number);
     return true;
   }
-  OpOperand *operand = getOperand(op, factor);
+  OpOperand *operand = getBodyInput(op, factor);
   if (!operand)
     return false;
   auto [source, map] =
@@ -141,7 +134,7 @@ bool ScoreReader::readProduct(linalg::LinalgOp op, Operation *product,
 
 bool ScoreReader::addMask(linalg::LinalgOp op, Value condition, bool hides,
                           HiddenValue value) {
-  OpOperand *operand = getOperand(op, condition);
+  OpOperand *operand = getBodyInput(op, condition);
   if (!operand)
     return false;
   auto array = readConditional(operand->get());
@@ -169,7 +162,7 @@ bool ScoreReader::readSelect(linalg::LinalgOp op, arith::SelectOp choice,
 /// A sum with 0 or one very negative number.
 bool ScoreReader::readSum(linalg::LinalgOp op, Operation *sum, Value &next) {
   for (unsigned data = 0; data < 2; ++data) {
-    OpOperand *operand = getOperand(op, sum->getOperand(1 - data));
+    OpOperand *operand = getBodyInput(op, sum->getOperand(1 - data));
     auto array = operand ? readConditional(operand->get()) : std::nullopt;
     if (!array)
       continue;
@@ -192,7 +185,7 @@ bool ScoreReader::readSum(linalg::LinalgOp op, Operation *sum, Value &next) {
 /// f32 of a product's integers.
 bool ScoreReader::readMembrane(linalg::LinalgOp op,
                                arith::SIToFPOp conversion) {
-  OpOperand *operand = getOperand(op, conversion.getIn());
+  OpOperand *operand = getBodyInput(op, conversion.getIn());
   auto product = operand ? operand->get().getDefiningOp<linalg::LinalgOp>()
                          : linalg::LinalgOp();
   if (!product || !product->hasAttr(kProductAttr) ||
@@ -232,7 +225,7 @@ bool ScoreReader::readScalar(linalg::LinalgOp op, Value scalar, Value &next) {
 /// `next` is the array that the body computes from, null at the membranes.
 bool ScoreReader::readBody(linalg::LinalgOp op, Value &next) {
   Value scalar = op.getBlock()->getTerminator()->getOperand(0);
-  while (!getOperand(op, scalar)) {
+  while (!getBodyInput(op, scalar)) {
     Value inner;
     if (!readScalar(op, scalar, inner))
       return false;
@@ -240,7 +233,7 @@ bool ScoreReader::readBody(linalg::LinalgOp op, Value &next) {
       return true;
     scalar = inner;
   }
-  OpOperand *operand = getOperand(op, scalar);
+  OpOperand *operand = getBodyInput(op, scalar);
   next = operand->get();
   return op.getMatchingIndexingMap(operand).isIdentity();
 }

@@ -6,6 +6,8 @@
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightOperand.h"
 
+#include "BodyInputs.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Dialect/Utils/IndexingUtils.h"
@@ -250,11 +252,7 @@ std::optional<WeightOperand> Tracer::visitMovement(linalg::LinalgOp op) {
 /// its dimensions the loop that runs along it (or -1 where it has size 1).
 static Value findIds(linalg::GenericOp op, Value number,
                      SmallVectorImpl<int64_t> &loops) {
-  if (auto argument = dyn_cast<BlockArgument>(number)) {
-    if (argument.getOwner() != op.getBody() ||
-        argument.getArgNumber() >= op.getNumDpsInputs())
-      return {};
-    OpOperand *input = op.getDpsInputOperand(argument.getArgNumber());
+  if (OpOperand *input = getBodyInput(op, number)) {
     for (AffineExpr result : op.getMatchingIndexingMap(input).getResults()) {
       auto loop = dyn_cast<AffineDimExpr>(result);
       loops.push_back(loop ? static_cast<int64_t>(loop.getPosition()) : -1);
