@@ -44,8 +44,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--questions", type=int, default=40, help="0: none")
     parser.add_argument("--methods", default="*", help="names or patterns, with commas")
     parser.add_argument("--grid", choices=("on", "off", "both"), default="both")
-    parser.add_argument("--calibration-tokens", type=int, default=8192)
-    parser.add_argument("--tuning-windows", type=int, default=4, help="of calibration text")
+    parser.add_argument("--calibration-tokens", type=int, default=16384)
+    parser.add_argument("--tuning-windows", type=int, default=16, help="of calibration text")
+    parser.add_argument("--margin", type=float, default=0.04, help="bits that budgets leave free")
     parser.add_argument("--report", action="store_true", help="compute nothing, write the table")
     parser.add_argument("--docs", action="store_true", help="also write docs/Accuracy.md")
     parser.add_argument("--list", action="store_true", help="name the methods and stop")
@@ -104,6 +105,7 @@ def run(options: argparse.Namespace) -> None:
         tokens=options.calibration_tokens,
         context=options.context,
         tuning_windows=options.tuning_windows,
+        margin=options.margin,
     )
     results = {}
     for grid in ("on", "off") if options.grid == "both" else (options.grid,):

@@ -177,10 +177,11 @@ class _Trials:
         self.known = read_json(self.path)
 
     def budget(self, nominal: float) -> float:
-        """What costs the nominal bits on held-out text, and three standard errors less."""
+        """What costs the nominal bits on held-out text, and three standard errors and the margin
+        less."""
         found = self.trial({"budget": nominal})
         excess = found["activation_bits"] - nominal + 3 * found["bits_error"]
-        return round(nominal - max(excess, 0), 3)
+        return round(nominal - max(excess, 0) - self.workshop.settings.margin, 3)
 
     def trial(self, constants: dict[str, float]) -> dict:
         name = " ".join(f"{k}={v}" for k, v in constants.items())

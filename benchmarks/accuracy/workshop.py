@@ -37,12 +37,14 @@ FOLDED, ONLINE = "folded", "online"
 @dataclass(frozen=True)
 class Settings:
     """`tokens` of calibration text; then come the windows of `context` tokens on which budgets
-    are corrected. Other constants are tuned on the first of these."""
+    are corrected. Other constants are tuned on the first of these. `margin`: bits that budgets
+    leave free, because other texts have more salient values than the calibration text."""
 
     calibration_text: Path
     tokens: int = 8192
     context: int = 1024
-    tuning_windows: int = 4
+    tuning_windows: int = 16
+    margin: float = 0.04
 
 
 @dataclass(frozen=True)
