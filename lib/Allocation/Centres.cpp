@@ -19,6 +19,10 @@ using namespace spikequant;
 /// a count outside saturate, the others are few.
 static constexpr double outside = 0.005;
 
+/// Where a step is coarse, the place of its counts among the values matters.
+/// Centres move by these parts of it while that makes them better.
+static constexpr double moves[] = {1.0, 0.5, 0.25, 0.125};
+
 /// The best window around one centre.
 static CentredChoice chooseAround(const CentredModel &model, float centre,
                                   const AllocationOptions &options,
@@ -59,16 +63,24 @@ CentredChoice spikequant::chooseCentre(const ChannelLaw &law,
   }
   CentredChoice best =
       chooseAround(CentredModel(law, step, 0.0), 0.0f, options, errorBits);
-  for (double centre : centres) {
+  auto improve = [&](double centre, double least) {
     auto rounded = float(centre);
     // Counts end at 32767.
     if (!(maxAbs + std::abs(centre) < 30000 * step))
-      continue;
+      return false;
     CentredChoice choice = chooseAround(CentredModel(law, step, rounded),
                                         rounded, options, errorBits);
-    if (choice.total < best.total - 1e-3)
-      best = choice;
-  }
+    bool better = choice.total < best.total - least;
+    best = better ? choice : best;
+    return better;
+  };
+  for (double centre : centres)
+    improve(centre, 1e-3);
+  if (!options.fineCentres)
+    return best;
+  for (double move : moves)
+    if (double from = best.centre; !improve(from - move * step, 1e-3))
+      improve(from + move * step, 1e-3);
   return best;
 }
 

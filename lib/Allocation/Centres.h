@@ -23,7 +23,8 @@ struct CentredChoice {
 /// The centre and the bits of least total cost. `maxAbs` is the largest value
 /// of the site, which must not clip. Candidates are 0, the mean, and what puts
 /// the lowest or the highest of the values at the end of a window of 2, 3 or 4
-/// bits.
+/// bits; with `fineCentres` the best of these is then moved by a step, a half,
+/// a quarter and an eighth of one to either side, wherever that is better.
 CentredChoice chooseCentre(const ChannelLaw &law,
                            const AllocationOptions &options, double step,
                            double maxAbs);

@@ -121,6 +121,7 @@ QuantizeOptions getQuantizeOptions(const CompileOptions &options) {
   quantize.weightBudget = options.weightBudget;
   quantize.weights = options.weights;
   // Nearest rounding does not see the mean of what a centre leaves over.
+  quantize.fineCentres = options.fineCentres;
   quantize.centres =
       options.centres && options.rounding != WeightRounding::Nearest;
   quantize.attentionBits = options.attentionBits;

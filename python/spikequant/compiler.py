@@ -52,6 +52,7 @@ class CompileOptions:
     rotate: str = NO_ROTATION
     fold: bool = True
     centres: bool = True
+    fine_centres: bool = False
     real_activations: bool = False
     real_residual: bool = False
     real_softmax: bool = False
@@ -94,6 +95,7 @@ class CompileOptions:
         arguments += [] if self.fold else ["--no-fold"]
         arguments += ["--real-activations"] if self.real_activations else []
         arguments += [] if self.centres else ["--no-centres"]
+        arguments += ["--fine-centres"] if self.fine_centres else []
         arguments += ["--real-residual"] if self.real_residual else []
         arguments += ["--real-softmax"] if self.real_softmax else []
         arguments += ["--real-rotations"] if self.real_rotations else []

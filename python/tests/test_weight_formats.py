@@ -62,6 +62,8 @@ def calibrated(tmp_path_factory):
         (6, 64, "second-order", "auto"),
         (6, 0, "nearest", "portable"),
         (7, 32, "second-order", "auto"),
+        (4, 16, "second-order", "auto"),
+        (5, 16, "nearest", "portable"),
         (8, 128, "second-order", "auto"),
     ],
 )

@@ -105,6 +105,10 @@ cl::opt<bool> realActivations("real-activations",
 cl::opt<bool> noCentres("no-centres",
                         cl::desc("Put the windows of all channels around 0"),
                         cl::cat(category));
+cl::opt<bool> fineCentres("fine-centres",
+                          cl::desc("Search each channel's centre in eighths of "
+                                   "a step"),
+                          cl::cat(category));
 cl::opt<bool> realResidual("real-residual",
                            cl::desc("Keep the residual stream and norms real"),
                            cl::cat(category));
@@ -223,6 +227,7 @@ CompileOptions getOptions(const char *program) {
   options.fold = !noFold;
   options.foldActivations = !realActivations;
   options.centres = !noCentres;
+  options.fineCentres = fineCentres;
   options.foldResidual = !realResidual;
   options.foldSoftmax = !realSoftmax;
   options.foldPositions = !realRotations;

@@ -80,6 +80,8 @@ struct AllocationOptions {
   int32_t tolerance = 1;
   /// Widest window, 2..8.
   int32_t maxBits = 8;
+  /// Centres are searched in eighths of a step.
+  bool fineCentres = false;
   double madFactor = 3.5;
   /// Fraction of |x| below the percentile, in (0, 1).
   double percentile = 0.95;

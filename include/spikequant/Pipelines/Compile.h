@@ -67,7 +67,8 @@ struct CompileOptions {
   std::string method = "spike";
   bool rotateValues = false; ///< Hadamard rotations where weights absorb them
   bool centres = true; ///< Windows around centres where channels are skewed.
-  bool fold = true;    ///< Scales move into thresholds.
+  bool fineCentres = false;    ///< Search them in eighths of a step.
+  bool fold = true;            ///< Scales move into thresholds.
   bool foldActivations = true; ///< Functions become integer tables, if `fold`.
   bool foldResidual = true;    ///< The stream is fixed point, if `fold`.
   bool foldSoftmax = true; ///< Masks and exponents become integers, if `fold`.

@@ -145,6 +145,11 @@ def add_arguments(parser) -> None:
         help="put the windows of all channels around 0, also of skewed ones",
     )
     parser.add_argument(
+        "--fine-centres",
+        action="store_true",
+        help="search the centre of each channel's window in eighths of a step",
+    )
+    parser.add_argument(
         "--real-residual",
         action="store_true",
         help="leave the residual stream and the norms real, not fixed point",
@@ -276,6 +281,7 @@ def _settings(options):
         rotate=options.rotate,
         fold=not options.no_fold,
         centres=not options.no_centres,
+        fine_centres=options.fine_centres,
         real_activations=options.real_activations,
         real_residual=options.real_residual,
         real_softmax=options.real_softmax,

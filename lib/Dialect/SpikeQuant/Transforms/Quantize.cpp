@@ -110,6 +110,7 @@ LogicalResult QuantizePass::initialize(MLIRContext *context) {
   allocation.meanBits = bits;
   allocation.tolerance = tolerance;
   allocation.madFactor = madFactor;
+  allocation.fineCentres = fineCentres;
   allocation.percentile = percentile;
   return success();
 }

@@ -165,7 +165,7 @@ FailureOr<sq::WeightSite> WeightPlanner::makeSite(const Matrix &matrix) {
   int64_t channels = matrix.getChannels();
   sq::WeightSite site{matrix.key, int64_t(matrix.values.size()), {}};
   for (unsigned bits : {2, 3, 4, 5, 6, 8})
-    for (int64_t group : {32, 64, 128, 0}) {
+    for (int64_t group : {16, 32, 64, 128, 0}) {
       if (group >= channels)
         continue; // As one group for the row.
       sq::RoundingOptions options;

@@ -205,6 +205,8 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     Option<"centres", "centres", "bool", "true",
            "windows around a centre and biases for the means of errors, where the calibration "
            "has signs and the values of the weights are known">,
+    Option<"fineCentres", "fine-centres", "bool", "false",
+           "search each centre in eighths of a step: a lower predicted loss, half as long again">,
     Option<"headBits", "head-bits", "unsigned", "8",
            "bits of a code in the weights of the result and in embeddings">,
     Option<"attentionBits", "attention-bits", "unsigned", "8",

@@ -41,7 +41,7 @@ struct WeightBudget {
 double getStoredBits(unsigned bits, int64_t group, int64_t channels,
                      bool symmetric = false);
 
-/// Chooses codes of 2 to 8 bits in groups of 32, 64, 128 or the row for the
+/// Chooses codes of 2 to 8 bits in groups of 16, 32, 64, 128 or the row for the
 /// weights of every site but `heads`, for the least predicted loss within the
 /// budget (WeightProblem.h). The loss of a matrix is the expected squared error
 /// of its outputs, inputs taken as uncorrelated: sum_oj E[x_j^2] e_oj^2, with e
