@@ -82,6 +82,10 @@ std::vector<uint8_t> viewBytes(WeightsOp op, ArrayRef<uint8_t> source,
   return result;
 }
 
+/// In rows that are looked up as they are, errors of all channels matter alike:
+/// the median channel as much as its inputs say, weaker ones more.
+constexpr double kLookedUpDamping = 1.0;
+
 /// The error feedback of weights; the last site's is kept, since q, k and v or
 /// gate and up share one.
 class FeedbackSource {
@@ -98,23 +102,26 @@ public:
     auto shifted = options.shifts.find(wanted);
     const Shift *shift =
         shifted == options.shifts.end() ? nullptr : &shifted->second;
-    if (!options.grams && !(options.ofMoments && shift))
+    bool lookedUp = options.inputs.lookedUp.contains(weight);
+    if (!options.grams && (!(options.ofMoments && shift) || lookedUp))
       return nullptr;
     used += options.grams ? 1 : 0;
-    if (feedback && site == wanted && feedback->getGroup() == group)
+    if (feedback && site == wanted && feedback->getGroup() == group &&
+        !lookedUp)
       return &*feedback;
-    auto computed = options.grams ? ofGram(wanted, group, shift)
+    auto computed = options.grams ? ofGram(wanted, group, shift, lookedUp)
                                   : ofMoments(wanted, group, *shift);
     if (!computed)
       return computed.takeError();
     feedback = std::move(*computed);
-    site = wanted.str();
+    site = lookedUp ? "" : wanted.str();
     return &*feedback;
   }
   /// Of the weight's input channels; empty where none is known.
   ArrayRef<float> getImportance(StringRef weight) const {
     auto input = options.inputs.find(weight);
-    if (options.grams || input == options.inputs.end())
+    if (options.grams || input == options.inputs.end() ||
+        options.inputs.lookedUp.contains(weight))
       return {};
     auto known = options.importance.find(input->second);
     return known == options.importance.end() ? ArrayRef<float>()
@@ -127,7 +134,7 @@ private:
 
   /// sum (x - c) (x - c)^T = G - n (c m^T + m c^T - c c^T).
   Expected<sq::ErrorFeedback> ofGram(StringRef wanted, int64_t group,
-                                     const Shift *shift) const {
+                                     const Shift *shift, bool lookedUp) const {
     const sq::GramView *gram = options.grams->find(wanted);
     if (!gram)
       return createStringError("the calibration has no Gram matrix of site '" +
@@ -140,8 +147,11 @@ private:
              double(gram->rows) *
                  (a * shift->means[j] + b * shift->means[i] - a * b);
     };
+    sq::Damping damping;
+    if (lookedUp)
+      damping.common = kLookedUpDamping;
     return sq::ErrorFeedback::compute(int64_t(gram->channels), group, at,
-                                      wanted);
+                                      wanted, damping);
   }
 
   /// As if channels were independent: d d^T + variances, d = m - c.
@@ -511,12 +521,20 @@ Expected<PackedFileInfo> annotateWeights(ModuleOp module, StringRef path) {
   return info;
 }
 
+/// The format of a weight, if it is in codes.
+static CodesAttr getCodes(ModuleOp module, StringRef name) {
+  auto weights = module.lookupSymbol<WeightsOp>(name);
+  return weights ? dyn_cast<CodesAttr>(weights.getFormat()) : CodesAttr();
+}
+
 WeightInputs findWeightInputs(ModuleOp module) {
   WeightInputs inputs;
   StringSet<> excluded;
   module.walk([&](Operation *op) {
     if (auto rows = dyn_cast<LookupOp>(op)) {
-      excluded.insert(rows.getWeights());
+      auto codes = getCodes(module, rows.getWeights());
+      bool isShort = codes && codes.getBits() < 8;
+      (isShort ? inputs.lookedUp : excluded).insert(rows.getWeights());
     } else if (auto integrate = dyn_cast<IntegrateOp>(op)) {
       StringRef site = getSiteOfCounts(integrate.getCounts());
       auto [known, fresh] =
