@@ -82,10 +82,6 @@ std::vector<uint8_t> viewBytes(WeightsOp op, ArrayRef<uint8_t> source,
   return result;
 }
 
-/// In rows that are looked up as they are, errors of all channels matter alike:
-/// the median channel as much as its inputs say, weaker ones more.
-constexpr double kLookedUpDamping = 1.0;
-
 /// The error feedback of weights; the last site's is kept, since q, k and v or
 /// gate and up share one.
 class FeedbackSource {
@@ -102,26 +98,23 @@ public:
     auto shifted = options.shifts.find(wanted);
     const Shift *shift =
         shifted == options.shifts.end() ? nullptr : &shifted->second;
-    bool lookedUp = options.inputs.lookedUp.contains(weight);
-    if (!options.grams && (!(options.ofMoments && shift) || lookedUp))
+    if (!options.grams && !(options.ofMoments && shift))
       return nullptr;
     used += options.grams ? 1 : 0;
-    if (feedback && site == wanted && feedback->getGroup() == group &&
-        !lookedUp)
+    if (feedback && site == wanted && feedback->getGroup() == group)
       return &*feedback;
-    auto computed = options.grams ? ofGram(wanted, group, shift, lookedUp)
+    auto computed = options.grams ? ofGram(wanted, group, shift)
                                   : ofMoments(wanted, group, *shift);
     if (!computed)
       return computed.takeError();
     feedback = std::move(*computed);
-    site = lookedUp ? "" : wanted.str();
+    site = wanted.str();
     return &*feedback;
   }
   /// Of the weight's input channels; empty where none is known.
   ArrayRef<float> getImportance(StringRef weight) const {
     auto input = options.inputs.find(weight);
-    if (options.grams || input == options.inputs.end() ||
-        options.inputs.lookedUp.contains(weight))
+    if (options.grams || input == options.inputs.end())
       return {};
     auto known = options.importance.find(input->second);
     return known == options.importance.end() ? ArrayRef<float>()
@@ -134,7 +127,7 @@ private:
 
   /// sum (x - c) (x - c)^T.
   Expected<sq::ErrorFeedback> ofGram(StringRef wanted, int64_t group,
-                                     const Shift *shift, bool lookedUp) const {
+                                     const Shift *shift) const {
     const sq::GramView *gram = options.grams->find(wanted);
     if (!gram)
       return createStringError("the calibration has no Gram matrix of site '" +
@@ -144,11 +137,8 @@ private:
         return gram->at(i, j);
       return gram->around(i, shift->offsets[i], j, shift->offsets[j]);
     };
-    sq::Damping damping;
-    if (lookedUp)
-      damping.common = kLookedUpDamping;
     return sq::ErrorFeedback::compute(int64_t(gram->channels), group, at,
-                                      wanted, damping);
+                                      wanted);
   }
 
   /// As if channels were independent: d d^T + variances, d = m - c.
@@ -518,20 +508,12 @@ Expected<PackedFileInfo> annotateWeights(ModuleOp module, StringRef path) {
   return info;
 }
 
-/// The format of a weight, if it is in codes.
-static CodesAttr getCodes(ModuleOp module, StringRef name) {
-  auto weights = module.lookupSymbol<WeightsOp>(name);
-  return weights ? dyn_cast<CodesAttr>(weights.getFormat()) : CodesAttr();
-}
-
 WeightInputs findWeightInputs(ModuleOp module) {
   WeightInputs inputs;
   StringSet<> excluded;
   module.walk([&](Operation *op) {
     if (auto rows = dyn_cast<LookupOp>(op)) {
-      auto codes = getCodes(module, rows.getWeights());
-      bool isShort = codes && codes.getBits() < 8;
-      (isShort ? inputs.lookedUp : excluded).insert(rows.getWeights());
+      excluded.insert(rows.getWeights());
     } else if (auto integrate = dyn_cast<IntegrateOp>(op)) {
       StringRef site = getSiteOfCounts(integrate.getCounts());
       auto [known, fresh] =

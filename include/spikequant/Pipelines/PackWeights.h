@@ -12,7 +12,6 @@
 
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
-#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
@@ -28,13 +27,9 @@ struct PackedFileInfo {
 };
 
 /// Which encode site each weight's inputs come from. Weights with inputs from
-/// several sites are left out: their best rounding depends on more than one
-/// site's Gram matrix.
-struct WeightInputs : llvm::StringMap<std::string> {
-  /// Weights of less than 8 bits that rows are looked up in as well; those of 8
-  /// are left out.
-  llvm::StringSet<> lookedUp;
-};
+/// several sites, and those that rows are looked up in, are left out: their
+/// best rounding depends on more than one site's Gram matrix.
+using WeightInputs = llvm::StringMap<std::string>;
 
 /// Reads it from the integrate operations, which later stages replace.
 WeightInputs findWeightInputs(ModuleOp module);
