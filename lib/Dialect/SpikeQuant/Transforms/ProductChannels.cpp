@@ -84,6 +84,9 @@ std::optional<Channels> moveChannels(Operation *op, const Channels &channels) {
   auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
   if (!linalgOp)
     return channels;
+  if (!typeOf(op->getOperand(0)).hasStaticShape() ||
+      !typeOf(op->getResult(0)).hasStaticShape())
+    return std::nullopt;
   auto maps = linalgOp.getIndexingMapsArray();
   auto from = getLoopStrides(maps[0], typeOf(op->getOperand(0)).getShape());
   auto to = getLoopStrides(maps[1], typeOf(op->getResult(0)).getShape());
@@ -126,7 +129,8 @@ insertChannels(tensor::InsertSliceOp insertion,
                const std::optional<Channels> &channels) {
   RankedTensorType source = insertion.getSourceType();
   RankedTensorType state = insertion.getType();
-  if (!channels || source.getRank() != state.getRank())
+  if (!channels || source.getRank() != state.getRank() ||
+      !source.hasStaticShape() || !state.hasStaticShape())
     return std::nullopt;
   SmallVector<int64_t> from = getStrides(source.getShape());
   for (auto [stride, whole] : llvm::zip(from, getWholeDimensions(insertion)))
@@ -349,6 +353,9 @@ static Value skipElementwise(linalg::LinalgOp op) {
 /// Whether movement keeps rows: the last dimension last, whole.
 static bool keepsRows(Operation *op) {
   auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
+  if (!linalgOp && (typeOf(op->getOperand(0)).getRank() == 0 ||
+                    typeOf(op->getResult(0)).getRank() == 0))
+    return false;
   if (!linalgOp)
     return typeOf(op->getOperand(0)).getShape().back() ==
            typeOf(op->getResult(0)).getShape().back();
@@ -391,7 +398,7 @@ findScaledArray(const Product &product, ArrayRef<unsigned> loops,
   linalg::LinalgOp op = product.op;
   Value value = op->getResult(0);
   auto channels = spread(op, getResultView(op), loops, byKeys);
-  while (channels) {
+  while (channels && typeOf(value).getRank() > 0) {
     int64_t width = typeOf(value).getShape().back();
     auto last = pairUp(numberChannels(value, width), *channels, width);
     if (last)
@@ -425,6 +432,8 @@ static bool isShiftable(const Product &product, ArrayRef<Product> products) {
 /// Whether the last dimension of the scores is one of the held operand alone.
 static bool scoresAlongHeld(linalg::LinalgOp op, unsigned held) {
   AffineMap result = getResultView(op).map;
+  if (result.getNumResults() == 0)
+    return false;
   auto last = dyn_cast<AffineDimExpr>(result.getResults().back());
   return last && getView(op, held).map.isFunctionOfDim(last.getPosition()) &&
          !getView(op, 1 - held).map.isFunctionOfDim(last.getPosition());
