@@ -45,10 +45,13 @@ class Chat:
                 f"the prompt has {len(tokens)} tokens, but the largest context holds "
                 f"{session.contexts[-1]}: shorten it, or export the model with a larger --context"
             )
-        # At least one token has to be computed, for its logits.
-        session.rewind(min(_common_prefix(session.history, tokens), len(tokens) - 1))
+        session.rewind(self.count_kept(tokens))
         rest = tokens[session.position :]
         return self._text(session.generate(rest, limit, self.settings.get("end_ids", [])))
+
+    def count_kept(self, tokens: list[int]) -> int:
+        """How many of `tokens` the cache holds. One at least is computed, for its logits."""
+        return max(0, min(_common_prefix(self.session.history, tokens), len(tokens) - 1))
 
     def _text(self, tokens: Iterator[int]) -> Iterator[str]:
         ids: list[int] = []

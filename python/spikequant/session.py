@@ -9,6 +9,13 @@ import numpy as np
 
 from .errors import SpikeQuantError
 from .native import NativeModel, Observer
+from .session_file import (
+    SavedSession,
+    cut_state,
+    identify_program,
+    load_session,
+    save_session,
+)
 
 # A rest of a prompt this short is quicker token by token than as a padded chunk.
 _SHORT_REST = 8
@@ -78,6 +85,41 @@ class Session:
     def rewind(self, position: int) -> None:
         """Forgets all but the first `position` tokens. What follows them is overwritten later."""
         del self.history[position:]
+
+    def save(self, path: str | Path) -> int:
+        """Writes tokens and cache (docs/PackedCounts.md); returns the bytes."""
+        axes = self._token_axes()
+        states = {n: cut_state(a, axes[n], self.position) for n, a in self._state.items()}
+        program = identify_program(self.model.folder)
+        return save_session(Path(path), SavedSession(program, self.history, states))
+
+    def restore(self, path: str | Path) -> None:
+        """Goes on where a saved session of the same program was; an error changes nothing."""
+        saved = load_session(Path(path))
+        if saved.program != identify_program(self.model.folder):
+            raise SpikeQuantError(
+                f"{path}: saved by another program than {self.model.folder}: counts of one mean "
+                "nothing to another; save a session of this one"
+            )
+        history, context, state = self.history, self.context, self._state
+        try:
+            self._restore(saved)
+        except (SpikeQuantError, KeyError, ValueError) as error:
+            self.history, self.context, self._state = history, context, state
+            raise SpikeQuantError(f"{path}: damaged session: {error}") from error
+
+    def _restore(self, saved: SavedSession) -> None:
+        tokens = self._checked(saved.tokens) if saved.tokens else []
+        if len(tokens) > self.contexts[-1]:
+            raise SpikeQuantError(f"{len(tokens)} tokens")
+        self.reset(min(context for context in self.contexts if context >= len(tokens)))
+        axes = self._token_axes()
+        for name, array in self._state.items():
+            target, source = cut_state(array, axes[name], len(tokens)), saved.states[name]
+            if source.dtype != target.dtype:
+                raise SpikeQuantError(f"'{name}' is {source.dtype}, not {target.dtype}")
+            target[...] = source.reshape(target.shape)
+        self.history = tokens
 
     def feed(self, tokens: Sequence[int]) -> np.ndarray:
         """Takes tokens; returns the logits [vocabulary] after the last one."""
@@ -168,6 +210,14 @@ class Session:
         """All graphs of one context have the same state."""
         name = next(name for (_, context), name in self._names.items() if context == self.context)
         return self.model.graph(name).new_state()
+
+    def _token_axes(self) -> dict[str, int | None]:
+        """The axis of each state that is as long as the context, if one alone is."""
+        axes = {}
+        for name, array in self._state.items():
+            long = [axis for axis, size in enumerate(array.shape) if size == self.context]
+            axes[name] = long[0] if len(long) == 1 else None
+        return axes
 
     def _checked(self, tokens: Sequence[int]) -> list[int]:
         # Each step of a generation has one: NumPy would take 2 % of its time.

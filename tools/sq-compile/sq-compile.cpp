@@ -82,9 +82,10 @@ cl::opt<unsigned> headBits("head-bits", cl::init(8),
 cl::opt<unsigned> attentionBits(
     "attention-bits", cl::init(8), cl::cat(category),
     cl::desc("Bits of counts in products of activations, 2 to 8; 0: real"));
-cl::opt<unsigned>
-    cacheBits("cache-bits", cl::init(0), cl::cat(category),
-              cl::desc("Bits of counts in states; 0: as attention-bits"));
+cl::opt<unsigned> cacheBits(
+    "cache-bits", cl::init(0), cl::cat(category),
+    cl::desc("Bits of counts in states; 0: as attention-bits; up to 4 "
+             "share bytes"));
 cl::opt<WeightRounding> rounding(
     "rounding", cl::init(WeightRounding::Automatic), cl::cat(category),
     cl::desc("How weights become codes"),

@@ -118,7 +118,8 @@ def add_arguments(parser) -> None:
         type=int,
         choices=range(2, 9),
         metavar="B",
-        help="of the counts that the key-value cache holds (default: as --attention-bits)",
+        help="of the counts that the key-value cache holds; below 8 with a step for each head and "
+        "channel, up to 4 two in a byte (default: as --attention-bits)",
     )
     parser.add_argument(
         "--rounding",

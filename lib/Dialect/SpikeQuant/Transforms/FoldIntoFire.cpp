@@ -35,17 +35,20 @@ static FailureOr<FlatSymbolRefAttr> getArray(EncodeOp op, FoldContext &context,
                       (op.getSite() + suffix).str(), rounded);
 }
 
-static FailureOr<FlatSymbolRefAttr> getThresholds(EncodeOp op, DecodeOp decode,
-                                                  const ScaleForm &form,
-                                                  ArrayRef<float> centres,
-                                                  FoldContext &context,
-                                                  int32_t lo, int32_t hi) {
-  SmallVector<double> shifts(form.shifts);
-  for (auto [shift, centre] : llvm::zip(shifts, centres))
-    shift -= centre;
-  auto gains = getArray(op, context, ".gains", form.scaled, form.scales);
-  auto biases = getArray(op, context, ".biases",
-                         form.shifted || !centres.empty(), shifts);
+/// (C x + A - z) a in steps: gains C a, biases (A - z) a.
+static FailureOr<FlatSymbolRefAttr>
+getThresholds(EncodeOp op, DecodeOp decode, const ScaleForm &form,
+              const EncodeChannels &channels, FoldContext &context, int32_t lo,
+              int32_t hi) {
+  SmallVector<double> scales(form.scales), shifts(form.shifts);
+  for (size_t j = 0; j < scales.size(); ++j) {
+    scales[j] *= channels.gain(j);
+    shifts[j] = (shifts[j] - channels.centre(j)) * channels.gain(j);
+  }
+  bool shifted = form.shifted || !channels.centres.empty();
+  bool scaled = form.scaled || !channels.gains.empty();
+  auto gains = getArray(op, context, ".gains", scaled, scales);
+  auto biases = getArray(op, context, ".biases", shifted, shifts);
   if (failed(gains) || failed(biases))
     return failure();
   Builder b(op.getContext());
@@ -84,7 +87,8 @@ bool mlir::spikequant::canFire(EncodeOp op, const ScaleForm &form,
   auto decode = form.base.getDefiningOp<DecodeOp>();
   return decode && decode->getNumOperands() == 1 && form.rows.empty() &&
          llvm::all_of(form.scales, [](double scale) { return scale > 0; }) &&
-         !op.getRowScale() && !op.getGains() &&
+         !op.getRowScale() &&
+         (!op.getGains() || !constants.getValues(op.getGainsAttr()).empty()) &&
          (!op.getCentres() ||
           (!form.rectified &&
            !constants.getValues(op.getCentresAttr()).empty())) &&
@@ -100,9 +104,8 @@ FailureOr<bool> mlir::spikequant::foldIntoFire(EncodeOp op,
   std::optional<int32_t> window = getCommonWindow(op);
   int32_t hi = window.value_or(::spikequant::maxCount);
   int32_t lo = form.rectified ? 0 : -hi;
-  auto thresholds =
-      getThresholds(op, decode, form, constants.getValues(op.getCentresAttr()),
-                    context, lo, hi);
+  auto thresholds = getThresholds(op, decode, form, *getChannels(op, constants),
+                                  context, lo, hi);
   if (failed(thresholds))
     return failure();
   IRRewriter &b = context.rewriter;

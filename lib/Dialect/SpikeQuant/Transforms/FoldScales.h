@@ -56,7 +56,7 @@ FailureOr<bool> foldIntoEncode(EncodeOp op, const ScaleForm &form,
                                ConstantReals &constants, FoldContext context);
 
 /// Whether the base of `form` is a decode whose membrane can fire the counts of
-/// `op` directly: no row factors, all C_j above 0, an encode without gains;
+/// `op` directly: no row factors, all C_j above 0, gains that are known;
 /// with centres only if nothing is rectified, for the least count would be
 /// another one for each channel.
 bool canFire(EncodeOp op, const ScaleForm &form, ConstantReals &constants);

@@ -124,12 +124,24 @@ void Observers::insert() {
   function->setAttr(kSitesAttr, ArrayAttr::get(function.getContext(), names));
 }
 
+/// [.., a, b] as [.., a b].
+Value joinLast(OpBuilder &builder, Value value) {
+  int64_t rank = cast<RankedTensorType>(value.getType()).getRank();
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t i = 0; i + 1 < rank; ++i)
+    groups.push_back({i});
+  groups.back().push_back(rank - 1);
+  return tensor::CollapseShapeOp::create(builder, value.getLoc(), value,
+                                         groups);
+}
+
 void Observers::observeProducts() {
   OpBuilder builder(function.getContext());
-  for (auto &[name, value] : findProductInputs(function)) {
+  for (auto &[name, value, grouped] : findProductInputs(function)) {
     builder.setInsertionPointAfterValue(value);
     auto attribute = builder.getStringAttr(name);
-    ObserveOp::create(builder, value.getLoc(), value, attribute);
+    ObserveOp::create(builder, value.getLoc(),
+                      grouped ? joinLast(builder, value) : value, attribute);
     names.push_back(attribute);
   }
 }

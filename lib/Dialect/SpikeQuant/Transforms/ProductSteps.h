@@ -7,7 +7,7 @@
 #ifndef SPIKEQUANT_LIB_DIALECT_TRANSFORMS_PRODUCTSTEPS_H
 #define SPIKEQUANT_LIB_DIALECT_TRANSFORMS_PRODUCTSTEPS_H
 
-#include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
+#include "ProductChannels.h"
 
 namespace mlir::spikequant {
 
@@ -18,16 +18,32 @@ struct ProductStep {
   /// Numerators: some graph has rows long enough to be rounded with a spread,
   /// so all do. Graphs for short and long contexts compute the same.
   bool spread = false;
+  /// Of an operand with a step per channel, `step / gain`: one gain for each
+  /// channel of the source's last dimension, or of its last two.
+  std::vector<float> gains = {};
+  /// As many, or none: 0.
+  std::vector<float> centres = {};
+};
+
+/// Of a product whose held operand has gains that its result has too: what each
+/// channel of the scaled array is multiplied with (see ProductChannels.h).
+struct ProductScale {
+  ChannelPairing pairing;
+  std::vector<float> factors;
 };
 
 /// By the name of the operand.
-using ProductSteps = std::map<std::string, ProductStep>;
+struct ProductSteps : std::map<std::string, ProductStep> {
+  std::map<std::string, ProductScale> scales; ///< by the product's name
+};
 
 using FunctionProducts =
     SmallVector<std::pair<func::FuncOp, std::vector<Product>>>;
 
 /// The step with the least error of each operand that `calibration` has
-/// statistics of. Fails, with a diagnostic, if the file is unreadable.
+/// statistics of; counts of less than 8 bits that a state holds have one per
+/// channel where the product allows it. Fails, with a diagnostic, if the file
+/// is unreadable.
 FailureOr<ProductSteps> chooseProductSteps(ModuleOp module,
                                            const FunctionProducts &products,
                                            StringRef calibration,

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
+#include "ProductChannels.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -205,13 +205,18 @@ std::vector<Product> mlir::spikequant::findProducts(
   return products;
 }
 
-std::vector<std::pair<std::string, Value>>
+std::vector<ProductInput>
 mlir::spikequant::findProductInputs(func::FuncOp function) {
-  std::vector<std::pair<std::string, Value>> inputs;
+  std::vector<ProductInput> inputs;
   llvm::DenseSet<Value> seen;
   for (const Product &product : findProducts(function))
-    for (const ProductOperand &operand : product.operands)
-      if (!operand.isNumerators && seen.insert(operand.source).second)
-        inputs.push_back({operand.name, operand.source});
+    for (auto [number, operand] : llvm::enumerate(product.operands))
+      if (!operand.isNumerators && seen.insert(operand.source).second) {
+        auto type = cast<RankedTensorType>(operand.source.getType());
+        bool grouped =
+            operand.insertion &&
+            countGroupedChannels(product, number) != type.getShape().back();
+        inputs.push_back({operand.name, operand.source, grouped});
+      }
   return inputs;
 }

@@ -19,10 +19,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "FoldScales.h"
+#include "Nibbles.h"
 #include "ProductSteps.h"
 #include "RemarkLocation.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Utils/ReshapeOpsUtils.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
@@ -54,12 +56,15 @@ public:
 
 private:
   LogicalResult quantize(const Product &product);
+  LogicalResult scaleChannels(const Product &product);
   FailureOr<Factor> getFactor(const ProductOperand &operand);
   FailureOr<Factor> encode(const ProductOperand &operand);
   FailureOr<FlatSymbolRefAttr> getBits(Location loc, unsigned bits,
                                        int64_t channels);
   FailureOr<FlatSymbolRefAttr> getSpread(Location loc, float step,
                                          int64_t keys);
+  Value groupChannels(Value source, const ProductStep &step);
+  Value ungroupChannels(Value counts, Value source);
   Value narrow(Value counts, bool isUnsigned);
   Value replay(ArrayRef<Operation *> path, Value value);
   Value insertIntoState(const ProductOperand &operand, Value counts);
@@ -79,6 +84,7 @@ private:
   IRRewriter b;
   llvm::DenseMap<Value, Factor> encoded;
   llvm::DenseMap<Operation *, Value> states;
+  llvm::DenseSet<Operation *> packedStates;
 };
 
 RankedTensorType typeOf(Value value) {
@@ -173,16 +179,40 @@ Value ProductQuantizer::narrow(Value counts, bool isUnsigned) {
       });
 }
 
+/// Gains of two dimensions: as one.
+Value ProductQuantizer::groupChannels(Value source, const ProductStep &step) {
+  RankedTensorType type = typeOf(source);
+  int64_t rank = type.getRank();
+  if (step.gains.empty() ||
+      static_cast<int64_t>(step.gains.size()) == type.getShape().back())
+    return source;
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t i = 0; i + 1 < rank; ++i)
+    groups.push_back({i});
+  groups.back().push_back(rank - 1);
+  return tensor::CollapseShapeOp::create(b, source.getLoc(), source, groups);
+}
+
+Value ProductQuantizer::ungroupChannels(Value counts, Value source) {
+  RankedTensorType type = typeOf(source).clone(b.getI16Type());
+  if (counts.getType() == type)
+    return counts;
+  auto groups = *getReassociationIndicesForCollapse(type.getShape(),
+                                                    typeOf(counts).getShape());
+  return tensor::ExpandShapeOp::create(b, source.getLoc(), type, counts,
+                                       groups);
+}
+
 FailureOr<Factor> ProductQuantizer::encode(const ProductOperand &operand) {
   auto known = encoded.find(operand.source);
   if (known != encoded.end())
     return known->second;
   const ProductStep &step = steps.at(operand.name);
-  Value source = operand.source;
-  Location loc = source.getLoc();
-  b.setInsertionPointAfterValue(source);
+  Location loc = operand.source.getLoc();
+  b.setInsertionPointAfterValue(operand.source);
+  Value source = groupChannels(operand.source, step);
   RankedTensorType type = typeOf(source);
-  FlatSymbolRefAttr bits, centres;
+  FlatSymbolRefAttr bits, gains, centres;
   OverflowAttr overflow;
   if (step.spread) {
     auto symbol = getSpread(loc, step.step, type.getShape().back());
@@ -197,15 +227,29 @@ FailureOr<Factor> ProductQuantizer::encode(const ProductOperand &operand) {
     bits = *symbol;
     overflow = OverflowAttr::get(b.getContext(), Overflow::Saturate);
   }
+  auto store = [&](StringRef suffix, ArrayRef<float> values,
+                   FlatSymbolRefAttr &symbol) -> LogicalResult {
+    if (values.empty())
+      return success();
+    auto made =
+        getRealArray(module, loc, (operand.name + suffix).str(), values);
+    if (succeeded(made))
+      symbol = *made;
+    return made;
+  };
+  if (failed(store(".step_gains", step.gains, gains)) ||
+      failed(store(".step_centres", step.centres, centres)))
+    return failure();
   Value counts = EncodeOp::create(
       b, loc, type.clone(b.getI16Type()), source, Value(),
-      b.getF32FloatAttr(step.step), b.getStringAttr(operand.name), bits,
-      nullptr, centres, b.getI32IntegerAttr(0), overflow, nullptr);
+      b.getF32FloatAttr(step.step), b.getStringAttr(operand.name), bits, gains,
+      centres, b.getI32IntegerAttr(0), overflow, nullptr);
   int64_t largest =
       operand.isNumerators ? 255 : (int64_t(1) << (step.bits - 1)) - 1;
+  counts = ungroupChannels(counts, operand.source);
   Factor factor{narrow(counts, operand.isNumerators), step.step,
                 operand.isNumerators, largest};
-  encoded[source] = factor;
+  encoded[operand.source] = factor;
   return factor;
 }
 
@@ -243,17 +287,30 @@ Value ProductQuantizer::insertIntoState(const ProductOperand &operand,
   Value &state = states[old];
   if (state)
     return state;
+  std::optional<int64_t> packed;
+  if (steps.at(operand.name).bits <= 4)
+    packed = getPackedDimension(operand);
   BlockArgument argument = operand.getState();
-  argument.setType(typeOf(argument).clone(b.getI8Type()));
   b.setInsertionPoint(old);
-  state = tensor::InsertSliceOp::create(
-      b, old.getLoc(), counts, argument, old.getMixedOffsets(),
-      old.getMixedSizes(), old.getMixedStrides());
+  SmallVector<OpFoldResult> sizes = old.getMixedSizes();
+  SmallVector<int64_t> shape(typeOf(argument).getShape());
+  if (packed) {
+    shape[*packed] /= 2;
+    sizes[*packed] = b.getIndexAttr(shape[*packed]);
+    counts = packNibbles(b, counts, *packed);
+  }
+  argument.setType(RankedTensorType::get(shape, b.getI8Type()));
+  Value bytes = tensor::InsertSliceOp::create(b, old.getLoc(), counts, argument,
+                                              old.getMixedOffsets(), sizes,
+                                              old.getMixedStrides());
+  state = packed ? unpackNibbles(b, bytes, *packed) : bytes;
+  if (packed)
+    packedStates.insert(old);
   // Products are rewritten one by one; the old insertion dies with the last.
   old.getDestMutable().assign(
       tensor::EmptyOp::create(b, old.getLoc(), old.getType().getShape(),
                               old.getType().getElementType()));
-  b.replaceUsesWithIf(old.getResult(), state, [](OpOperand &use) {
+  b.replaceUsesWithIf(old.getResult(), bytes, [](OpOperand &use) {
     return isa<func::ReturnOp>(use.getOwner());
   });
   return state;
@@ -383,6 +440,35 @@ static bool startsFromZero(Value init) {
   return matchPattern(fill ? fill.getInputs()[0] : init, m_AnyZeroFloat());
 }
 
+/// The channels of what the result is moved to get their steps.
+LogicalResult ProductQuantizer::scaleChannels(const Product &product) {
+  auto scale = steps.scales.find(product.name);
+  if (scale == steps.scales.end())
+    return success();
+  Value array = getScaledArray(product, scale->second.pairing);
+  Location loc = array.getLoc();
+  b.setInsertionPointAfterValue(array);
+  auto symbol = getRealArray(module, loc, product.name + ".scales",
+                             scale->second.factors);
+  if (failed(symbol))
+    return failure();
+  RankedTensorType type = typeOf(array);
+  auto all = AffineMap::getMultiDimIdentityMap(type.getRank(), b.getContext());
+  Value factors = LoadWeightsOp::create(
+      b, loc, RankedTensorType::get(type.getShape().back(), b.getF32Type()),
+      symbol->getAttr());
+  Value empty =
+      tensor::EmptyOp::create(b, loc, type.getShape(), b.getF32Type());
+  Value scaled =
+      createGeneric(loc, {array, factors}, empty,
+                    {all, all.getMinorSubMap(1), all}, parallel(type.getRank()),
+                    [](OpBuilder &b, Location loc, ValueRange in) -> Value {
+                      return arith::MulFOp::create(b, loc, in[0], in[1]);
+                    });
+  b.replaceAllUsesExcept(array, scaled, scaled.getDefiningOp());
+  return success();
+}
+
 LogicalResult ProductQuantizer::quantize(const Product &product) {
   linalg::LinalgOp op = product.op;
   SmallVector<Factor> factors;
@@ -412,8 +498,9 @@ LogicalResult ProductQuantizer::quantize(const Product &product) {
                       });
   }
   remarkQuantized(product, factors);
+  LogicalResult scaled = scaleChannels(product);
   b.replaceOp(op, result);
-  return success();
+  return scaled;
 }
 
 void ProductQuantizer::remarkQuantized(const Product &product,
@@ -423,8 +510,16 @@ void ProductQuantizer::remarkQuantized(const Product &product,
     text += text.empty() ? "" : ", ";
     text += operand.name + " in steps of " + std::to_string(factor.step) +
             " up to " + std::to_string(factor.largest);
+    const ProductStep &step = steps.at(operand.name);
+    if (!step.gains.empty())
+      text += ", times a gain for each of " +
+              std::to_string(step.gains.size()) + " channels";
+    if (!step.centres.empty())
+      text += ", around centres";
     if (operand.insertion)
-      text += ", held in a state";
+      text += packedStates.contains(operand.insertion)
+                  ? ", held in a state, two a byte"
+                  : ", held in a state";
   }
   linalg::LinalgOp op = product.op;
   remark::passed(getRemarkLocation(op.getLoc()),

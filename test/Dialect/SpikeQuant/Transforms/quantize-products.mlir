@@ -12,8 +12,8 @@
 // RUN:   | FileCheck %s --check-prefix=FOUR
 
 // Queries are +-127, keys and values +-63.5: with windows of 127 counts the steps
-// that hold them, 1 and 1/2, are best (3 % less saturates). With 7 counts it is
-// 63.5 / 7 * 0.97^2, the last of the steps tried that 63.5 is within 7.5 of.
+// that hold them, 1 and 1/2, are best (3 % less saturates). With 7 counts each
+// channel has 63.5 / 7 * 0.96, the last of the steps tried that 63.5 is within 7.5 of.
 
 #rows = affine_map<(d0, d1) -> (d0)>
 #all = affine_map<(d0, d1) -> (d0, d1)>
@@ -33,8 +33,16 @@
 // REAL-NOT: encode
 
 // FOUR-LABEL: func.func @step
-// FOUR: encode {{.*}} {bits = @bits.4x8, {{.*}} step = 8.535{{[0-9]*}} : f32
-// FOUR: encode {{.*}} {bits = @bits.8x8, {{.*}} step = 1.000000e+00 : f32
+// FOUR-SAME: tensor<4x16xi8> {spikequant.state = 1 : i64}
+// FOUR-SAME: tensor<16x4xi8> {spikequant.state = 2 : i64}
+// FOUR: encode {{.*}} {bits = @bits.4x8, gains = @step.pv.right.step_gains, {{.*}} step = 8.708{{[0-9]*}} : f32
+// FOUR: encode {{.*}} {bits = @bits.4x8, gains = @step.qk.right.step_gains, {{.*}} step = 8.708{{[0-9]*}} : f32
+// FOUR: encode {{.*}} {bits = @bits.8x8, gains = @step.qk.left.step_gains, {{.*}} step = 1.000000e+00 : f32
+// What the channels of the values were multiplied with is taken back behind P v.
+// FOUR: %[[SCALES:.*]] = spikequant.load_weights @step.pv.scales : tensor<8xf32>
+// FOUR: linalg.generic {{.*}} ins(%{{.*}}, %[[SCALES]] : tensor<2x8xf32>, tensor<8xf32>)
+// FOUR-NEXT: bb0
+// FOUR-NEXT: arith.mulf
 
 // CHECK: spikequant.weights @bits.8x8 : tensor<8xi8> format(#spikequant.real) value(dense<8> : tensor<8xi8>)
 // CHECK-LABEL: func.func @step

@@ -157,7 +157,11 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     from counts of `attention-bits` that saturate; an operand that is a softmax
     over the contracted dimension becomes counts of its numerators in steps of
     1/255, and the result is divided by their sum. A state that only such
-    products read, and that a step replaces rows of, holds counts (i8). A product
+    products read, and that a step replaces rows of, holds counts (i8). With
+    `cache-bits` below 8 these have a step per channel (and head, if the source is
+    [.., heads, channels]), as gains of the encode; the other factor of a sum over
+    the channels is encoded with the inverse gains, the result of another product is
+    multiplied per channel. Counts of up to 4 bits share bytes. A product
     without statistics in `calibration` stays real, with a remark.
 
     With `method=rtn`, a baseline, each row of the input is scaled by
@@ -212,7 +216,8 @@ def Quantize : Pass<"spikequant-quantize", "::mlir::ModuleOp"> {
     Option<"attentionBits", "attention-bits", "unsigned", "8",
            "bits of the counts in products of two activations, 2 to 8; 0: such products stay real">,
     Option<"cacheBits", "cache-bits", "unsigned", "0",
-           "bits of the counts that states hold, 2 to 8; 0: as attention-bits">,
+           "bits of the counts that states hold, 2 to 8; 0: as attention-bits; below 8 "
+           "with a step per channel, up to 4 two a byte">,
     Option<"lookupMinBytes", "lookup-min-bytes", "uint64_t", "4194304",
            "smaller tables that no site uses keep their real rows">
   ];

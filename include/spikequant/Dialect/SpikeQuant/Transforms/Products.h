@@ -76,14 +76,20 @@ std::vector<Product>
 findProducts(func::FuncOp function,
              function_ref<void(linalg::LinalgOp, StringRef)> leave = nullptr);
 
-/// Values of a function to observe for its products, with their names.
-std::vector<std::pair<std::string, Value>>
-findProductInputs(func::FuncOp function);
+/// A value of a function to observe for its products. What a state holds has
+/// channels for each head if `grouped`: its last two dimensions together.
+struct ProductInput {
+  std::string name;
+  Value value;
+  bool grouped;
+};
+std::vector<ProductInput> findProductInputs(func::FuncOp function);
 
 struct ProductOptions {
   /// Bits of the counts, 2 to 8; 0: products stay real.
   unsigned bits = 8;
-  /// Bits of counts that are kept in a state.
+  /// Bits of counts that are kept in a state; with less than 8 these have a
+  /// step per channel where products allow it.
   unsigned stateBits = 8;
 };
 
