@@ -21,6 +21,8 @@
 #include "spikequant/Runtime/spikequant.h"
 #include "spikequant/Support/OutputFile.h"
 
+#include "mlir/IR/Verifier.h"
+#include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
@@ -255,9 +257,11 @@ Error Compiler::runPasses(StringRef stage,
                           function_ref<void(OpPassManager &)> build) {
   progress.begin(stage);
   PassManager pm(context);
-  pm.enableVerifier(true);
+  // Once per stage: after every pass it took a third of all passes' time.
+  pm.enableVerifier(false);
+  applyDefaultTimingPassManagerCLOptions(pm);
   build(pm);
-  if (failed(pm.run(*module)))
+  if (failed(pm.run(*module)) || failed(verify(*module)))
     return createStringError("stage '" + stage + "' failed");
   return Error::success();
 }

@@ -9,6 +9,7 @@
 
 #include "mlir/IR/Remarks.h"
 #include "mlir/Remark/RemarkStreamer.h"
+#include "mlir/Support/Timing.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
@@ -240,6 +241,7 @@ CompileOptions getOptions(const char *program) {
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
   cl::HideUnrelatedOptions(category);
+  mlir::registerDefaultTimingManagerCLOptions();
   cl::ParseCommandLineOptions(argc, argv,
                               "Compiles linalg graphs and their weights\n");
   return runToolMain("sq-compile", [&](mlir::MLIRContext &context) -> Error {
