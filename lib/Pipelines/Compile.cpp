@@ -471,17 +471,28 @@ Error Compiler::generateCode(const OutputFolder &folder) {
     return Error::success();
   }
   progress.begin("generate code");
-  if (Error failure = emitObject(*code, *machine, folder.file("model.o")))
+  // A foreign system's linker gets one object with everything.
+  bool links = options.triple.empty();
+  std::vector<std::string> objects = {folder.file("model.o")};
+  if (links) {
+    objects.push_back(folder.file("graphs.o"));
+    std::unique_ptr<llvm::Module> bodies = splitGraphBodies(*code);
+    machine->setOptLevel(CodeGenOptLevel::None);
+    if (Error failure = emitObject(*bodies, *machine, objects.back()))
+      return failure;
+    machine->setOptLevel(CodeGenOptLevel::Aggressive);
+  }
+  if (Error failure = emitObject(*code, *machine, objects.front()))
     return failure;
-  if (options.triple.empty()) {
+  if (links) {
     progress.begin("link");
-    if (Error failure =
-            linkLibrary(folder.file("model.o"), options.runtimeFolder,
-                        folder.file("model.so")))
+    if (Error failure = linkLibrary(objects, options.runtimeFolder,
+                                    folder.file("model.so")))
       return failure;
   }
   if (options.stage != CompileStage::Object)
-    sys::fs::remove(folder.file("model.o"));
+    for (StringRef object : objects)
+      sys::fs::remove(object);
   return folder.write("model.h", createModelHeader(graphs));
 }
 

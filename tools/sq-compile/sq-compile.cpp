@@ -157,7 +157,7 @@ cl::opt<CompileStage> stage(
         clEnumValN(CompileStage::Buffers, "mlir-buffers", "bufferised"),
         clEnumValN(CompileStage::Kernels, "mlir-kernels", "outlined kernels"),
         clEnumValN(CompileStage::Llvm, "llvm", "LLVM IR"),
-        clEnumValN(CompileStage::Object, "obj", "keep model.o"),
+        clEnumValN(CompileStage::Object, "obj", "keep the object files"),
         clEnumValN(CompileStage::Library, "library", "everything")));
 cl::opt<std::string> json("json", cl::value_desc("file"),
                           cl::desc("Also write the report here"),
