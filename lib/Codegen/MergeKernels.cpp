@@ -42,8 +42,8 @@ arith::ConstantOp getNumber(OpOperand &use) {
   if (!constant || isDivisor(use))
     return {};
   Type type = constant.getType();
-  bool isNumber = isa<FloatType>(type) ||
-                  (isa<IntegerType>(type) && !type.isInteger(1));
+  bool isNumber =
+      isa<FloatType>(type) || (isa<IntegerType>(type) && !type.isInteger(1));
   return isNumber ? constant : arith::ConstantOp();
 }
 
@@ -191,8 +191,8 @@ void addArguments(func::FuncOp kernel, ArrayRef<Column> columns) {
   Block &entry = kernel.getBody().front();
   OpBuilder builder = OpBuilder::atBlockBegin(&entry);
   for (const Column &column : columns) {
-    Value value = entry.addArgument(getPassed(column, 0).getType(),
-                                    kernel.getLoc());
+    Value value =
+        entry.addArgument(getPassed(column, 0).getType(), kernel.getLoc());
     if (isNarrow(column))
       value = arith::ExtSIOp::create(builder, kernel.getLoc(),
                                      builder.getI64Type(), value);
