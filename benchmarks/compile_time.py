@@ -5,8 +5,9 @@
 
 A GPT-2-size graph (768 wide, 12 heads, vocabulary 50257, 128 tokens) with random weights,
 exported by JAX, with --zoo the graphs of python/tests, and with --bundle an exported language
-model, its weights rounded to nearest: all graphs, and one prompt and one token graph. The times of processors are shown
-beside those of the clock: on a machine that does other work only the former mean something.
+model, its weights rounded to nearest: all graphs, and one prompt and one token graph. The times
+of processors are shown beside those of the clock: on a machine that does other work only the
+former mean something.
 Every compilation is a process of its own, so that its peak of memory is its own.
 """
 
