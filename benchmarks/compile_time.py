@@ -1,10 +1,13 @@
 """How long graphs take to compile, stage by stage, and how that grows with the layers.
 
     python benchmarks/compile_time.py [--layers 2,6,12,24] [--zoo] [--quantised] [--csv FILE]
+        [--bundle FOLDER --calibration FILE]
 
 A GPT-2-size graph (768 wide, 12 heads, vocabulary 50257, 128 tokens) with random weights,
-exported by JAX, and with --zoo the graphs of python/tests. The times of processors are shown
-beside those of the clock: on a machine that does other work only the former mean something.
+exported by JAX, with --zoo the graphs of python/tests, and with --bundle an exported language
+model, its weights rounded to nearest: all graphs, and one prompt and one token graph. The times
+of processors are shown beside those of the clock: on a machine that does other work only the
+former mean something.
 Every compilation is a process of its own, so that its peak of memory is its own.
 """
 
@@ -92,13 +95,32 @@ def measure(name: str, graph: ZooGraph, quantised: bool) -> dict | None:
                 return None
             spikequant("calibrate", *words, "--inputs", work / "batch.npz", "-o", work / "calib")
             how = ["--calibration", work / "calib"]
-        seconds, cpu = spikequant("compile", *words, *how, "-o", work / "out")
-        report = json.loads((work / "out" / "compile.json").read_text())
-        library = (work / "out" / "model.so").stat().st_size
+        return compiling(name, "quantised" if quantised else "float", work, *words, *how)
+
+
+def measure_bundle(bundle: Path, calibration: Path) -> list[dict]:
+    """All graphs of a language model, and those of its smallest cache that `run` needs."""
+    graphs = json.loads((bundle / "model.json").read_text())["graphs"]
+    names = [graph["name"] for graph in graphs]
+    pair = [next(n for n in names if n.startswith(role)) for role in ("prefill", "decode")]
+    how = ["--calibration", calibration, "--rounding", "nearest"]
+    rows = []
+    for label, chosen in (("all graphs", names), (" ".join(pair), pair)):
+        with tempfile.TemporaryDirectory() as folder:
+            words = [bundle, "--graphs", ",".join(chosen), *how]
+            rows.append(compiling(label, "quantised", Path(folder), *words))
+    return rows
+
+
+def compiling(name: str, program: str, work: Path, *words) -> dict:
+    """One row: the command compiles into a folder in `work`."""
+    seconds, cpu = spikequant("compile", *words, "-o", work / "out")
+    report = json.loads((work / "out" / "compile.json").read_text())
+    library = (work / "out" / "model.so").stat().st_size
     stages = {f"{stage} cpu": value for stage, value in report["stages_cpu"].items()}
     return {
         "graph": name,
-        "program": "quantised" if quantised else "float",
+        "program": program,
         "seconds": seconds,
         "cpu_seconds": cpu,
         "peak_megabytes": report["peak_bytes"] / 1e6,
@@ -121,7 +143,7 @@ def show(rows: list[dict]) -> None:
 
 def write_csv(path: Path, rows: list[dict]) -> None:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)))
         writer.writeheader()
         writer.writerows(rows)
 
@@ -132,11 +154,15 @@ def main() -> None:
     parser.add_argument("--zoo", action="store_true", help="the graphs of the tests as well")
     parser.add_argument("--quantised", action="store_true", help="the quantised programs as well")
     parser.add_argument("--csv", type=Path)
+    parser.add_argument("--bundle", type=Path, help="an exported language model as well")
+    parser.add_argument("--calibration", type=Path, help="the bundle's")
     options = parser.parse_args()
+    if bool(options.bundle) != bool(options.calibration):
+        parser.error("--bundle and --calibration go together")
     layers = [int(count) for count in options.layers.split(",") if count]
     graphs = {f"gpt2 {count} layers": gpt2(count) for count in layers}
     graphs |= zoo() if options.zoo else {}
-    rows = []
+    rows = measure_bundle(options.bundle, options.calibration) if options.bundle else []
     for name, graph in graphs.items():
         for quantised in (False, True) if options.quantised else (False,):
             row = measure(name, graph, quantised)

@@ -249,9 +249,10 @@ struct BufferizeGraphsPass : impl::BufferizeGraphsBase<BufferizeGraphsPass> {
       pipeline.addPass(bufferization::createEmptyTensorEliminationPass());
     pipeline.addPass(
         bufferization::createOneShotBufferizePass(getBufferizeOptions()));
-    pipeline.addPass(createCanonicalizerPass());
-    pipeline.addPass(createCSEPass());
-    pipeline.addPass(createCanonicalizerPass());
+    OpPassManager &functions = pipeline.nest<func::FuncOp>();
+    functions.addPass(createCanonicalizerPass());
+    functions.addPass(createCSEPass());
+    functions.addPass(createCanonicalizerPass());
     return runPipeline(pipeline, module);
   }
 

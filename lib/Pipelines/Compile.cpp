@@ -21,6 +21,8 @@
 #include "spikequant/Runtime/spikequant.h"
 #include "spikequant/Support/OutputFile.h"
 
+#include "mlir/IR/Verifier.h"
+#include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/All.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
@@ -256,9 +258,11 @@ Error Compiler::runPasses(StringRef stage,
                           function_ref<void(OpPassManager &)> build) {
   progress.begin(stage);
   PassManager pm(context);
-  pm.enableVerifier(true);
+  // Once per stage: after every pass it took a third of all passes' time.
+  pm.enableVerifier(false);
+  applyDefaultTimingPassManagerCLOptions(pm);
   build(pm);
-  if (failed(pm.run(*module)))
+  if (failed(pm.run(*module)) || failed(verify(*module)))
     return createStringError("stage '" + stage + "' failed");
   return Error::success();
 }
@@ -468,17 +472,28 @@ Error Compiler::generateCode(const OutputFolder &folder) {
     return Error::success();
   }
   progress.begin("generate code");
-  if (Error failure = emitObject(*code, *machine, folder.file("model.o")))
+  // A foreign system's linker gets one object with everything.
+  bool links = options.triple.empty();
+  std::vector<std::string> objects = {folder.file("model.o")};
+  if (links) {
+    objects.push_back(folder.file("graphs.o"));
+    std::unique_ptr<llvm::Module> bodies = splitGraphBodies(*code);
+    machine->setOptLevel(CodeGenOptLevel::None);
+    if (Error failure = emitObject(*bodies, *machine, objects.back()))
+      return failure;
+    machine->setOptLevel(CodeGenOptLevel::Aggressive);
+  }
+  if (Error failure = emitObject(*code, *machine, objects.front()))
     return failure;
-  if (options.triple.empty()) {
+  if (links) {
     progress.begin("link");
-    if (Error failure =
-            linkLibrary(folder.file("model.o"), options.runtimeFolder,
-                        folder.file("model.so")))
+    if (Error failure = linkLibrary(objects, options.runtimeFolder,
+                                    folder.file("model.so")))
       return failure;
   }
   if (options.stage != CompileStage::Object)
-    sys::fs::remove(folder.file("model.o"));
+    for (StringRef object : objects)
+      sys::fs::remove(object);
   return folder.write("model.h", createModelHeader(graphs));
 }
 

@@ -10,6 +10,7 @@
 
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Func/Transforms/Passes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Transforms/Passes.h"
@@ -39,6 +40,7 @@ void buildKernelPipeline(OpPassManager &pm) {
   pm.addPass(createConvertSpikeQuantToVectorLoops());
   pm.addPass(createOutlineKernels());
   pm.addPass(func::createDuplicateFunctionEliminationPass());
+  pm.addPass(createMergeKernels());
 }
 
 /// Memory addressing, control flow and arithmetic to the LLVM dialect.
@@ -49,13 +51,15 @@ static void addConversions(OpPassManager &pm) {
   functions.addPass(memref::createExpandStridedMetadataPass());
   functions.addPass(createLowerAffinePass());
   functions.addPass(createCSEPass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
+  functions.addPass(createConvertVectorToLLVMPass());
+  functions.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
   pm.addPass(createConvertToLLVMPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
+  // Functions are worked on in parallel.
+  OpPassManager &code = pm.nest<LLVM::LLVMFuncOp>();
+  code.addPass(createReconcileUnrealizedCastsPass());
+  code.addPass(createCanonicalizerPass());
+  code.addPass(createCSEPass());
 }
 
 void buildLLVMPipeline(OpPassManager &pm, const LoweringOptions &options) {

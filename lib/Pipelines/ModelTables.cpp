@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "spikequant/Pipelines/ModelTables.h"
+#include "spikequant/Pipelines/TargetCode.h"
 #include "spikequant/Runtime/spikequant.h"
 
 #include "llvm/IR/Constants.h"
@@ -132,6 +133,7 @@ llvm::Function *TableWriter::createBody(const GraphSpec &graph) {
       llvm::FunctionType::get(llvm::Type::getVoidTy(context), {pointer}, false);
   auto *body = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage,
                                       "body_" + graph.name, module);
+  body->addFnAttr(kGraphBodyAttr);
   llvm::IRBuilder<> builder(llvm::BasicBlock::Create(context, "entry", body));
   llvm::Value *call = body->getArg(0);
   // sq_call: size, threads, then pointers; all fields have eight bytes.

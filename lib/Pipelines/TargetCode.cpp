@@ -18,6 +18,7 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Host.h"
+#include "llvm/Transforms/Utils/Cloning.h"
 
 using namespace llvm;
 
@@ -156,6 +157,33 @@ void optimizeModule(Module &module, TargetMachine &machine) {
   passes.run(module, modules);
 }
 
+/// Both modules refer to it by name.
+static void share(GlobalValue &value) {
+  if (!value.hasLocalLinkage())
+    return;
+  if (!value.hasName())
+    value.setName("sq_shared");
+  value.setLinkage(GlobalValue::ExternalLinkage);
+  value.setVisibility(GlobalValue::HiddenVisibility);
+}
+
+std::unique_ptr<Module> splitGraphBodies(Module &module) {
+  for (GlobalValue &value : module.global_values())
+    share(value);
+  ValueToValueMapTy mapping;
+  std::unique_ptr<Module> bodies =
+      CloneModule(module, mapping, [](const GlobalValue *value) {
+        const auto *function = dyn_cast<Function>(value);
+        return function && function->hasFnAttribute(kGraphBodyAttr);
+      });
+  for (Function &function : module)
+    if (function.hasFnAttribute(kGraphBodyAttr)) {
+      function.deleteBody();
+      function.setVisibility(GlobalValue::HiddenVisibility);
+    }
+  return bodies;
+}
+
 Error emitObject(Module &module, TargetMachine &machine, StringRef path) {
   std::error_code code;
   raw_fd_ostream out(path, code);
@@ -175,7 +203,7 @@ Error emitObject(Module &module, TargetMachine &machine, StringRef path) {
   return Error::success();
 }
 
-Error linkLibrary(StringRef objectPath, StringRef runtimeFolder,
+Error linkLibrary(ArrayRef<std::string> objects, StringRef runtimeFolder,
                   StringRef path) {
   SmallString<256> entry(runtimeFolder);
   sys::path::append(entry, "libSpikeQuantModelEntry.a");
@@ -187,18 +215,13 @@ Error linkLibrary(StringRef objectPath, StringRef runtimeFolder,
   if (!compiler)
     return createStringError("cannot find '" SPIKEQUANT_LINKER
                              "' to link the library; install clang-22");
-  StringRef arguments[] = {*compiler,
-                           "-shared",
-                           "-fuse-ld=lld",
-                           "-o",
-                           path,
-                           objectPath,
-                           entry,
-                           "-Wl,--no-undefined,--gc-sections,-Bsymbolic",
-                           "-Wl,-u,sq_get_model,-u,sq_find_graph,-u,sq_check,"
-                           "-u,sq_run,-u,sq_status_message,-u,sq_map_weights",
-                           "-l:libomp.so.5",
-                           "-lm"};
+  SmallVector<StringRef> arguments = {*compiler, "-shared", "-fuse-ld=lld",
+                                      "-o", path};
+  arguments.append(objects.begin(), objects.end());
+  arguments.append({entry, "-Wl,--no-undefined,--gc-sections,-Bsymbolic",
+                    "-Wl,-u,sq_get_model,-u,sq_find_graph,-u,sq_check,"
+                    "-u,sq_run,-u,sq_status_message,-u,sq_map_weights",
+                    "-l:libomp.so.5", "-lm"});
   std::string message;
   int result = sys::ExecuteAndWait(*compiler, arguments, std::nullopt, {}, 0, 0,
                                    &message);

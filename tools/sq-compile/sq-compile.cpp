@@ -9,6 +9,7 @@
 
 #include "mlir/IR/Remarks.h"
 #include "mlir/Remark/RemarkStreamer.h"
+#include "mlir/Support/Timing.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
@@ -161,7 +162,7 @@ cl::opt<CompileStage> stage(
         clEnumValN(CompileStage::Buffers, "mlir-buffers", "bufferised"),
         clEnumValN(CompileStage::Kernels, "mlir-kernels", "outlined kernels"),
         clEnumValN(CompileStage::Llvm, "llvm", "LLVM IR"),
-        clEnumValN(CompileStage::Object, "obj", "keep model.o"),
+        clEnumValN(CompileStage::Object, "obj", "keep the object files"),
         clEnumValN(CompileStage::Library, "library", "everything")));
 cl::opt<std::string> json("json", cl::value_desc("file"),
                           cl::desc("Also write the report here"),
@@ -246,6 +247,7 @@ CompileOptions getOptions(const char *program) {
 int main(int argc, char **argv) {
   InitLLVM init(argc, argv);
   cl::HideUnrelatedOptions(category);
+  mlir::registerDefaultTimingManagerCLOptions();
   cl::ParseCommandLineOptions(argc, argv,
                               "Compiles linalg graphs and their weights\n");
   return runToolMain("sq-compile", [&](mlir::MLIRContext &context) -> Error {

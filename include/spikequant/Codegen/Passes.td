@@ -165,6 +165,27 @@ def OutlineKernels : Pass<"spikequant-outline-kernels", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect"];
 }
 
+def MergeKernels : Pass<"spikequant-merge-kernels", "::mlir::ModuleOp"> {
+  let summary = "kernels that differ in numbers become one";
+  let description = [{
+    Outlined kernels that are equal but for scalar constants become one function;
+    constants that differ become its last arguments. Integers of 64 bits that
+    fit 32 in all of them are passed so, and what two of them clamp is truncated
+    and extended again, which changes nothing: the code generator then knows that
+    a product of such numbers needs 32 bits of each, as it knew from the constants.
+    Divisors stay constants.
+
+    ```mlir
+    call @generic_8(%a) : (memref<8xi32>) -> ()    // %0 = arith.muli %in, %c3
+    call @generic_8_0(%b) : (memref<8xi32>) -> ()  // %0 = arith.muli %in, %c5
+    // becomes
+    call @generic_8(%a, %c3) : (memref<8xi32>, i32) -> ()
+    call @generic_8(%b, %c5) : (memref<8xi32>, i32) -> ()
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect"];
+}
+
 def Workshare : Pass<"spikequant-workshare", "::mlir::ModuleOp"> {
   let summary = "parallel loops of kernels to loops shared by the running threads";
   let description = [{

@@ -7,6 +7,7 @@
 #ifndef SPIKEQUANT_PIPELINES_TARGETCODE_H
 #define SPIKEQUANT_PIPELINES_TARGETCODE_H
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
@@ -45,9 +46,18 @@ void optimizeModule(llvm::Module &module, llvm::TargetMachine &machine);
 llvm::Error emitObject(llvm::Module &module, llvm::TargetMachine &machine,
                        llvm::StringRef path);
 
-/// Links `objectPath` with the entry functions (libSpikeQuantModelEntry.a in
+/// Marks functions that only call kernels, once each per layer.
+inline constexpr llvm::StringLiteral kGraphBodyAttr = "spikequant-graph-body";
+
+/// Takes the bodies of graphs out of `module`, into a module of the same
+/// context; what both use becomes visible to the linker (and hidden from
+/// others). Code of bodies is worth no optimisation: register allocation of
+/// thousands of calls in a row takes longer than all kernels.
+std::unique_ptr<llvm::Module> splitGraphBodies(llvm::Module &module);
+
+/// Links objects with the entry functions (libSpikeQuantModelEntry.a in
 /// `runtimeFolder`) and the OpenMP run-time library.
-llvm::Error linkLibrary(llvm::StringRef objectPath,
+llvm::Error linkLibrary(llvm::ArrayRef<std::string> objects,
                         llvm::StringRef runtimeFolder, llvm::StringRef path);
 
 } // namespace mlir::spikequant
