@@ -100,6 +100,16 @@ def conv_stem(p, x):
     return linear(p, y.mean(1), "head", 11)
 
 
+def linear_attention(p, x):
+    """Products of products: keys with values first, with a kernel's features; retention."""
+    q, k = (jax.nn.elu(x @ p(name, 40, 24)) + 1 for name in "qk")
+    v = x @ p("v", 40, 24)
+    linear = q @ (k.T @ v) / (q @ k.sum(0))[:, None]
+    steps = jnp.arange(x.shape[0])
+    decay = jnp.tril(0.9 ** (steps[:, None] - steps))
+    return linear @ p("out", 24, 40), (decay * (q @ k.T)) @ v @ p("last", 24, 40)
+
+
 def sampler(p, logits):
     """What decoders do with logits: sort, cumulative sum, arg max, top-p mask."""
     order = jnp.argsort(-logits, axis=-1)
@@ -130,6 +140,7 @@ OTHER_GRAPHS = {
     "parallel_scan": ZooGraph(parallel_scan, ((13, 24),)),
     "mixer": ZooGraph(mixer, ((3, 13, 72),)),
     "conv_stem": ZooGraph(conv_stem, ((3, 17, 12),)),
+    "linear_attention": ZooGraph(linear_attention, ((9, 40),)),
     "sampler": ZooGraph(sampler, ((3, 257),)),
     "counts": ZooGraph(counts, ((31,),), {0: 17}),
     "scalars": ZooGraph(scalars, ((3, 5), ())),

@@ -78,6 +78,9 @@ private:
   const ProductSteps &steps;
   IRRewriter b;
   llvm::DenseMap<Value, Factor> encoded;
+  /// Results of products that stand in for those of the graph: a factor may be
+  /// one. The old operations live until all products are done.
+  llvm::DenseMap<Value, Value> decoded;
   llvm::DenseMap<Operation *, Value> states;
 };
 
@@ -174,11 +177,12 @@ Value ProductQuantizer::narrow(Value counts, bool isUnsigned) {
 }
 
 FailureOr<Factor> ProductQuantizer::encode(const ProductOperand &operand) {
-  auto known = encoded.find(operand.source);
+  auto product = decoded.find(operand.source);
+  Value source = product == decoded.end() ? operand.source : product->second;
+  auto known = encoded.find(source);
   if (known != encoded.end())
     return known->second;
   const ProductStep &step = steps.at(operand.name);
-  Value source = operand.source;
   Location loc = source.getLoc();
   b.setInsertionPointAfterValue(source);
   RankedTensorType type = typeOf(source);
@@ -412,7 +416,8 @@ LogicalResult ProductQuantizer::quantize(const Product &product) {
                       });
   }
   remarkQuantized(product, factors);
-  b.replaceOp(op, result);
+  b.replaceAllUsesWith(op->getResult(0), result);
+  decoded[op->getResult(0)] = result;
   return success();
 }
 
