@@ -38,6 +38,16 @@ def halting(p, x):
     return lax.while_loop(lambda s: (s[0] < 9) & (jnp.abs(s[1]).max() > 0.3), body, (0, x))
 
 
+def switched(p, x, which):
+    """Each input takes one of three branches, with weights of their own."""
+    branches = [
+        lambda x: jax.nn.relu(linear(p, x, "first", 40)),
+        lambda x: jnp.tanh(linear(p, x, "second", 40)),
+        lambda x: x * linear(p, x, "third", 40),
+    ]
+    return linear(p, x + lax.switch(which[0], branches, x), "head", 24)
+
+
 def selective_scan(p, tokens):
     """Mamba-like: causal depthwise convolution, input-dependent steps, a scan over time."""
     hidden, state = 40, 8
@@ -136,6 +146,7 @@ def scalars(p, x, y):
 OTHER_GRAPHS = {
     "recurrent": ZooGraph(recurrent, ((11,),), {0: 257}),
     "halting": ZooGraph(halting, ((3, 24),)),
+    "switched": ZooGraph(switched, ((5, 40), (1,)), {1: 3}),
     "selective_scan": ZooGraph(selective_scan, ((9,),), {0: 257}),
     "parallel_scan": ZooGraph(parallel_scan, ((13, 24),)),
     "mixer": ZooGraph(mixer, ((3, 13, 72),)),
