@@ -40,11 +40,11 @@ def halting(p, x):
 
 def switched(p, x, which):
     """Each input takes one of three branches, with weights of their own."""
-    branches = [
-        lambda x: jax.nn.relu(linear(p, x, "first", 40)),
-        lambda x: jnp.tanh(linear(p, x, "second", 40)),
-        lambda x: x * linear(p, x, "third", 40),
-    ]
+
+    def branch(name, function):
+        return lambda x: linear(p, function(linear(p, x, f"{name}.up", 56)), f"{name}.down", 40)
+
+    branches = [branch("relu", jax.nn.relu), branch("tanh", jnp.tanh), branch("abs", jnp.abs)]
     return linear(p, x + lax.switch(which[0], branches, x), "head", 24)
 
 
