@@ -33,12 +33,12 @@ class TextRuns:
         for _ in self._score(self.windows[unit], observer):
             pass
 
-    def learn(self) -> Recorder:
-        """What one chunk shows."""
+    def learn(self) -> dict[str, int]:
+        """Channels of the sites that one chunk shows."""
         recorder = Recorder(self.graph)
         for _ in self._score([0], recorder.observer):
             pass
-        return recorder
+        return _channels(recorder)
 
     def results(
         self, unit: int, steps: np.ndarray, observer: Observer | None = None
@@ -66,10 +66,16 @@ class ArrayRuns:
     def observe(self, unit: int, observer: Observer) -> None:
         self._run(unit, observer)
 
-    def learn(self) -> Recorder:
-        recorder = Recorder(self.graph)
-        self._run(0, recorder.observer)
-        return recorder
+    def learn(self) -> dict[str, int]:
+        """Channels of the sites. A unit may take one branch only: then the next ones are run."""
+        known: dict[str, int] = {}
+        for unit in range(len(next(iter(self.arrays.values())))):
+            recorder = Recorder(self.graph)
+            self._run(unit, recorder.observer)
+            known |= _channels(recorder)
+            if len(known) == len(self.graph.sites):
+                break
+        return known
 
     def results(
         self, unit: int, steps: np.ndarray, observer: Observer | None = None
@@ -95,14 +101,20 @@ def probed_sites(graph: Graph) -> int:
     return next((spec.shape[0] for spec in graph.arguments if spec.name == PROBE_STEPS), 0)
 
 
-def sites_of(graph: Graph, recorder: Recorder) -> tuple[list[str], list[int]]:
-    """Names and channels of the sites, from what one run showed."""
-    shown = recorder.arrays()
-    missing = [name for name in graph.sites if name not in shown]
+def _channels(recorder: Recorder) -> dict[str, int]:
+    return {name: array.shape[-1] for name, array in recorder.arrays().items()}
+
+
+def sites_of(graph: Graph, known: dict[str, int]) -> tuple[list[str], list[int]]:
+    """Names and channels of the sites, from what runs showed."""
+    missing = [name for name in graph.sites if name not in known]
     if missing:
-        raise SpikeQuantError(f"the program did not show the sites {', '.join(missing)}")
+        raise SpikeQuantError(
+            f"no input reaches the sites {', '.join(missing)}, in a branch or loop of graph "
+            f"'{graph.name}': give inputs that do"
+        )
     if not graph.sites:
         raise SpikeQuantError(
             f"graph '{graph.name}' has no value to encode: 'spikequant check' tells why"
         )
-    return graph.sites, [shown[name].shape[-1] for name in graph.sites]
+    return graph.sites, [known[name] for name in graph.sites]

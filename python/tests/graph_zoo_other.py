@@ -38,6 +38,16 @@ def halting(p, x):
     return lax.while_loop(lambda s: (s[0] < 9) & (jnp.abs(s[1]).max() > 0.3), body, (0, x))
 
 
+def switched(p, x, which):
+    """Each input takes one of three branches, with weights of their own."""
+
+    def branch(name, function):
+        return lambda x: linear(p, function(linear(p, x, f"{name}.up", 56)), f"{name}.down", 40)
+
+    branches = [branch("relu", jax.nn.relu), branch("tanh", jnp.tanh), branch("abs", jnp.abs)]
+    return linear(p, x + lax.switch(which[0], branches, x), "head", 24)
+
+
 def selective_scan(p, tokens):
     """Mamba-like: causal depthwise convolution, input-dependent steps, a scan over time."""
     hidden, state = 40, 8
@@ -100,6 +110,16 @@ def conv_stem(p, x):
     return linear(p, y.mean(1), "head", 11)
 
 
+def linear_attention(p, x):
+    """Products of products: keys with values first, with a kernel's features; retention."""
+    q, k = (jax.nn.elu(x @ p(name, 40, 24)) + 1 for name in "qk")
+    v = x @ p("v", 40, 24)
+    linear = q @ (k.T @ v) / (q @ k.sum(0))[:, None]
+    steps = jnp.arange(x.shape[0])
+    decay = jnp.tril(0.9 ** (steps[:, None] - steps))
+    return linear @ p("out", 24, 40), (decay * (q @ k.T)) @ v @ p("last", 24, 40)
+
+
 def sampler(p, logits):
     """What decoders do with logits: sort, cumulative sum, arg max, top-p mask."""
     order = jnp.argsort(-logits, axis=-1)
@@ -126,10 +146,12 @@ def scalars(p, x, y):
 OTHER_GRAPHS = {
     "recurrent": ZooGraph(recurrent, ((11,),), {0: 257}),
     "halting": ZooGraph(halting, ((3, 24),)),
+    "switched": ZooGraph(switched, ((5, 40), (1,)), {1: 3}),
     "selective_scan": ZooGraph(selective_scan, ((9,),), {0: 257}),
     "parallel_scan": ZooGraph(parallel_scan, ((13, 24),)),
     "mixer": ZooGraph(mixer, ((3, 13, 72),)),
     "conv_stem": ZooGraph(conv_stem, ((3, 17, 12),)),
+    "linear_attention": ZooGraph(linear_attention, ((9, 40),)),
     "sampler": ZooGraph(sampler, ((3, 257),)),
     "counts": ZooGraph(counts, ((31,),), {0: 17}),
     "scalars": ZooGraph(scalars, ((3, 5), ())),

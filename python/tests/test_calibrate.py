@@ -8,11 +8,13 @@ import subprocess
 import numpy as np
 import pytest
 from conftest import TEXT
+from graph_runs import write_zoo_graph
+from graph_zoo_other import OTHER_GRAPHS
 from test_kill import start
 from tiny_chat import CONTEXTS
 
 from spikequant import calibrate, calibration_worker, cli
-from spikequant.calibrate import CalibrationOptions, calibrate_text
+from spikequant.calibrate import CalibrationOptions, calibrate_inputs, calibrate_text
 from spikequant.collector import gram_path
 from spikequant.errors import SpikeQuantError
 
@@ -263,3 +265,14 @@ module {
     assert "2 values at encode sites are no numbers" in notes[0]
     words = ["compile", files[0], "--weights", files[1], "--calibration", out, "-o", out / "../sq"]
     assert cli.main(list(map(str, words))) == 0
+
+
+def test_branch_that_no_input_takes(tmp_path):
+    """Its sites have no statistics: refused with their names, as nothing can be chosen for them."""
+    graph = OTHER_GRAPHS["switched"]
+    source, weights = write_zoo_graph(graph, tmp_path)
+    x, _ = graph.arrays()
+    np.savez(tmp_path / "in.npz", arg0=np.stack([x, x]), arg1=np.array([[0], [2]], np.int32))
+    with pytest.raises(SpikeQuantError, match="no input reaches the sites .* give inputs"):
+        calibrate_inputs(source, weights, tmp_path / "in.npz", tmp_path / "calib")
+    assert not (tmp_path / "calib").exists()

@@ -44,6 +44,8 @@ QUANTISED = {
     "experts": 3,
     "recurrent": 14,
     "halting": 8,
+    "linear_attention": 10,
+    "switched": 10,
     "decode_scatter": 12,
     "gpt2_f16": 10,
     "flax_attention": 10,

@@ -83,6 +83,9 @@ private:
   const ProductSteps &steps;
   IRRewriter b;
   llvm::DenseMap<Value, Factor> encoded;
+  /// Results of products that stand in for those of the graph: a factor may be
+  /// one. The old operations live until all products are done.
+  llvm::DenseMap<Value, Value> decoded;
   llvm::DenseMap<Operation *, Value> states;
   llvm::DenseSet<Operation *> packedStates;
 };
@@ -204,13 +207,15 @@ Value ProductQuantizer::ungroupChannels(Value counts, Value source) {
 }
 
 FailureOr<Factor> ProductQuantizer::encode(const ProductOperand &operand) {
-  auto known = encoded.find(operand.source);
+  auto product = decoded.find(operand.source);
+  Value shown = product == decoded.end() ? operand.source : product->second;
+  auto known = encoded.find(shown);
   if (known != encoded.end())
     return known->second;
   const ProductStep &step = steps.at(operand.name);
-  Location loc = operand.source.getLoc();
-  b.setInsertionPointAfterValue(operand.source);
-  Value source = groupChannels(operand.source, step);
+  Location loc = shown.getLoc();
+  b.setInsertionPointAfterValue(shown);
+  Value source = groupChannels(shown, step);
   RankedTensorType type = typeOf(source);
   FlatSymbolRefAttr bits, gains, centres;
   OverflowAttr overflow;
@@ -246,10 +251,10 @@ FailureOr<Factor> ProductQuantizer::encode(const ProductOperand &operand) {
       centres, b.getI32IntegerAttr(0), overflow, nullptr);
   int64_t largest =
       operand.isNumerators ? 255 : (int64_t(1) << (step.bits - 1)) - 1;
-  counts = ungroupChannels(counts, operand.source);
+  counts = ungroupChannels(counts, shown);
   Factor factor{narrow(counts, operand.isNumerators), step.step,
                 operand.isNumerators, largest};
-  encoded[operand.source] = factor;
+  encoded[shown] = factor;
   return factor;
 }
 
@@ -499,7 +504,8 @@ LogicalResult ProductQuantizer::quantize(const Product &product) {
   }
   remarkQuantized(product, factors);
   LogicalResult scaled = scaleChannels(product);
-  b.replaceOp(op, result);
+  b.replaceAllUsesWith(op->getResult(0), result);
+  decoded[op->getResult(0)] = result;
   return scaled;
 }
 
