@@ -64,6 +64,14 @@ public:
   /// The stream in units of chooseUnit(), which it follows in the program.
   FailureOr<Value> get(Value value);
 
+  /// The norm or the product with channels `value` (StreamSource::Scaled) in
+  /// units of `to`.
+  FailureOr<Value> getScaled(Value value, double to);
+
+  /// Takes the sums of rows, and of their squares, of all streams made so far
+  /// from their integers.
+  void foldStatistics(RewriterBase &rewriter);
+
   /// Streams made so far.
   const llvm::MapVector<Value, Value> &getMade() const { return made; }
   double getUnit() const { return unit; }
@@ -83,7 +91,7 @@ private:
   FailureOr<Value> makeLookup(OpBuilder &b, LookupOp op);
   FailureOr<Value> makeTable(OpBuilder &b, LoadWeightsOp op);
   FailureOr<Value> makeGather(OpBuilder &b, linalg::GenericOp op);
-  FailureOr<Value> makeScaled(OpBuilder &b, Value value);
+  FailureOr<Value> makeScaled(OpBuilder &b, Value value, double to);
   FailureOr<Value> makeView(OpBuilder &b, Operation *op);
   FailureOr<Value> makeSum(OpBuilder &b, linalg::LinalgOp op);
   Value convert(OpBuilder &b, Value real);

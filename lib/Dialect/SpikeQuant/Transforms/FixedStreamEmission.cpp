@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "FixedStream.h"
+#include "RowStatistics.h"
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Kernel/Grid.h"
@@ -58,7 +59,7 @@ FailureOr<Value> FixedStreams::make(Value value, StreamSource source) {
       return makeTable(b, load);
     return makeGather(b, cast<linalg::GenericOp>(op));
   case StreamSource::Scaled:
-    return makeScaled(b, value);
+    return makeScaled(b, value, unit);
   case StreamSource::View:
     return makeView(b, op);
   case StreamSource::Sum:
@@ -145,7 +146,16 @@ FailureOr<Value> FixedStreams::makeGather(OpBuilder &b, linalg::GenericOp op) {
   return gather.getResult(0);
 }
 
-FailureOr<Value> FixedStreams::makeScaled(OpBuilder &b, Value value) {
+FailureOr<Value> FixedStreams::getScaled(Value value, double to) {
+  if (failed(get(findScaled(value)->base)))
+    return failure();
+  OpBuilder b(module.getContext());
+  b.setInsertionPointAfterValue(value);
+  return makeScaled(b, value, to);
+}
+
+FailureOr<Value> FixedStreams::makeScaled(OpBuilder &b, Value value,
+                                          double to) {
   std::optional<ScaleForm> form = findScaled(value);
   Location loc = value.getLoc();
   Value numbers = replayViews(b, loc, made.lookup(form->base), form->views,
@@ -158,7 +168,7 @@ FailureOr<Value> FixedStreams::makeScaled(OpBuilder &b, Value value) {
     step = std::ldexp(1.0, -::spikequant::rowExponent);
   }
   FailureOr<FlatSymbolRefAttr> rates =
-      symbols.getScaledRates(*form, step, unit, loc);
+      symbols.getScaledRates(*form, step, to, loc);
   if (failed(rates))
     return failure();
   return GridOp::create(b, loc, numbers.getType(), numbers, *rates).getResult();
@@ -184,6 +194,27 @@ FailureOr<Value> FixedStreams::makeView(OpBuilder &b, Operation *op) {
   copy->setOperand(0, source);
   copy->getResult(0).setType(type);
   return copy->getResult(0);
+}
+
+void FixedStreams::foldStatistics(RewriterBase &rewriter) {
+  llvm::SetVector<Operation *> readers;
+  for (auto [real, fixed] : made)
+    for (Operation *user : real.getUsers()) {
+      readers.insert(user);
+      // Squares that another operation adds up.
+      if (isa<linalg::LinalgOp>(user))
+        readers.insert_range(user->getUsers());
+    }
+  for (Operation *reader : readers) {
+    auto op = dyn_cast<linalg::LinalgOp>(reader);
+    auto sum = op ? matchRowSum(op) : std::nullopt;
+    if (!sum || !made.count(sum->array))
+      continue;
+    rewriter.setInsertionPoint(op);
+    rewriter.replaceOp(op, sumRows(rewriter, op.getLoc(),
+                                   made.lookup(sum->array), unit,
+                                   sum->squares));
+  }
 }
 
 namespace {

@@ -20,6 +20,7 @@
 #include "BodyInputs.h"
 #include "Conditions.h"
 #include "FixedPointFire.h"
+#include "FixedStream.h"
 #include "FoldScales.h"
 #include "PositionTables.h"
 #include "RowFactors.h"
@@ -51,7 +52,8 @@ public:
   PositionFolder(EncodeOp op, ConstantReals &constants, FoldContext context,
                  GridSymbols &grids)
       : op(op), constants(constants), context(context), grids(grids),
-        tables(context.module, constants), b(context.rewriter) {}
+        tables(context.module, constants),
+        streams(context.module, constants), b(context.rewriter) {}
 
   /// Whether it was folded; a failure has a diagnostic.
   FailureOr<bool> fold();
@@ -59,10 +61,12 @@ public:
 private:
   std::optional<Linear> read(Value value);
   std::optional<Linear> readNew(Value value);
+  std::optional<Linear> readNorm(Value value);
+  std::optional<Linear> readLinear(Operation *producer);
   std::optional<Linear> readInsertion(tensor::InsertSliceOp insertion);
-  std::optional<Linear> readBody(linalg::LinalgOp op);
   std::optional<Linear> readScalar(linalg::LinalgOp op, Value scalar);
   std::optional<Linear> readProduct(linalg::LinalgOp op, Operation *product);
+  bool isWanted();
   bool chooseUnit();
 
   FailureOr<Value> emit(Value value);
@@ -90,9 +94,10 @@ private:
   FoldContext context;
   GridSymbols &grids;
   PositionTables tables;
+  FixedStreams streams; ///< what norms scale, in a unit of its own
   IRRewriter &b;
   double unit = 0;
-  bool hasFactors = false, hasRows = false;
+  bool hasFactors = false, hasRows = false, hasNorms = false, hasSums = false;
   DenseMap<Value, std::optional<Linear>> known; ///< arrays and scalars
   DenseMap<Value, Value> emitted;
   DenseMap<Value, DecodedLeaf> leaves;
@@ -137,12 +142,28 @@ std::optional<Linear> PositionFolder::readNew(Value value) {
     return read(source);
   if (auto insertion = dyn_cast<tensor::InsertSliceOp>(producer))
     return readInsertion(insertion);
+  if (std::optional<Linear> linear = readLinear(producer))
+    return linear;
+  return readNorm(value);
+}
+
+/// A norm of one head's values: a stream with a factor per row.
+std::optional<Linear> PositionFolder::readNorm(Value value) {
+  if (streams.plan(value) != StreamSource::Scaled)
+    return std::nullopt;
+  streams.want(value);
+  hasNorms = true;
+  return Linear();
+}
+
+std::optional<Linear> PositionFolder::readLinear(Operation *producer) {
   auto linalgOp = dyn_cast<linalg::LinalgOp>(producer);
   if (!linalgOp || linalgOp.getNumReductionLoops() ||
       linalgOp->getNumResults() != 1 || linalgOp.hasIndexSemantics() ||
       !linalgOp.getIndexingMapsArray().back().isIdentity())
     return std::nullopt;
-  return readBody(linalgOp);
+  return readScalar(linalgOp,
+                    linalgOp.getBlock()->getTerminator()->getOperand(0));
 }
 
 /// Numbers of one array have one unit: the finer of both.
@@ -166,10 +187,6 @@ PositionFolder::readInsertion(tensor::InsertSliceOp insertion) {
   return join(part, read(insertion.getDest()));
 }
 
-std::optional<Linear> PositionFolder::readBody(linalg::LinalgOp op) {
-  return readScalar(op, op.getBlock()->getTerminator()->getOperand(0));
-}
-
 std::optional<Linear> PositionFolder::readScalar(linalg::LinalgOp op,
                                                  Value scalar) {
   if (OpOperand *operand = getBodyInput(op, scalar))
@@ -186,6 +203,7 @@ std::optional<Linear> PositionFolder::readScalar(linalg::LinalgOp op,
     auto x = readScalar(op, inner->getOperand(0));
     auto y = readScalar(op, inner->getOperand(1));
     result = join(x, y);
+    hasSums = true;
     if (result) {
       result->error = x->error + y->error;
       result->relative = x->relative + y->relative;
@@ -271,6 +289,8 @@ FailureOr<Value> PositionFolder::emitNew(Value value) {
     return emitDecoded(value);
   if (auto row = matchDividedRows(producer))
     return emitDividedRows(b, *row, unit);
+  if (streams.plan(value) == StreamSource::Scaled)
+    return streams.getScaled(value, unit);
   if (Value source = getShown(producer)) {
     FailureOr<Value> integers = emit(source);
     if (failed(integers))
@@ -430,8 +450,17 @@ void PositionFolder::remark(const Linear &root) {
                      "off by at most {3:F4} steps and {4} 2^-15 of the largest "
                      "decoded value",
                      op.getSite(), unit,
-                     hasRows ? ", rows scaled by mantissa and exponent" : "",
+                     hasRows || hasNorms
+                         ? ", rows scaled by mantissa and exponent"
+                         : "",
                      error, root.relative);
+}
+
+/// Sums of decoded arrays alone are the residual stream's.
+bool PositionFolder::isWanted() {
+  if (hasNorms && streams.chooseUnit() == 0)
+    return false;
+  return hasFactors || hasRows || hasNorms || !hasSums;
 }
 
 FailureOr<bool> PositionFolder::fold() {
@@ -442,7 +471,7 @@ FailureOr<bool> PositionFolder::fold() {
   if (op.getOverflow() && !window)
     return false;
   std::optional<Linear> root = read(op.getInput());
-  if (!root || !(hasFactors || hasRows) || !(root->scale > 0) || !chooseUnit())
+  if (!root || !isWanted() || !(root->scale > 0) || !chooseUnit())
     return false;
   int32_t most = window.value_or(std::numeric_limits<int16_t>::max());
   CountRange range{-most, most};
@@ -454,7 +483,9 @@ FailureOr<bool> PositionFolder::fold() {
   FailureOr<Value> membrane = emit(op.getInput());
   if (failed(membrane))
     return failure();
+  streams.foldStatistics(b);
   remark(*root);
+  b.setInsertionPoint(op);
   replaceByFire(op, *membrane, *thresholds, range, b);
   return true;
 }
