@@ -90,7 +90,6 @@ private:
   FailureOr<Value> makeDecode(OpBuilder &b, Value value);
   FailureOr<Value> makeLookup(OpBuilder &b, LookupOp op);
   FailureOr<Value> makeTable(OpBuilder &b, LoadWeightsOp op);
-  FailureOr<Value> makeGather(OpBuilder &b, linalg::GenericOp op);
   FailureOr<Value> makeScaled(OpBuilder &b, Value value, double to);
   FailureOr<Value> makeView(OpBuilder &b, Operation *op);
   FailureOr<Value> makeSum(OpBuilder &b, linalg::LinalgOp op);
@@ -120,6 +119,9 @@ SumTerm findTerm(linalg::LinalgOp op, OpOperand *operand,
 /// The extraction from a real array that is all that a body does with real
 /// numbers, or null.
 tensor::ExtractOp findGather(linalg::LinalgOp op);
+
+/// The same choice from the integers `table`.
+Value replayGather(OpBuilder &b, linalg::GenericOp op, Value table);
 
 /// The operands that a body of sums, differences and negations adds up, with
 /// their signs unimportant; nothing for other bodies.

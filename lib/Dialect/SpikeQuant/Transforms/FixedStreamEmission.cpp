@@ -57,7 +57,9 @@ FailureOr<Value> FixedStreams::make(Value value, StreamSource source) {
   case StreamSource::Table:
     if (auto load = dyn_cast<LoadWeightsOp>(op))
       return makeTable(b, load);
-    return makeGather(b, cast<linalg::GenericOp>(op));
+    return replayGather(
+        b, cast<linalg::GenericOp>(op),
+        made.lookup(findGather(cast<linalg::GenericOp>(op)).getTensor()));
   case StreamSource::Scaled:
     return makeScaled(b, value, unit);
   case StreamSource::View:
@@ -108,17 +110,18 @@ static SmallVector<int32_t> toUnits(ArrayRef<float> values, double unit) {
 
 FailureOr<Value> FixedStreams::makeTable(OpBuilder &b, LoadWeightsOp op) {
   WeightsOp weights = lookupWeights(module, op.getWeights());
-  FailureOr<FlatSymbolRefAttr> numbers = symbols.getNumbers(
-      weights, toUnits(constants.getValues(weights), unit), op.getLoc());
+  auto type = weights.getArrayType().clone(b.getI32Type());
+  FailureOr<FlatSymbolRefAttr> numbers =
+      symbols.getNumbers(weights.getSymName() + ".units", type,
+                         toUnits(constants.getValues(weights), unit),
+                         op.getLoc());
   if (failed(numbers))
     return failure();
-  auto type = cast<RankedTensorType>(op.getType()).clone(b.getI32Type());
   return LoadWeightsOp::create(b, op.getLoc(), type, *numbers).getResult();
 }
 
-/// The same choice of numbers.
-FailureOr<Value> FixedStreams::makeGather(OpBuilder &b, linalg::GenericOp op) {
-  Value table = made.lookup(findGather(op).getTensor());
+Value mlir::spikequant::replayGather(OpBuilder &b, linalg::GenericOp op,
+                                     Value table) {
   Type i32 = b.getI32Type();
   auto type = cast<RankedTensorType>(op.getResult(0).getType()).clone(i32);
   Value empty = tensor::EmptyOp::create(b, op.getLoc(), type.getShape(), i32);
@@ -128,17 +131,12 @@ FailureOr<Value> FixedStreams::makeGather(OpBuilder &b, linalg::GenericOp op) {
       [&](OpBuilder &b, Location loc, ValueRange values) {
         IRMapping mapping;
         mapping.map(op.getBody()->getArguments(), values);
+        mapping.map(findGather(op).getTensor(), table);
         for (Operation &inner : op.getBody()->without_terminator()) {
-          auto extract = dyn_cast<tensor::ExtractOp>(inner);
-          if (!extract || extract.getTensor() != findGather(op).getTensor()) {
-            b.clone(inner, mapping);
-            continue;
-          }
-          SmallVector<Value> indices;
-          for (Value index : extract.getIndices())
-            indices.push_back(mapping.lookupOrDefault(index));
-          mapping.map(extract.getResult(),
-                      tensor::ExtractOp::create(b, loc, table, indices));
+          Operation *copy = b.clone(inner, mapping);
+          if (auto extract = dyn_cast<tensor::ExtractOp>(copy);
+              extract && extract.getTensor() == table)
+            extract.getResult().setType(i32);
         }
         Value yielded = op.getBody()->getTerminator()->getOperand(0);
         linalg::YieldOp::create(b, loc, mapping.lookup(yielded));

@@ -52,7 +52,7 @@ public:
   PositionFolder(EncodeOp op, ConstantReals &constants, FoldContext context,
                  GridSymbols &grids)
       : op(op), constants(constants), context(context), grids(grids),
-        tables(context.module, constants),
+        tables(constants, grids),
         streams(context.module, constants), b(context.rewriter) {}
 
   /// Whether it was folded; a failure has a diagnostic.
@@ -231,7 +231,8 @@ std::optional<Linear> PositionFolder::readProduct(linalg::LinalgOp op,
       return result;
     }
     hasFactors = true;
-    double bound = tables.getBound(getBodyInput(op, factor)->get());
+    double bound = tables.getBound(
+        getBodyInput(op, factor)->get(), kFactors.most);
     result->shift += kFactorBits;
     result->error *= bound;
     result->relative = result->relative * bound + 1;
@@ -409,7 +410,7 @@ FailureOr<Value> PositionFolder::emitBody(linalg::LinalgOp op) {
     if (argument.use_empty() || getSplat(operand->get()))
       continue;
     FailureOr<Value> integers = isFactor(op, argument)
-                                    ? tables.convert(b, operand->get())
+                                    ? tables.convert(b, operand->get(), kFactors)
                                     : emit(operand->get());
     if (failed(integers))
       return failure();

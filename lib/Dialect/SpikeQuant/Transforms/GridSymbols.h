@@ -31,9 +31,11 @@ public:
   FailureOr<FlatSymbolRefAttr>
   getScaledRates(const ScaleForm &form, double step, double unit, Location loc);
 
-  /// `numbers` in the shape of `weights`.
-  FailureOr<FlatSymbolRefAttr>
-  getNumbers(WeightsOp weights, ArrayRef<int32_t> numbers, Location loc);
+  /// A literal i32 array of `type`, called `name` or nearly so.
+  FailureOr<FlatSymbolRefAttr> getNumbers(const Twine &name,
+                                          RankedTensorType type,
+                                          ArrayRef<int32_t> numbers,
+                                          Location loc);
 
   /// `#spikequant.count_rates` of the encode `op` of numbers of `unit`.
   FailureOr<FlatSymbolRefAttr> getCountRates(EncodeOp op, double unit);
