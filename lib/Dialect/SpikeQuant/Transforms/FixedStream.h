@@ -31,6 +31,7 @@ enum class StreamSource {
   Table,  ///< Weights that are known; or their rows, as an index chooses.
   Scaled, ///< A stream times rows and channels, plus channels: a norm.
   View,   ///< A reshape, a slice or a movement of a stream.
+  Joined, ///< A stream inserted into another one, or where nothing is.
   Sum,    ///< Sums and differences of streams, rows and channels.
   Real    ///< Other real numbers that are added to a stream: converted.
 };
@@ -80,6 +81,8 @@ public:
 
 private:
   StreamSource find(Value value);
+  StreamSource findView(Operation *op);
+  StreamSource findJoined(tensor::InsertSliceOp op);
   StreamSource findSum(linalg::LinalgOp op);
   std::optional<DecodedLeaf> findDecode(Value value);
   std::optional<ScaleForm> findScaled(Value value);
@@ -92,6 +95,7 @@ private:
   FailureOr<Value> makeTable(OpBuilder &b, LoadWeightsOp op);
   FailureOr<Value> makeScaled(OpBuilder &b, Value value, double to);
   FailureOr<Value> makeView(OpBuilder &b, Operation *op);
+  FailureOr<Value> makeJoined(OpBuilder &b, tensor::InsertSliceOp op);
   FailureOr<Value> makeSum(OpBuilder &b, linalg::LinalgOp op);
   Value convert(OpBuilder &b, Value real);
 

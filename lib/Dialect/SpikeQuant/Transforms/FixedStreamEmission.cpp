@@ -64,6 +64,8 @@ FailureOr<Value> FixedStreams::make(Value value, StreamSource source) {
     return makeScaled(b, value, unit);
   case StreamSource::View:
     return makeView(b, op);
+  case StreamSource::Joined:
+    return makeJoined(b, cast<tensor::InsertSliceOp>(op));
   case StreamSource::Sum:
     return makeSum(b, cast<linalg::LinalgOp>(op));
   case StreamSource::Real:
@@ -170,6 +172,24 @@ FailureOr<Value> FixedStreams::makeScaled(OpBuilder &b, Value value,
   if (failed(rates))
     return failure();
   return GridOp::create(b, loc, numbers.getType(), numbers, *rates).getResult();
+}
+
+/// The same insertion of integers.
+FailureOr<Value> FixedStreams::makeJoined(OpBuilder &b,
+                                          tensor::InsertSliceOp op) {
+  Location loc = op.getLoc();
+  Value into = made.lookup(op.getDest());
+  if (!into) {
+    into = tensor::EmptyOp::create(b, loc, op.getType().getShape(),
+                                   b.getI32Type());
+    Value zero = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
+    if (!op.getDest().getDefiningOp<tensor::EmptyOp>())
+      into = linalg::FillOp::create(b, loc, zero, into).getResult(0);
+  }
+  return tensor::InsertSliceOp::create(b, loc, made.lookup(op.getSource()),
+                                       into, op.getMixedOffsets(),
+                                       op.getMixedSizes(), op.getMixedStrides())
+      .getResult();
 }
 
 /// The same movement of integers.

@@ -97,7 +97,8 @@ private:
   FixedStreams streams; ///< what norms scale, in a unit of its own
   IRRewriter &b;
   double unit = 0;
-  bool hasFactors = false, hasRows = false, hasNorms = false, hasSums = false;
+  bool hasFactors = false, hasRows = false, hasSums = false;
+  llvm::DenseSet<Value> norms;
   DenseMap<Value, std::optional<Linear>> known; ///< arrays and scalars
   DenseMap<Value, Value> emitted;
   DenseMap<Value, DecodedLeaf> leaves;
@@ -142,9 +143,9 @@ std::optional<Linear> PositionFolder::readNew(Value value) {
     return read(source);
   if (auto insertion = dyn_cast<tensor::InsertSliceOp>(producer))
     return readInsertion(insertion);
-  if (std::optional<Linear> linear = readLinear(producer))
-    return linear;
-  return readNorm(value);
+  if (std::optional<Linear> norm = readNorm(value))
+    return norm;
+  return readLinear(producer);
 }
 
 /// A norm of one head's values: a stream with a factor per row.
@@ -152,7 +153,7 @@ std::optional<Linear> PositionFolder::readNorm(Value value) {
   if (streams.plan(value) != StreamSource::Scaled)
     return std::nullopt;
   streams.want(value);
-  hasNorms = true;
+  norms.insert(value);
   return Linear();
 }
 
@@ -231,8 +232,10 @@ std::optional<Linear> PositionFolder::readProduct(linalg::LinalgOp op,
       return result;
     }
     hasFactors = true;
-    double bound = tables.getBound(
-        getBodyInput(op, factor)->get(), kFactors.most);
+    double bound = tables.getBound(getBodyInput(op, factor)->get(),
+                                   kFactors.most);
+    if (bound > kFactors.most)
+      return std::nullopt;
     result->shift += kFactorBits;
     result->error *= bound;
     result->relative = result->relative * bound + 1;
@@ -290,7 +293,7 @@ FailureOr<Value> PositionFolder::emitNew(Value value) {
     return emitDecoded(value);
   if (auto row = matchDividedRows(producer))
     return emitDividedRows(b, *row, unit);
-  if (streams.plan(value) == StreamSource::Scaled)
+  if (norms.contains(value))
     return streams.getScaled(value, unit);
   if (Value source = getShown(producer)) {
     FailureOr<Value> integers = emit(source);
@@ -451,7 +454,7 @@ void PositionFolder::remark(const Linear &root) {
                      "off by at most {3:F4} steps and {4} 2^-15 of the largest "
                      "decoded value",
                      op.getSite(), unit,
-                     hasRows || hasNorms
+                     hasRows || !norms.empty()
                          ? ", rows scaled by mantissa and exponent"
                          : "",
                      error, root.relative);
@@ -459,9 +462,9 @@ void PositionFolder::remark(const Linear &root) {
 
 /// Sums of decoded arrays alone are the residual stream's.
 bool PositionFolder::isWanted() {
-  if (hasNorms && streams.chooseUnit() == 0)
+  if (!norms.empty() && streams.chooseUnit() == 0)
     return false;
-  return hasFactors || hasRows || hasNorms || !hasSums;
+  return hasFactors || hasRows || !norms.empty() || !hasSums;
 }
 
 FailureOr<bool> PositionFolder::fold() {

@@ -65,7 +65,7 @@ double PositionTables::getBound(Value value, double most) {
   double largest = 0;
   for (double number : values ? *values : std::vector<double>())
     largest = std::max(largest, std::abs(number));
-  return largest > 0 ? std::min(largest, most) : most;
+  return values ? largest : most;
 }
 
 /// Null if its values are not known.

@@ -36,7 +36,7 @@ public:
   /// The same, or on real arguments that are no states.
   bool isInput(Value value) { return dependsOnInputs(value, inputs, true); }
 
-  /// The largest magnitude of such an array, at most `most`.
+  /// The largest magnitude of such an array, `most` if it is not known.
   double getBound(Value value, double most);
 
   /// The same array in fixed point, i32, made at the builder: what compile time

@@ -51,6 +51,7 @@ private:
     return false;
   }
   bool checkMasks(int32_t largest);
+  void addBiases(ArrayRead read, int depth);
   bool addBias(linalg::LinalgOp op, OpOperand *operand);
   bool scaleBiases();
 
@@ -165,17 +166,47 @@ bool ScoreReader::readSelect(linalg::LinalgOp op, arith::SelectOp choice,
                  {onTrue ? *onTrue : *onFalse, std::nullopt});
 }
 
+/// The two arrays that `read` adds up; nothing for others.
+static std::optional<std::pair<ArrayRead, ArrayRead>> splitSum(ArrayRead read) {
+  auto op = read.value.getDefiningOp<linalg::GenericOp>();
+  if (!op || op.getNumReductionLoops() || op->getNumResults() != 1 ||
+      !op.getIndexingMapsArray().back().isIdentity() ||
+      !isa<arith::AddFOp>(op.getBody()->front()) ||
+      op.getBody()->getOperations().size() != 2)
+    return std::nullopt;
+  SmallVector<ArrayRead, 2> parts;
+  for (Value scalar : op.getBody()->front().getOperands()) {
+    OpOperand *operand = getBodyInput(op, scalar);
+    if (!operand || !isa<RankedTensorType>(operand->get().getType()))
+      return std::nullopt;
+    AffineMap map = op.getMatchingIndexingMap(operand);
+    parts.push_back(resolveRead({operand->get(), map.compose(read.map)}));
+  }
+  return std::pair(parts[0], parts[1]);
+}
+
+/// Parts of a sum are biases of their own: each has fewer elements than that.
+void ScoreReader::addBiases(ArrayRead read, int depth) {
+  constexpr int most = 4;
+  if (auto parts = depth < most ? splitSum(read) : std::nullopt) {
+    addBiases(parts->first, depth + 1);
+    addBiases(parts->second, depth + 1);
+    return;
+  }
+  ScoreStep step;
+  step.bias = read;
+  // Scales that differ by head have no common unit for it: see scaleBiases.
+  step.factor = form.rates.size() == 1 ? form.rates.front() : NAN;
+  form.steps.push_back(step);
+}
+
 /// A real array that no activation makes.
 bool ScoreReader::addBias(linalg::LinalgOp op, OpOperand *operand) {
   if (!operand || !isa<RankedTensorType>(operand->get().getType()) ||
       !tables.isInput(operand->get()))
     return false;
-  ScoreStep step;
-  step.bias =
-      resolveRead({operand->get(), op.getMatchingIndexingMap(operand)});
-  // Scales that differ by head have no common unit for it: see scaleBiases.
-  step.factor = form.rates.size() == 1 ? form.rates.front() : NAN;
-  form.steps.push_back(step);
+  addBiases(resolveRead({operand->get(), op.getMatchingIndexingMap(operand)}),
+            0);
   return true;
 }
 
@@ -189,13 +220,15 @@ bool ScoreReader::readSum(linalg::LinalgOp op, Operation *sum, Value &next) {
     // The same for all scores of a row: no difference changes.
     if (number && std::isfinite(*number))
       return true;
+    size_t first = form.steps.size();
     if (!addBias(op, operand))
       continue;
+    for (ScoreStep &step : llvm::drop_begin(form.steps, first))
+      step.factor *= negates ? -1 : 1;
     ScoreStep &step = form.steps.back();
-    if (negates)
-      step.factor = -step.factor;
     auto array = readConditional(operand->get());
-    if (!array || !array->condition || negates)
+    if (!array || !array->condition || negates ||
+        form.steps.size() != first + 1)
       return true;
     bool hides = array->onTrue != 0;
     if ((hides ? array->onFalse : array->onTrue) != 0)
