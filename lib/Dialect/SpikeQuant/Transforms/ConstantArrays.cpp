@@ -69,9 +69,8 @@ static double applyToIntegers(Operation *op, ArrayRef<double> x) {
       .Case<arith::MulIOp>([&](auto) { return x[0] * x[1]; })
       .Case<arith::MaxSIOp>([&](auto) { return std::max(x[0], x[1]); })
       .Case<arith::MinSIOp>([&](auto) { return std::min(x[0], x[1]); })
-      .Case<arith::AndIOp>([&](auto a) {
-        return isBit(a) ? x[0] * x[1] : std::nan("");
-      })
+      .Case<arith::AndIOp>(
+          [&](auto a) { return isBit(a) ? x[0] * x[1] : std::nan(""); })
       .Case<arith::OrIOp>([&](auto a) {
         return isBit(a) ? std::max(x[0], x[1]) : std::nan("");
       })
@@ -103,8 +102,8 @@ static std::optional<double> applyScalar(Operation *op, ArrayRef<double> x) {
   Type type = op->getResult(0).getType();
   if (isUnsigned(op) && llvm::any_of(x, [](double v) { return v < 0; }))
     return std::nullopt;
-  double value = isKnownFunction(op) ? evaluateFunction(op, x)
-                                     : applyToIntegers(op, x);
+  double value =
+      isKnownFunction(op) ? evaluateFunction(op, x) : applyToIntegers(op, x);
   if (type.isF32())
     return static_cast<float>(value);
   // What wraps around is not followed; nor what no case above knows.
@@ -209,8 +208,8 @@ ConstantArrays::Values ConstantArrays::computeElements(linalg::LinalgOp op) {
     auto number = matchPattern(fill.getInputs()[0], m_Constant(&constant))
                       ? getNumber(constant)
                       : std::nullopt;
-    int64_t count = cast<ShapedType>(fill.getOutputs()[0].getType())
-                        .getNumElements();
+    int64_t count =
+        cast<ShapedType>(fill.getOutputs()[0].getType()).getNumElements();
     return number ? Values(std::vector<double>(count, *number)) : std::nullopt;
   }
   if (op.getNumReductionLoops() || op->getNumResults() != 1 ||
@@ -232,7 +231,8 @@ static bool visitPart(OffsetSizeAndStrideOpInterface op,
                       ArrayRef<int64_t> shape,
                       function_ref<void(int64_t)> visit) {
   ArrayRef<int64_t> offsets = op.getStaticOffsets(),
-                    sizes = op.getStaticSizes(), strides = op.getStaticStrides();
+                    sizes = op.getStaticSizes(),
+                    strides = op.getStaticStrides();
   for (ArrayRef<int64_t> list : {offsets, sizes, strides})
     if (llvm::any_of(list, ShapedType::isDynamic))
       return false;
@@ -247,14 +247,13 @@ static bool visitPart(OffsetSizeAndStrideOpInterface op,
   return true;
 }
 
-ConstantArrays::Values
-ConstantArrays::computeSlice(tensor::ExtractSliceOp op) {
+ConstantArrays::Values ConstantArrays::computeSlice(tensor::ExtractSliceOp op) {
   const std::vector<double> *source = get(op.getSource());
   std::vector<double> values;
-  bool known = source &&
-               visitPart(op, shapeOf(op.getSource()), [&](int64_t place) {
-                 values.push_back((*source)[place]);
-               });
+  bool known =
+      source && visitPart(op, shapeOf(op.getSource()), [&](int64_t place) {
+        values.push_back((*source)[place]);
+      });
   return known ? Values(std::move(values)) : std::nullopt;
 }
 

@@ -39,8 +39,7 @@ private:
   Values computeElements(linalg::LinalgOp op);
   bool computeElement(linalg::LinalgOp op, ArrayRef<int64_t> point,
                       double &result);
-  std::optional<double> computeScalar(Operation *inner,
-                                      ArrayRef<int64_t> point,
+  std::optional<double> computeScalar(Operation *inner, ArrayRef<int64_t> point,
                                       ArrayRef<double> in);
 
   ConstantReals &reals;

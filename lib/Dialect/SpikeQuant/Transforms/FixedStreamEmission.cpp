@@ -113,10 +113,9 @@ static SmallVector<int32_t> toUnits(ArrayRef<float> values, double unit) {
 FailureOr<Value> FixedStreams::makeTable(OpBuilder &b, LoadWeightsOp op) {
   WeightsOp weights = lookupWeights(module, op.getWeights());
   auto type = weights.getArrayType().clone(b.getI32Type());
-  FailureOr<FlatSymbolRefAttr> numbers =
-      symbols.getNumbers(weights.getSymName() + ".units", type,
-                         toUnits(constants.getValues(weights), unit),
-                         op.getLoc());
+  FailureOr<FlatSymbolRefAttr> numbers = symbols.getNumbers(
+      weights.getSymName() + ".units", type,
+      toUnits(constants.getValues(weights), unit), op.getLoc());
   if (failed(numbers))
     return failure();
   return LoadWeightsOp::create(b, op.getLoc(), type, *numbers).getResult();
@@ -229,9 +228,9 @@ void FixedStreams::foldStatistics(RewriterBase &rewriter) {
     if (!sum || !made.count(sum->array))
       continue;
     rewriter.setInsertionPoint(op);
-    rewriter.replaceOp(op, sumRows(rewriter, op.getLoc(),
-                                   made.lookup(sum->array), unit,
-                                   sum->squares));
+    rewriter.replaceOp(op,
+                       sumRows(rewriter, op.getLoc(), made.lookup(sum->array),
+                               unit, sum->squares));
   }
 }
 

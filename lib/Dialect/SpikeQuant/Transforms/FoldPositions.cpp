@@ -52,8 +52,8 @@ public:
   PositionFolder(EncodeOp op, ConstantReals &constants, FoldContext context,
                  GridSymbols &grids)
       : op(op), constants(constants), context(context), grids(grids),
-        tables(constants, grids),
-        streams(context.module, constants), b(context.rewriter) {}
+        tables(constants, grids), streams(context.module, constants),
+        b(context.rewriter) {}
 
   /// Whether it was folded; a failure has a diagnostic.
   FailureOr<bool> fold();
@@ -232,8 +232,8 @@ std::optional<Linear> PositionFolder::readProduct(linalg::LinalgOp op,
       return result;
     }
     hasFactors = true;
-    double bound = tables.getBound(getBodyInput(op, factor)->get(),
-                                   kFactors.most);
+    double bound =
+        tables.getBound(getBodyInput(op, factor)->get(), kFactors.most);
     if (bound > kFactors.most)
       return std::nullopt;
     result->shift += kFactorBits;
@@ -412,9 +412,9 @@ FailureOr<Value> PositionFolder::emitBody(linalg::LinalgOp op) {
     BlockArgument argument = op.getMatchingBlockArgument(operand);
     if (argument.use_empty() || getSplat(operand->get()))
       continue;
-    FailureOr<Value> integers = isFactor(op, argument)
-                                    ? tables.convert(b, operand->get(), kFactors)
-                                    : emit(operand->get());
+    FailureOr<Value> integers =
+        isFactor(op, argument) ? tables.convert(b, operand->get(), kFactors)
+                               : emit(operand->get());
     if (failed(integers))
       return failure();
     inputs.push_back(*integers);

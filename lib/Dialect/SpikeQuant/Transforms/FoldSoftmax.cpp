@@ -213,8 +213,8 @@ FailureOr<Value> SoftmaxFolder::emitBias(Value scores, const ScoreStep &step,
       return arith::CmpIOp::create(w.b, w.loc, arith::CmpIPredicate::eq, value,
                                    that);
     };
-    Value hides = arith::OrIOp::create(w.b, w.loc, is(in[0], hidden),
-                                       is(in[1], least));
+    Value hides =
+        arith::OrIOp::create(w.b, w.loc, is(in[0], hidden), is(in[1], least));
     return arith::SelectOp::create(w.b, w.loc, hides, hidden, sum);
   };
   return emitElements(scores, *bias, step.bias.map, add);
@@ -246,11 +246,12 @@ void SoftmaxFolder::remark(const ScoreForm &form,
     return !step.move && !step.bias.value;
   });
   std::string biases =
-      form.biased ? llvm::formatv("; biases are rounded to {0:E2} nats, and hide at "
-                            "2^30 of them",
-                            form.rates.front())
-                        .str()
-                  : "";
+      form.biased
+          ? llvm::formatv("; biases are rounded to {0:E2} nats, and hide at "
+                          "2^30 of them",
+                          form.rates.front())
+                .str()
+          : "";
   remark::passed(op.getLoc(), context.remark("softmax-folded")) << remark::add(
       "site '{0}': counts from integer scores, {1} masks, {2} scales; "
       "before it is rounded a count is off by at most {3:F3} of {4}{5}{6}",

@@ -126,8 +126,8 @@ FailureOr<FlatSymbolRefAttr> GridSymbols::getTable(ArrayRef<int32_t> entries,
   FlatSymbolRefAttr &symbol = tables[entries.vec()];
   if (symbol)
     return symbol;
-  auto type = RankedTensorType::get(
-      entries.size(), IntegerType::get(module.getContext(), 32));
+  auto type = RankedTensorType::get(entries.size(),
+                                    IntegerType::get(module.getContext(), 32));
   auto created =
       getNumbers("function." + Twine(tables.size() - 1), type, entries, loc);
   if (failed(created))

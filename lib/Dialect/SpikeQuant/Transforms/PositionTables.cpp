@@ -27,13 +27,15 @@ static Value getSource(Operation *op) {
   return op ? getMovedValue(op) : Value();
 }
 
-/// An argument of the program that is no state: of integers, or of reals too.
+/// An argument of the program that is no state, or an integer of a loop; real
+/// numbers only if asked for.
 static bool isInputArgument(Value value, bool reals) {
   auto argument = cast<BlockArgument>(value);
-  if (!isa<FloatType>(getElementTypeOrSelf(value.getType())))
-    return true;
   auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
-  return reals && function &&
+  if (isa<FloatType>(getElementTypeOrSelf(value.getType())) &&
+      !(reals && function))
+    return false;
+  return !function ||
          !function.getArgAttr(argument.getArgNumber(), "spikequant.state");
 }
 

@@ -167,8 +167,8 @@ Value getWhole(linalg::GenericOp op, unsigned number) {
 
 /// What `value` is the elementwise maximum of, beside -infinity, or itself.
 Value skipLowest(Value value) {
-  auto op = value ? getElementwise<arith::MaximumFOp>(value)
-                  : linalg::GenericOp();
+  auto op =
+      value ? getElementwise<arith::MaximumFOp>(value) : linalg::GenericOp();
   for (unsigned number = 0; op && number < 2; ++number) {
     OpOperand *other = getScalarOperand(op, 1 - number);
     Value scalar = op.getBody()->front().getOperand(1 - number);

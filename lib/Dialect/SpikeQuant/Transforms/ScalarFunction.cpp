@@ -122,13 +122,13 @@ std::optional<int> ScalarFunctions::readOperand(OpOperand *operand,
 }
 
 bool mlir::spikequant::isKnownFunction(Operation *op) {
-  return isa<
-      arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::NegFOp,
-      arith::MaximumFOp, arith::MinimumFOp, arith::MaxNumFOp, arith::MinNumFOp,
-      arith::SelectOp, arith::CmpFOp, math::AbsFOp, math::ExpOp, math::Exp2Op,
-      math::ExpM1Op, math::LogOp, math::Log1pOp, math::TanhOp, math::ErfOp,
-      math::ErfcOp, math::SqrtOp, math::RsqrtOp, math::FmaOp, math::PowFOp,
-      math::CosOp, math::SinOp, math::FloorOp>(op);
+  return isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp,
+             arith::NegFOp, arith::MaximumFOp, arith::MinimumFOp,
+             arith::MaxNumFOp, arith::MinNumFOp, arith::SelectOp, arith::CmpFOp,
+             math::AbsFOp, math::ExpOp, math::Exp2Op, math::ExpM1Op,
+             math::LogOp, math::Log1pOp, math::TanhOp, math::ErfOp,
+             math::ErfcOp, math::SqrtOp, math::RsqrtOp, math::FmaOp,
+             math::PowFOp, math::CosOp, math::SinOp, math::FloorOp>(op);
 }
 
 std::optional<int> ScalarFunctions::readScalar(Value scalar,

@@ -236,8 +236,8 @@ bool ScoreReader::readSum(linalg::LinalgOp op, Operation *sum, Value &next) {
     step.mask = *array;
     step.map = op.getMatchingIndexingMap(operand);
     step.hides = hides;
-    hidden.push_back({hides ? array->onTrue : array->onFalse,
-                      form.steps.size() - 1});
+    hidden.push_back(
+        {hides ? array->onTrue : array->onFalse, form.steps.size() - 1});
     return true;
   }
   return refuse("a bias is added to its scores that depends on activations");
