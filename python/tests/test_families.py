@@ -13,7 +13,7 @@ from test_fold import compile_zoo
 from test_zoo import GRAPHS, signal_to_noise
 
 FAMILIES = {**GRAPHS, **FAMILY_GRAPHS}
-# What stays real outside named islands. Position tables: angles of positions that are an input,
+# What stays real outside named islands. Position tables: angles or lengths that are an input,
 # masks that are an input of numbers; encode and movement: an image, which is an input of reals.
 LEFT = {
     "gpt2": set(),
@@ -26,7 +26,7 @@ LEFT = {
     "neox": set(),
     "gemma3": set(),
     "alibi": set(),
-    "encoder": set(),
+    "encoder": {"position tables"},
     "cross_attention": set(),
 }
 QUICK = ("gpt2", "t5", "qwen", "vit")

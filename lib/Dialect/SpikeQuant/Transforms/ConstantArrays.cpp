@@ -6,6 +6,7 @@
 
 #include "ConstantArrays.h"
 
+#include "Conditions.h"
 #include "ScalarFunction.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -23,18 +24,6 @@ static constexpr int64_t kMostElements = 1 << 20;
 //===----------------------------------------------------------------------===//
 // Scalars
 //===----------------------------------------------------------------------===//
-
-static std::optional<double> getNumber(Attribute attribute) {
-  if (auto real = dyn_cast<FloatAttr>(attribute))
-    return real.getType().isF32() ? std::optional(real.getValueAsDouble())
-                                  : std::nullopt;
-  auto integer = dyn_cast<IntegerAttr>(attribute);
-  if (!integer)
-    return std::nullopt;
-  return integer.getType().isInteger(1)
-             ? double(integer.getValue().getBoolValue())
-             : integer.getValue().signedRoundToDouble();
-}
 
 static bool compare(arith::CmpIPredicate predicate, double a, double b) {
   using P = arith::CmpIPredicate;
@@ -104,8 +93,9 @@ static std::optional<double> applyScalar(Operation *op, ArrayRef<double> x) {
     return std::nullopt;
   double value =
       isKnownFunction(op) ? evaluateFunction(op, x) : applyToIntegers(op, x);
-  if (type.isF32())
-    return static_cast<float>(value);
+  if (isa<FloatType>(type))
+    return type.isF32() ? std::optional<double>(static_cast<float>(value))
+                        : std::nullopt;
   // What wraps around is not followed; nor what no case above knows.
   constexpr double most = 2147483647.0;
   return std::abs(value) <= most ? std::optional(value) : std::nullopt;

@@ -113,14 +113,9 @@ SumTerm mlir::spikequant::findTerm(linalg::LinalgOp op, OpOperand *operand,
 //===----------------------------------------------------------------------===//
 
 std::optional<DecodedLeaf> FixedStreams::findDecode(Value value) {
-  std::vector<ScaleForm> forms = findScaleForms(value, constants);
-  for (ScaleForm &form : llvm::reverse(forms)) {
-    auto decode = form.base.getDefiningOp<DecodeOp>();
-    if (decode && decode->getNumOperands() == 1 && form.rows.empty() &&
-        !form.rectified)
-      return DecodedLeaf{value, std::move(form), {}};
-  }
-  return std::nullopt;
+  std::optional<ScaleForm> form = findDecodeForm(value, constants);
+  return form ? std::optional(DecodedLeaf{value, std::move(*form), {}})
+              : std::nullopt;
 }
 
 /// Not larger than program text should hold.

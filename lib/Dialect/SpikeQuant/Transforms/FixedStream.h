@@ -90,7 +90,6 @@ private:
   SmallVector<Value> getParts(Value value, StreamSource source);
   std::optional<double> estimate(Value value, StreamSource source);
   FailureOr<Value> make(Value value, StreamSource source);
-  FailureOr<Value> makeDecode(OpBuilder &b, Value value);
   FailureOr<Value> makeLookup(OpBuilder &b, LookupOp op);
   FailureOr<Value> makeTable(OpBuilder &b, LoadWeightsOp op);
   FailureOr<Value> makeScaled(OpBuilder &b, Value value, double to);

@@ -53,7 +53,7 @@ FailureOr<Value> FixedStreams::make(Value value, StreamSource source) {
   case StreamSource::Lookup:
     return makeLookup(b, cast<LookupOp>(op));
   case StreamSource::Decode:
-    return makeDecode(b, value);
+    return symbols.makeGrid(b, value.getLoc(), *findDecode(value), unit);
   case StreamSource::Table:
     if (auto load = dyn_cast<LoadWeightsOp>(op))
       return makeTable(b, load);
@@ -84,19 +84,6 @@ FailureOr<Value> FixedStreams::makeLookup(OpBuilder &b, LookupOp op) {
     return failure();
   return LookupOp::create(b, op.getLoc(), op.getType().clone(b.getI32Type()),
                           op.getWeightsAttr(), op.getIds(), *rates)
-      .getResult();
-}
-
-FailureOr<Value> FixedStreams::makeDecode(OpBuilder &b, Value value) {
-  std::optional<DecodedLeaf> leaf = findDecode(value);
-  Location loc = value.getLoc();
-  FailureOr<FlatSymbolRefAttr> rates = symbols.getRates(*leaf, unit, loc);
-  if (failed(rates))
-    return failure();
-  Value membrane = replayViews(b, loc, leaf->getDecode().getMembrane(),
-                               leaf->form.views, /*ofRows=*/false);
-  auto type = cast<RankedTensorType>(membrane.getType());
-  return GridOp::create(b, loc, type.clone(b.getI32Type()), membrane, *rates)
       .getResult();
 }
 

@@ -66,6 +66,18 @@ FailureOr<FlatSymbolRefAttr> GridSymbols::getRates(const DecodedLeaf &leaf,
   return getSymbol(module, loc, name + ".grid", content);
 }
 
+FailureOr<Value> GridSymbols::makeGrid(OpBuilder &b, Location loc,
+                                       const DecodedLeaf &leaf, double unit) {
+  FailureOr<FlatSymbolRefAttr> rates = getRates(leaf, unit, loc);
+  if (failed(rates))
+    return failure();
+  Value membrane = replayViews(b, loc, leaf.getDecode().getMembrane(),
+                               leaf.form.views, /*ofRows=*/false);
+  auto type = cast<RankedTensorType>(membrane.getType());
+  return GridOp::create(b, loc, type.clone(b.getI32Type()), membrane, *rates)
+      .getResult();
+}
+
 FailureOr<FlatSymbolRefAttr>
 GridSymbols::getRowRates(WeightsOp weights, double unit, Location loc) {
   Builder b(module.getContext());

@@ -22,6 +22,10 @@ public:
   FailureOr<FlatSymbolRefAttr> getRates(const DecodedLeaf &leaf, double unit,
                                         Location loc);
 
+  /// A decoded array on a grid of `unit`, i32, in the shape of its form.
+  FailureOr<Value> makeGrid(OpBuilder &b, Location loc, const DecodedLeaf &leaf,
+                            double unit);
+
   /// `#spikequant.rates` of the rows of `weights` on a grid of `unit`.
   FailureOr<FlatSymbolRefAttr> getRowRates(WeightsOp weights, double unit,
                                            Location loc);

@@ -7,7 +7,7 @@
 #include "PositionTables.h"
 
 #include "Conditions.h"
-#include "FixedStream.h"
+#include "PositionFolder.h"
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
@@ -19,13 +19,6 @@
 
 using namespace mlir;
 using namespace mlir::spikequant;
-
-/// The array that `op` shows a part or another shape of.
-static Value getSource(Operation *op) {
-  if (auto slice = dyn_cast_or_null<tensor::ExtractSliceOp>(op))
-    return slice.getSource();
-  return op ? getMovedValue(op) : Value();
-}
 
 /// An argument of the program that is no state, or an integer of a loop; real
 /// numbers only if asked for.
@@ -61,7 +54,7 @@ bool PositionTables::dependsOnInputs(Value value,
 }
 
 double PositionTables::getBound(Value value, double most) {
-  if (Value source = getSource(value.getDefiningOp()))
+  if (Value source = getShownSource(value.getDefiningOp()))
     return getBound(source, most);
   const std::vector<double> *values = arrays.get(value);
   double largest = 0;
@@ -139,7 +132,7 @@ static Value convertAtRunTime(OpBuilder &b, Value value, FixedPoint fixed) {
 FailureOr<Value> PositionTables::convert(OpBuilder &b, Value value,
                                          FixedPoint fixed) {
   Operation *op = value.getDefiningOp();
-  if (Value source = getSource(op)) {
+  if (Value source = getShownSource(op)) {
     FailureOr<Value> converted = convert(b, source, fixed);
     if (failed(converted))
       return failure();

@@ -169,9 +169,7 @@ bool ScoreReader::readSelect(linalg::LinalgOp op, arith::SelectOp choice,
 /// The two arrays that `read` adds up; nothing for others.
 static std::optional<std::pair<ArrayRead, ArrayRead>> splitSum(ArrayRead read) {
   auto op = read.value.getDefiningOp<linalg::GenericOp>();
-  if (!op || op.getNumReductionLoops() || op->getNumResults() != 1 ||
-      !op.getIndexingMapsArray().back().isIdentity() ||
-      !isa<arith::AddFOp>(op.getBody()->front()) ||
+  if (!isElementwise(op) || !isa<arith::AddFOp>(op.getBody()->front()) ||
       op.getBody()->getOperations().size() != 2)
     return std::nullopt;
   SmallVector<ArrayRead, 2> parts;
@@ -313,9 +311,7 @@ bool ScoreReader::readArray(Value array) {
       continue;
     }
     auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
-    if (!linalgOp || linalgOp.getNumReductionLoops() != 0 ||
-        linalgOp->getNumResults() != 1 || linalgOp.hasIndexSemantics() ||
-        !linalgOp.getIndexingMapsArray().back().isIdentity())
+    if (!isElementwise(linalgOp))
       return false;
     Value next;
     if (!readBody(linalgOp, next))
