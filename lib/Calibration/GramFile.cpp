@@ -22,13 +22,18 @@ using namespace spikequant;
 using namespace llvm::support::endian;
 
 static constexpr StringLiteral magic = "SQGRAMS\n";
-static constexpr uint32_t formatVersion = 1;
+static constexpr uint32_t formatVersion = 2;
 static constexpr uint64_t headerBytes = 64, alignment = 64;
 static_assert(sys::IsLittleEndianHost, "sums are stored as they are");
 
 //===----------------------------------------------------------------------===//
 // Writing
 //===----------------------------------------------------------------------===//
+
+/// Of a site's data: the triangle, then the column sums.
+static uint64_t bytesOf(const GramView &gram) {
+  return (gram.sums.size() + gram.columns.size()) * sizeof(int64_t);
+}
 
 /// The index; offsets count from the start of the data.
 static std::string printIndex(ArrayRef<const GramFile::Site *> sites,
@@ -40,7 +45,7 @@ static std::string printIndex(ArrayRef<const GramFile::Site *> sites,
                                 {"channels", site->gram.channels},
                                 {"rows", site->gram.rows},
                                 {"offset", dataBytes}});
-    dataBytes += alignTo(site->gram.sums.size() * sizeof(int64_t), alignment);
+    dataBytes += alignTo(bytesOf(site->gram), alignment);
   }
   std::string text;
   raw_string_ostream(text) << json::Value(
@@ -84,8 +89,9 @@ Error spikequant::saveGrams(ArrayRef<GramFile::Site> sites, StringRef path) {
   llvm::copy(index, file + headerBytes);
   uint8_t *data = file + dataOffset;
   for (const GramFile::Site *site : sorted) {
-    uint64_t bytes = site->gram.sums.size() * sizeof(int64_t);
-    std::memcpy(data, site->gram.sums.data(), bytes);
+    auto *sums = reinterpret_cast<int64_t *>(data);
+    llvm::copy(site->gram.columns, llvm::copy(site->gram.sums, sums));
+    uint64_t bytes = bytesOf(site->gram);
     std::fill(data + bytes, data + alignTo(bytes, alignment), 0);
     data += alignTo(bytes, alignment);
   }
@@ -137,7 +143,8 @@ static Expected<Header> readHeader(StringRef file, StringRef path) {
   const char *at = file.data();
   if (uint32_t version = read32le(at + 8); version != formatVersion)
     return damaged(path, "version " + Twine(version) +
-                             ", but this program reads version 1");
+                             ", but this program reads version " +
+                             Twine(formatVersion));
   Header header{read64le(at + 16), read64le(at + 24)};
   if (read64le(at + 32) != file.size())
     return damaged(path, "truncated or with bytes added");
@@ -152,7 +159,17 @@ static Expected<Header> readHeader(StringRef file, StringRef path) {
   return header;
 }
 
-/// One entry of the index. Sums of squares cannot be negative.
+/// Sums of squares cannot be negative, nor column sums larger: |n| <= n^2.
+static bool areSound(const GramView &gram) {
+  for (uint64_t c = 0; c < gram.channels; ++c) {
+    int64_t square = gram.sums[gram::triangleSize(c) + c];
+    if (square < 0 || gram.columns[c] > square || gram.columns[c] < -square)
+      return false;
+  }
+  return true;
+}
+
+/// One entry of the index.
 static Expected<GramFile::Site> readSite(const json::Value &value,
                                          StringRef data, StringRef path) {
   const json::Object *object = value.getAsObject();
@@ -168,14 +185,17 @@ static Expected<GramFile::Site> readSite(const json::Value &value,
       offset % int64_t(alignment) != 0 || uint64_t(offset) > data.size())
     return damaged(path, "an entry of the index is damaged");
   uint64_t count = gram::triangleSize(channels);
-  if ((data.size() - offset) / sizeof(int64_t) < count)
+  if ((data.size() - offset) / sizeof(int64_t) < count + channels)
     return damaged(path, "site '" + *name + "' ends after the file");
-  GramFile::Site site{name->str(), {uint64_t(channels), uint64_t(rows), {}}};
-  site.gram.sums =
-      ArrayRef(reinterpret_cast<const int64_t *>(data.data() + offset), count);
-  for (int64_t c = 0; c < channels; ++c)
-    if (site.gram.sums[gram::triangleSize(c) + c] < 0)
-      return damaged(path, "site '" + *name + "' has a negative square");
+  auto *sums = reinterpret_cast<const int64_t *>(data.data() + offset);
+  GramFile::Site site{name->str(),
+                      {uint64_t(channels), uint64_t(rows),
+                       ArrayRef(sums, count),
+                       ArrayRef(sums + count, channels)}};
+  if (!areSound(site.gram))
+    return damaged(path, "site '" + *name +
+                             "' has squares that are negative or less than "
+                             "its sums");
   return std::move(site);
 }
 

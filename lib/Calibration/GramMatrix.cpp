@@ -28,7 +28,8 @@ using namespace spikequant::gram;
 static constexpr uint64_t blockRows = 128;
 static constexpr double exactLimit = 0x1p53;
 /// No diagonal entry may pass this before a block, which adds 2^53 at most, is
-/// added. The others are no larger than the diagonal (Cauchy and Schwarz).
+/// added. The others are no larger than the diagonal (Cauchy and Schwarz), nor
+/// are column sums: |n| <= n^2.
 static constexpr int64_t largestSum =
     std::numeric_limits<int64_t>::max() - (int64_t(1) << 53);
 
@@ -38,8 +39,17 @@ double GramView::at(uint64_t i, uint64_t j) const {
                     -2 * fractionBits);
 }
 
+double GramView::around(uint64_t i, double a, uint64_t j, double b) const {
+  double sumI = std::ldexp(double(columns[i]), -fractionBits);
+  double sumJ = std::ldexp(double(columns[j]), -fractionBits);
+  double sum = at(i, j) - (a * sumJ + b * sumI) + double(rows) * (a * b);
+  // Where values are all but the centre, the differences are rounding errors.
+  return i == j && a == b ? std::max(sum, 0.0) : sum;
+}
+
 GramMatrix::GramMatrix(std::string name, uint32_t channels)
-    : name(std::move(name)), channels(channels), sums(triangleSize(channels)) {}
+    : name(std::move(name)), channels(channels), sums(triangleSize(channels)),
+      columns(channels) {}
 
 /// The value on the grid, as an integer. Adding 1.5 * 2^52 leaves no fraction
 /// bits, and unlike std::nearbyint it is no call.
@@ -62,6 +72,7 @@ public:
   /// Takes at least one of `count` rows; \returns how many.
   uint64_t fill(const float *values, uint64_t count);
   void addTo(MutableArrayRef<int64_t> sums) const;
+  void addColumnsTo(MutableArrayRef<int64_t> columns) const;
 
 private:
   const double *panel(uint64_t p) const {
@@ -112,6 +123,14 @@ void Block::addTo(MutableArrayRef<int64_t> sums) const {
     }
 }
 
+void Block::addColumnsTo(MutableArrayRef<int64_t> columns) const {
+  for (uint64_t c = 0; c < channels; ++c) {
+    const double *values = panel(c / panelWidth) + c % panelWidth;
+    for (uint64_t r = 0; r < rows; ++r)
+      columns[c] += int64_t(values[r * panelWidth]);
+  }
+}
+
 static Error overflowError(const std::string &name) {
   return createStringError("site '" + name +
                            "': its values are too many or too large for a "
@@ -127,6 +146,7 @@ Error GramMatrix::accumulate(const float *values, uint64_t count) {
         return overflowError(name);
     uint64_t taken = block.fill(values, count);
     block.addTo(sums);
+    block.addColumnsTo(columns);
     rows += taken;
     values += taken * channels;
     count -= taken;
@@ -147,6 +167,8 @@ Error GramMatrix::merge(const GramView &other) {
   }
   for (size_t i = 0; i < sums.size(); ++i)
     sums[i] += other.sums[i];
+  for (size_t c = 0; c < columns.size(); ++c)
+    columns[c] += other.columns[c];
   rows += other.rows;
   return Error::success();
 }

@@ -125,7 +125,7 @@ public:
 private:
   using Shift = SecondOrderOptions::Shift;
 
-  /// sum (x - c) (x - c)^T = G - n (c m^T + m c^T - c c^T).
+  /// sum (x - c) (x - c)^T.
   Expected<sq::ErrorFeedback> ofGram(StringRef wanted, int64_t group,
                                      const Shift *shift) const {
     const sq::GramView *gram = options.grams->find(wanted);
@@ -135,10 +135,7 @@ private:
     auto at = [&](int64_t i, int64_t j) {
       if (!shift)
         return gram->at(i, j);
-      double a = shift->offsets[i], b = shift->offsets[j];
-      return gram->at(i, j) -
-             double(gram->rows) *
-                 (a * shift->means[j] + b * shift->means[i] - a * b);
+      return gram->around(i, shift->offsets[i], j, shift->offsets[j]);
     };
     return sq::ErrorFeedback::compute(int64_t(gram->channels), group, at,
                                       wanted);

@@ -13,7 +13,7 @@ import pytest
 from graph_runs import run_program
 
 from benchmarks.accuracy.packed import PackedFile
-from spikequant.calibrate import calibrate_inputs
+from spikequant.calibrate import CalibrationOptions, calibrate_inputs
 from spikequant.compiler import CompileOptions, compile_model
 
 _ROWS, _DRAWS = 64, 24
@@ -69,6 +69,26 @@ def test_mean_and_error_are_smaller(calibrated, tmp_path, fold):
     errors = [np.linalg.norm(r - expected) for r in (centred, plain)]
     assert means[0] < 0.35 * means[1]
     assert errors[0] < 0.9 * errors[1]
+
+
+@pytest.mark.parametrize("level", [1e-4, 0.30003])
+def test_channels_that_grams_see_rounded(tmp_path, level):
+    """Constant ones, of which the grid of a Gram matrix misses all or a part: squares around their
+    means came out negative."""
+    random = np.random.default_rng(0)
+    first = random.normal(size=(48, 192)).astype(np.float32) / 7
+    first[:, ::3] = 0
+    second = random.normal(size=(192, 24)).astype(np.float32) / 14
+    source, calibration = tmp_path / "g.mlir", tmp_path / "c.json"
+    graph = jax.jit(lambda x: jax.nn.gelu(x @ first + level) @ second)
+    source.write_text(graph.lower(jnp.zeros((_ROWS, 48), jnp.float32)).as_text())
+    draw = np.random.default_rng(1).normal(size=(_DRAWS, _ROWS, 48)).astype(np.float32)
+    np.savez(tmp_path / "batch.npz", arg0=draw)
+    options = CalibrationOptions(grams=True)
+    calibrate_inputs(source, None, tmp_path / "batch.npz", calibration, options=options)
+    compile_model(source, tmp_path / "out", CompileOptions(calibration=calibration, bits=4))
+    report = json.loads((tmp_path / "out" / "compile.json").read_text())
+    assert report["rounding"] == "second-order"
 
 
 def _bins(runs: str) -> dict[int, int]:

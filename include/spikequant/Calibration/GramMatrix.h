@@ -5,9 +5,9 @@
 //===----------------------------------------------------------------------===//
 ///
 /// \file
-/// X^T X of the real values X [rows, channels] that an encode site showed, for
-/// second-order weight rounding. Sums of integers: any split of the rows over
-/// calls, processes or files gives the same numbers.
+/// X^T X and the column sums of the real values X [rows, channels] that an
+/// encode site showed, for second-order weight rounding. Sums of integers: any
+/// split of the rows over calls, processes or files gives the same numbers.
 ///
 //===----------------------------------------------------------------------===//
 
@@ -45,9 +45,14 @@ struct GramView {
   /// Lower triangle, row-major: entry (i, j <= i) is at i (i + 1) / 2 + j, in
   /// units of 2^-24.
   llvm::ArrayRef<int64_t> sums;
+  /// [channels], in units of 2^-12: of the same rounded values as `sums`, so
+  /// that second moments around any centre stay positive semidefinite.
+  llvm::ArrayRef<int64_t> columns;
 
   /// sum_r x_i x_j.
   double at(uint64_t i, uint64_t j) const;
+  /// sum_r (x_i - a) (x_j - b).
+  double around(uint64_t i, double a, uint64_t j, double b) const;
 };
 
 /// The matrix of one site while it is collected.
@@ -56,7 +61,7 @@ public:
   GramMatrix(std::string name, uint32_t channels);
 
   const std::string &getName() const { return name; }
-  GramView view() const { return {channels, rows, sums}; }
+  GramView view() const { return {channels, rows, sums, columns}; }
 
   /// Adds `count` rows of `channels` contiguous values. Fails, with part of
   /// the rows added, if a sum could leave 64 bits (a mean square of 2^24 over
@@ -69,7 +74,7 @@ private:
   std::string name;
   uint64_t channels;
   uint64_t rows = 0;
-  std::vector<int64_t> sums;
+  std::vector<int64_t> sums, columns;
 };
 
 /// A Gram file (docs/Calibration.md), memory-mapped; sites sorted by name.

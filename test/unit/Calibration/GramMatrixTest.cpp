@@ -38,18 +38,26 @@ std::vector<float> draw(uint64_t rows, uint32_t channels, uint32_t seed,
   return values;
 }
 
+int64_t toGrid(float value) {
+  if (std::isnan(value))
+    return 0;
+  double clamped = std::fmin(std::fmax(value, -16384.0), 16384.0);
+  return std::llrint(clamped * 4096); // ties to even
+}
+
 /// The definition, in 128-bit integers.
 __int128 naive(const std::vector<float> &x, uint32_t channels, uint32_t i,
                uint32_t j) {
-  auto grid = [](float value) -> int64_t {
-    if (std::isnan(value))
-      return 0;
-    double clamped = std::fmin(std::fmax(value, -16384.0), 16384.0);
-    return std::llrint(clamped * 4096); // ties to even
-  };
   __int128 sum = 0;
   for (size_t r = 0; r < x.size() / channels; ++r)
-    sum += __int128(grid(x[r * channels + i])) * grid(x[r * channels + j]);
+    sum += __int128(toGrid(x[r * channels + i])) * toGrid(x[r * channels + j]);
+  return sum;
+}
+
+int64_t naiveSum(const std::vector<float> &x, uint32_t channels, uint32_t c) {
+  int64_t sum = 0;
+  for (size_t r = 0; r < x.size() / channels; ++r)
+    sum += toGrid(x[r * channels + c]);
   return sum;
 }
 
@@ -65,11 +73,13 @@ GramMatrix collect(const std::vector<float> &values, uint32_t channels,
 
 void expectNaive(const std::vector<float> &values, uint32_t channels) {
   GramMatrix gram = collect(values, channels);
-  for (uint32_t i = 0; i < channels; ++i)
+  for (uint32_t i = 0; i < channels; ++i) {
+    ASSERT_EQ(gram.view().columns[i], naiveSum(values, channels, i)) << i;
     for (uint32_t j = 0; j <= i; ++j)
       ASSERT_TRUE(gram.view().sums[i * (i + 1) / 2 + j] ==
                   naive(values, channels, i, j))
           << i << ", " << j;
+  }
 }
 
 TEST(GramMatrix, IsTheExactSum) {
@@ -101,6 +111,7 @@ TEST(GramMatrix, AnySplitGivesTheSameSums) {
     GramMatrix parts = collect(values, 37, atOnce);
     EXPECT_EQ(parts.view().rows, 300u);
     EXPECT_TRUE(parts.view().sums == whole.view().sums);
+    EXPECT_TRUE(parts.view().columns == whole.view().columns);
   }
 }
 
@@ -121,6 +132,24 @@ TEST(GramMatrix, AtIsInRealUnits) {
   EXPECT_EQ(gram.view().at(0, 0), 2.3125);
   EXPECT_EQ(gram.view().at(0, 1), -1.0);
   EXPECT_EQ(gram.view().at(1, 0), -1.0);
+}
+
+TEST(GramMatrix, AroundCentres) {
+  GramMatrix gram = collect({1.5f, -2.0f, 0.25f, 8.0f}, 2);
+  // 1 and 0.25 - 0.5, and -3 and 7.
+  EXPECT_EQ(gram.view().around(0, 0.5, 0, 0.5), 1.0 + 0.0625);
+  EXPECT_EQ(gram.view().around(0, 0.5, 1, 1.0), -3.0 - 0.25 * 7);
+}
+
+/// Values below the grid, and constant ones of which the grid misses a part:
+/// no channel's square around its mean may be negative.
+TEST(GramMatrix, SquaresAroundMeansOfConstantValuesAreNotNegative) {
+  for (float value : {1e-5f, -3e-5f, 0.30003f, 7.70001f, -1234.56f}) {
+    GramMatrix gram = collect(std::vector<float>(100, value), 1);
+    double square = gram.view().around(0, value, 0, value);
+    EXPECT_GE(square, 0) << value;
+    EXPECT_LE(square, 100 * 0x1p-26) << value;
+  }
 }
 
 //===----------------------------------------------------------------------===//
@@ -167,6 +196,8 @@ TEST_F(GramFileTest, RoundTrip) {
   EXPECT_EQ(file.find("a")->rows, 50u);
   EXPECT_TRUE(file.find("a")->sums == first.view().sums);
   EXPECT_TRUE(file.find("b")->sums == second.view().sums);
+  EXPECT_TRUE(file.find("a")->columns == first.view().columns);
+  EXPECT_TRUE(file.find("b")->columns == second.view().columns);
 }
 
 TEST_F(GramFileTest, MergedPartsAreTheWholeToTheByte) {
