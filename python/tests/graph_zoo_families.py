@@ -137,9 +137,10 @@ def alibi(p, tokens):
     scores = q @ jnp.swapaxes(k, -1, -2) * 0.25 + bias
     x = x + linear(p, join_heads(jax.nn.softmax(scores, -1) @ v), "out", hidden, bias=True)
     y = jax.nn.gelu(linear(p, layer_norm(p, x, "ln2"), "up", 136, bias=True))
-    return layer_norm(p, x + linear(p, y, "down", hidden, bias=True), "ln") @ p(
-        "embedding", 257, hidden
-    ).T
+    return (
+        layer_norm(p, x + linear(p, y, "down", hidden, bias=True), "ln")
+        @ p("embedding", 257, hidden).T
+    )
 
 
 FAMILY_GRAPHS = {
