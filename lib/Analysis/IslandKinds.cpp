@@ -349,7 +349,9 @@ IslandKind KindFinder::getKind(Operation *op) const {
   bool data = llvm::any_of(op->getResults(), [&](Value result) {
     return values.get(result).isData();
   });
-  if (!data)
+  auto row = rows.find(op);
+  // A norm of embeddings depends on the tokens' numbers alone.
+  if (!data && (row == rows.end() || row->second != IslandKind::NormRow))
     return IslandKind::Tables;
   if (isContraction(op)) {
     auto inputs = cast<linalg::LinalgOp>(op).getDpsInputs();
@@ -357,7 +359,7 @@ IslandKind KindFinder::getKind(Operation *op) const {
         inputs, [&](Value v) { return isConstantOperand(values, v); });
     return weights ? IslandKind::RealWeights : IslandKind::Product;
   }
-  if (auto row = rows.find(op); row != rows.end())
+  if (row != rows.end())
     return row->second;
   if (isMovement(op))
     return IslandKind::Movement;

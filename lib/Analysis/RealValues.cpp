@@ -37,13 +37,13 @@ SmallVector<Operation *> mlir::spikequant::getScalarOperations(Operation *op) {
 
 static ValueTraits combine(ArrayRef<ValueTraits> operands) {
   ValueTraits result;
-  bool anyData = false, allRows = true;
+  bool any = false, allRows = true;
   for (ValueTraits operand : operands) {
     result.dependence = std::max(result.dependence, operand.dependence);
-    anyData |= operand.isData();
+    any |= operand.isData() || operand.isRow;
     allRows &= !operand.isData() || operand.isRow;
   }
-  result.isRow = anyData && allRows;
+  result.isRow = any && allRows;
   return result;
 }
 
@@ -84,10 +84,12 @@ void RealValues::visit(Operation *op) {
     for (Value value : linalgOp.getBlock()->getTerminator()->getOperands())
       yielded.push_back(body.count(value) ? body.lookup(value) : get(value));
     result = combine(yielded);
-    result.isRow |= result.isData() && reduces(linalgOp);
+    // Of rows of a small table too, which integer arguments choose.
+    result.isRow |=
+        result.dependence != Dependence::Constant && reduces(linalgOp);
   } else if (isa<LoadWeightsOp, tensor::EmptyOp>(op)) {
     result = {};
-  } else if (op->getNumRegions() || isa<DecodeOp, LookupOp>(op)) {
+  } else if (op->getNumRegions() || isa<SpikeQuantDialect>(op->getDialect())) {
     result.dependence = Dependence::Data;
   } else {
     SmallVector<ValueTraits> operands;

@@ -10,11 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from graph_runs import calibrate_zoo_graph
+from graph_zoo_families import FAMILY_GRAPHS
 from test_equality import assert_equal_runs
-from test_zoo import GRAPHS
+from test_zoo import GRAPHS as ZOO
 
 from benchmarks.accuracy.packed import PackedFile
 from spikequant.compiler import CompileOptions, compile_model
+
+GRAPHS = {**ZOO, **FAMILY_GRAPHS}
 
 
 def compile_zoo(name: str, folder: Path, **options) -> tuple[Path, dict]:

@@ -112,6 +112,26 @@ def print_table(rows: dict[str, dict], windows: int) -> None:
         table.add_row(label, *(show(row) for row in rows.values()))
     console.print(table)
     console.print("Speed: one thread. RTN: a step per token, the same 4-bit weights.", style="dim")
+    print_islands(rows["SpikeQuant"]["compiled"])
+
+
+def print_islands(compiled: dict) -> None:
+    """What is left of real numbers in the SpikeQuant program, by kind of island."""
+    table = Table(title=f"Real operations left in {compiled['islands_graph']}, per call")
+    table.add_column("island")
+    for name in ("named", "count", "decodes", "real operations", "per accumulation"):
+        table.add_column(name, justify="right")
+    for entry in compiled["islands"]:
+        share = f"{100 * entry['per_accumulation']:.4f} %"
+        counts = (entry["count"], entry["decodes"], entry["real_operations"])
+        named = "yes" if entry["named"] else "no"
+        table.add_row(entry["name"], named, *(f"{count:,}" for count in counts), share)
+    console.print(table)
+    real, whole = compiled["real_operations"], compiled["integer_accumulations"]
+    console.print(
+        f"{compiled['decodes']} decodes outside named islands; {real:,} real operations and "
+        f"{whole:,} integer accumulations: {100 * real / whole:.3f} %"
+    )
 
 
 def ratio(row: dict) -> str:
@@ -123,7 +143,7 @@ def real_operations(row: dict) -> str:
     compiled = row["compiled"]
     if not compiled["integer_accumulations"]:
         return "-"
-    return f"{100 * compiled['real_operations'] / compiled['integer_accumulations']:.1f} %"
+    return f"{100 * compiled['real_operations'] / compiled['integer_accumulations']:.2f} %"
 
 
 def number(key: str, digits: int = 2):

@@ -21,6 +21,14 @@ inline OpOperand *getBodyInput(linalg::LinalgOp op, Value scalar) {
   return op.getDpsInputOperand(argument.getArgNumber());
 }
 
+/// Whether every element of the one result of `op` is computed from elements of
+/// its inputs alone, in place.
+inline bool isElementwise(linalg::LinalgOp op) {
+  return op && op.getNumReductionLoops() == 0 && op->getNumResults() == 1 &&
+         !op.hasIndexSemantics() &&
+         op.getIndexingMapsArray().back().isIdentity();
+}
+
 } // namespace mlir::spikequant
 
 #endif // SPIKEQUANT_LIB_DIALECT_SPIKEQUANT_TRANSFORMS_BODYINPUTS_H

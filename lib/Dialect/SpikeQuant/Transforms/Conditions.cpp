@@ -6,6 +6,8 @@
 
 #include "Conditions.h"
 
+#include "BodyInputs.h"
+
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -17,7 +19,7 @@
 using namespace mlir;
 using namespace mlir::spikequant;
 
-static std::optional<double> getNumber(Attribute attribute) {
+std::optional<double> mlir::spikequant::getNumber(Attribute attribute) {
   if (auto real = dyn_cast_or_null<FloatAttr>(attribute))
     return real.getValueAsDouble();
   if (auto integer = dyn_cast_or_null<IntegerAttr>(attribute))
@@ -179,11 +181,7 @@ std::optional<ConditionalArray> mlir::spikequant::readConditional(Value array) {
     return moved;
   }
   auto linalgOp = dyn_cast_or_null<linalg::LinalgOp>(op);
-  bool elementwise = linalgOp && linalgOp.getNumReductionLoops() == 0 &&
-                     linalgOp->getNumResults() == 1 &&
-                     !linalgOp.hasIndexSemantics() &&
-                     linalgOp.getIndexingMapsArray().back().isIdentity();
-  if (elementwise)
+  if (isElementwise(linalgOp))
     if (auto result = BodyReader(linalgOp).read())
       return result;
   if (type.getElementType().isInteger(1))

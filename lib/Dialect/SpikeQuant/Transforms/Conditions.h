@@ -26,6 +26,10 @@ std::optional<ConditionalArray> readConditional(Value array);
 Value replayMovement(OpBuilder &builder, Value value,
                      ArrayRef<Operation *> path);
 
+/// The number that an attribute stands for, also as a splat of it; bits are 0
+/// and 1.
+std::optional<double> getNumber(Attribute attribute);
+
 /// A constant that all elements of `array` have, seen through movement.
 std::optional<double> getSplat(Value array);
 

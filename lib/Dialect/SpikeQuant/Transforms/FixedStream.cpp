@@ -6,6 +6,8 @@
 
 #include "FixedStream.h"
 
+#include "Conditions.h"
+
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -111,14 +113,9 @@ SumTerm mlir::spikequant::findTerm(linalg::LinalgOp op, OpOperand *operand,
 //===----------------------------------------------------------------------===//
 
 std::optional<DecodedLeaf> FixedStreams::findDecode(Value value) {
-  std::vector<ScaleForm> forms = findScaleForms(value, constants);
-  for (ScaleForm &form : llvm::reverse(forms)) {
-    auto decode = form.base.getDefiningOp<DecodeOp>();
-    if (decode && decode->getNumOperands() == 1 && form.rows.empty() &&
-        !form.rectified)
-      return DecodedLeaf{value, std::move(form), {}};
-  }
-  return std::nullopt;
+  std::optional<ScaleForm> form = findDecodeForm(value, constants);
+  return form ? std::optional(DecodedLeaf{value, std::move(*form), {}})
+              : std::nullopt;
 }
 
 /// Not larger than program text should hold.
@@ -165,14 +162,12 @@ StreamSource FixedStreams::find(Value value) {
   if (findDecode(value))
     return StreamSource::Decode;
   auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
-  bool view = isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
-                  tensor::ExtractSliceOp>(op) ||
-              (linalgOp && isMovement(linalgOp));
-  if (view) {
-    plan(op->getOperand(0));
-    return isStream(op->getOperand(0)) ? StreamSource::View
-                                       : StreamSource::None;
-  }
+  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+          tensor::ExtractSliceOp>(op) ||
+      (linalgOp && isMovement(linalgOp)))
+    return findView(op);
+  if (auto insertion = dyn_cast<tensor::InsertSliceOp>(op))
+    return findJoined(insertion);
   if (!linalgOp)
     return StreamSource::None;
   if (tensor::ExtractOp gather = findGather(linalgOp)) {
@@ -184,6 +179,28 @@ StreamSource FixedStreams::find(Value value) {
   if (source == StreamSource::None && findScaled(value))
     return StreamSource::Scaled;
   return source;
+}
+
+StreamSource FixedStreams::findView(Operation *op) {
+  plan(op->getOperand(0));
+  return isStream(op->getOperand(0)) ? StreamSource::View : StreamSource::None;
+}
+
+/// Whether what is inserted leaves nothing of it, or zeros.
+static bool isBlank(Value value) {
+  return value.getDefiningOp<tensor::EmptyOp>() || getSplat(value) == 0.0;
+}
+
+StreamSource FixedStreams::findJoined(tensor::InsertSliceOp op) {
+  plan(op.getSource());
+  bool blank = isBlank(op.getDest());
+  if (!blank)
+    plan(op.getDest());
+  if (!isStream(blank ? op.getSource() : op.getDest()))
+    return StreamSource::None;
+  if (!isStream(op.getSource()))
+    sources[op.getSource()] = StreamSource::Real;
+  return StreamSource::Joined;
 }
 
 /// Of streams, at least one, and rows and channels. Other real numbers are
@@ -217,6 +234,10 @@ SmallVector<Value> FixedStreams::getParts(Value value, StreamSource source) {
   Operation *op = value.getDefiningOp();
   if (source == StreamSource::View)
     parts.push_back(op->getOperand(0));
+  if (source == StreamSource::Joined)
+    for (Value operand : op->getOperands().take_front(2))
+      if (isPlanned(operand))
+        parts.push_back(operand);
   if (source == StreamSource::Scaled)
     parts.push_back(findScaled(value)->base);
   if (source == StreamSource::Table && !isa<LoadWeightsOp>(op))

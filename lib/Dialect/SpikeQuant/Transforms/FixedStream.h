@@ -31,6 +31,7 @@ enum class StreamSource {
   Table,  ///< Weights that are known; or their rows, as an index chooses.
   Scaled, ///< A stream times rows and channels, plus channels: a norm.
   View,   ///< A reshape, a slice or a movement of a stream.
+  Joined, ///< A stream inserted into another one, or where nothing is.
   Sum,    ///< Sums and differences of streams, rows and channels.
   Real    ///< Other real numbers that are added to a stream: converted.
 };
@@ -64,6 +65,14 @@ public:
   /// The stream in units of chooseUnit(), which it follows in the program.
   FailureOr<Value> get(Value value);
 
+  /// The norm or the product with channels `value` (StreamSource::Scaled) in
+  /// units of `to`.
+  FailureOr<Value> getScaled(Value value, double to);
+
+  /// Takes the sums of rows, and of their squares, of all streams made so far
+  /// from their integers.
+  void foldStatistics(RewriterBase &rewriter);
+
   /// Streams made so far.
   const llvm::MapVector<Value, Value> &getMade() const { return made; }
   double getUnit() const { return unit; }
@@ -72,6 +81,8 @@ public:
 
 private:
   StreamSource find(Value value);
+  StreamSource findView(Operation *op);
+  StreamSource findJoined(tensor::InsertSliceOp op);
   StreamSource findSum(linalg::LinalgOp op);
   std::optional<DecodedLeaf> findDecode(Value value);
   std::optional<ScaleForm> findScaled(Value value);
@@ -79,12 +90,11 @@ private:
   SmallVector<Value> getParts(Value value, StreamSource source);
   std::optional<double> estimate(Value value, StreamSource source);
   FailureOr<Value> make(Value value, StreamSource source);
-  FailureOr<Value> makeDecode(OpBuilder &b, Value value);
   FailureOr<Value> makeLookup(OpBuilder &b, LookupOp op);
   FailureOr<Value> makeTable(OpBuilder &b, LoadWeightsOp op);
-  FailureOr<Value> makeGather(OpBuilder &b, linalg::GenericOp op);
-  FailureOr<Value> makeScaled(OpBuilder &b, Value value);
+  FailureOr<Value> makeScaled(OpBuilder &b, Value value, double to);
   FailureOr<Value> makeView(OpBuilder &b, Operation *op);
+  FailureOr<Value> makeJoined(OpBuilder &b, tensor::InsertSliceOp op);
   FailureOr<Value> makeSum(OpBuilder &b, linalg::LinalgOp op);
   Value convert(OpBuilder &b, Value real);
 
@@ -112,6 +122,9 @@ SumTerm findTerm(linalg::LinalgOp op, OpOperand *operand,
 /// The extraction from a real array that is all that a body does with real
 /// numbers, or null.
 tensor::ExtractOp findGather(linalg::LinalgOp op);
+
+/// The same choice from the integers `table`.
+Value replayGather(OpBuilder &b, linalg::GenericOp op, Value table);
 
 /// The operands that a body of sums, differences and negations adds up, with
 /// their signs unimportant; nothing for other bodies.

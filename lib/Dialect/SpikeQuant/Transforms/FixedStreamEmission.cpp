@@ -5,6 +5,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "FixedStream.h"
+#include "RowStatistics.h"
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 #include "spikequant/Kernel/Grid.h"
@@ -52,15 +53,19 @@ FailureOr<Value> FixedStreams::make(Value value, StreamSource source) {
   case StreamSource::Lookup:
     return makeLookup(b, cast<LookupOp>(op));
   case StreamSource::Decode:
-    return makeDecode(b, value);
+    return symbols.makeGrid(b, value.getLoc(), *findDecode(value), unit);
   case StreamSource::Table:
     if (auto load = dyn_cast<LoadWeightsOp>(op))
       return makeTable(b, load);
-    return makeGather(b, cast<linalg::GenericOp>(op));
+    return replayGather(
+        b, cast<linalg::GenericOp>(op),
+        made.lookup(findGather(cast<linalg::GenericOp>(op)).getTensor()));
   case StreamSource::Scaled:
-    return makeScaled(b, value);
+    return makeScaled(b, value, unit);
   case StreamSource::View:
     return makeView(b, op);
+  case StreamSource::Joined:
+    return makeJoined(b, cast<tensor::InsertSliceOp>(op));
   case StreamSource::Sum:
     return makeSum(b, cast<linalg::LinalgOp>(op));
   case StreamSource::Real:
@@ -82,19 +87,6 @@ FailureOr<Value> FixedStreams::makeLookup(OpBuilder &b, LookupOp op) {
       .getResult();
 }
 
-FailureOr<Value> FixedStreams::makeDecode(OpBuilder &b, Value value) {
-  std::optional<DecodedLeaf> leaf = findDecode(value);
-  Location loc = value.getLoc();
-  FailureOr<FlatSymbolRefAttr> rates = symbols.getRates(*leaf, unit, loc);
-  if (failed(rates))
-    return failure();
-  Value membrane = replayViews(b, loc, leaf->getDecode().getMembrane(),
-                               leaf->form.views, /*ofRows=*/false);
-  auto type = cast<RankedTensorType>(membrane.getType());
-  return GridOp::create(b, loc, type.clone(b.getI32Type()), membrane, *rates)
-      .getResult();
-}
-
 /// The nearest numbers of units, of any real ones.
 static SmallVector<int32_t> toUnits(ArrayRef<float> values, double unit) {
   constexpr double most = ::spikequant::maxGrid;
@@ -107,17 +99,17 @@ static SmallVector<int32_t> toUnits(ArrayRef<float> values, double unit) {
 
 FailureOr<Value> FixedStreams::makeTable(OpBuilder &b, LoadWeightsOp op) {
   WeightsOp weights = lookupWeights(module, op.getWeights());
+  auto type = weights.getArrayType().clone(b.getI32Type());
   FailureOr<FlatSymbolRefAttr> numbers = symbols.getNumbers(
-      weights, toUnits(constants.getValues(weights), unit), op.getLoc());
+      weights.getSymName() + ".units", type,
+      toUnits(constants.getValues(weights), unit), op.getLoc());
   if (failed(numbers))
     return failure();
-  auto type = cast<RankedTensorType>(op.getType()).clone(b.getI32Type());
   return LoadWeightsOp::create(b, op.getLoc(), type, *numbers).getResult();
 }
 
-/// The same choice of numbers.
-FailureOr<Value> FixedStreams::makeGather(OpBuilder &b, linalg::GenericOp op) {
-  Value table = made.lookup(findGather(op).getTensor());
+Value mlir::spikequant::replayGather(OpBuilder &b, linalg::GenericOp op,
+                                     Value table) {
   Type i32 = b.getI32Type();
   auto type = cast<RankedTensorType>(op.getResult(0).getType()).clone(i32);
   Value empty = tensor::EmptyOp::create(b, op.getLoc(), type.getShape(), i32);
@@ -127,17 +119,12 @@ FailureOr<Value> FixedStreams::makeGather(OpBuilder &b, linalg::GenericOp op) {
       [&](OpBuilder &b, Location loc, ValueRange values) {
         IRMapping mapping;
         mapping.map(op.getBody()->getArguments(), values);
+        mapping.map(findGather(op).getTensor(), table);
         for (Operation &inner : op.getBody()->without_terminator()) {
-          auto extract = dyn_cast<tensor::ExtractOp>(inner);
-          if (!extract || extract.getTensor() != findGather(op).getTensor()) {
-            b.clone(inner, mapping);
-            continue;
-          }
-          SmallVector<Value> indices;
-          for (Value index : extract.getIndices())
-            indices.push_back(mapping.lookupOrDefault(index));
-          mapping.map(extract.getResult(),
-                      tensor::ExtractOp::create(b, loc, table, indices));
+          Operation *copy = b.clone(inner, mapping);
+          if (auto extract = dyn_cast<tensor::ExtractOp>(copy);
+              extract && extract.getTensor() == table)
+            extract.getResult().setType(i32);
         }
         Value yielded = op.getBody()->getTerminator()->getOperand(0);
         linalg::YieldOp::create(b, loc, mapping.lookup(yielded));
@@ -145,7 +132,16 @@ FailureOr<Value> FixedStreams::makeGather(OpBuilder &b, linalg::GenericOp op) {
   return gather.getResult(0);
 }
 
-FailureOr<Value> FixedStreams::makeScaled(OpBuilder &b, Value value) {
+FailureOr<Value> FixedStreams::getScaled(Value value, double to) {
+  if (failed(get(findScaled(value)->base)))
+    return failure();
+  OpBuilder b(module.getContext());
+  b.setInsertionPointAfterValue(value);
+  return makeScaled(b, value, to);
+}
+
+FailureOr<Value> FixedStreams::makeScaled(OpBuilder &b, Value value,
+                                          double to) {
   std::optional<ScaleForm> form = findScaled(value);
   Location loc = value.getLoc();
   Value numbers = replayViews(b, loc, made.lookup(form->base), form->views,
@@ -158,10 +154,28 @@ FailureOr<Value> FixedStreams::makeScaled(OpBuilder &b, Value value) {
     step = std::ldexp(1.0, -::spikequant::rowExponent);
   }
   FailureOr<FlatSymbolRefAttr> rates =
-      symbols.getScaledRates(*form, step, unit, loc);
+      symbols.getScaledRates(*form, step, to, loc);
   if (failed(rates))
     return failure();
   return GridOp::create(b, loc, numbers.getType(), numbers, *rates).getResult();
+}
+
+/// The same insertion of integers.
+FailureOr<Value> FixedStreams::makeJoined(OpBuilder &b,
+                                          tensor::InsertSliceOp op) {
+  Location loc = op.getLoc();
+  Value into = made.lookup(op.getDest());
+  if (!into) {
+    into = tensor::EmptyOp::create(b, loc, op.getType().getShape(),
+                                   b.getI32Type());
+    Value zero = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
+    if (!op.getDest().getDefiningOp<tensor::EmptyOp>())
+      into = linalg::FillOp::create(b, loc, zero, into).getResult(0);
+  }
+  return tensor::InsertSliceOp::create(b, loc, made.lookup(op.getSource()),
+                                       into, op.getMixedOffsets(),
+                                       op.getMixedSizes(), op.getMixedStrides())
+      .getResult();
 }
 
 /// The same movement of integers.
@@ -184,6 +198,27 @@ FailureOr<Value> FixedStreams::makeView(OpBuilder &b, Operation *op) {
   copy->setOperand(0, source);
   copy->getResult(0).setType(type);
   return copy->getResult(0);
+}
+
+void FixedStreams::foldStatistics(RewriterBase &rewriter) {
+  llvm::SetVector<Operation *> readers;
+  for (auto [real, fixed] : made)
+    for (Operation *user : real.getUsers()) {
+      readers.insert(user);
+      // Squares that another operation adds up.
+      if (isa<linalg::LinalgOp>(user))
+        readers.insert_range(user->getUsers());
+    }
+  for (Operation *reader : readers) {
+    auto op = dyn_cast<linalg::LinalgOp>(reader);
+    auto sum = op ? matchRowSum(op) : std::nullopt;
+    if (!sum || !made.count(sum->array))
+      continue;
+    rewriter.setInsertionPoint(op);
+    rewriter.replaceOp(op,
+                       sumRows(rewriter, op.getLoc(), made.lookup(sum->array),
+                               unit, sum->squares));
+  }
 }
 
 namespace {

@@ -208,14 +208,10 @@ FailureOr<Value> ActivationFolder::emitFactor(const Factor &factor) {
   OpBuilder &b = context.rewriter;
   Location loc = op.getLoc();
   const DecodedLeaf &leaf = functions.getLeaf(factor.leaf);
-  FailureOr<FlatSymbolRefAttr> rates = grids.getRates(leaf, factor.in, loc);
-  if (failed(rates))
+  FailureOr<Value> grid = grids.makeGrid(b, loc, leaf, factor.in);
+  if (failed(grid))
     return failure();
-  Value membrane = replayViews(b, loc, leaf.getDecode().getMembrane(),
-                               leaf.form.views, /*ofRows=*/false);
-  auto type = cast<RankedTensorType>(membrane.getType());
-  Value value =
-      GridOp::create(b, loc, type.clone(b.getI32Type()), membrane, *rates);
+  Value value = *grid;
   if (factor.table) {
     FailureOr<FlatSymbolRefAttr> table =
         grids.getTable(factor.table->entries, loc);

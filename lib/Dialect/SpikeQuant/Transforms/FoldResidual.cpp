@@ -19,7 +19,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "FixedStream.h"
-#include "RowStatistics.h"
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
@@ -57,7 +56,6 @@ private:
     remark::missed(op.getLoc(), remark(op, "residual-left"))
         << remark::add("site '{0}' reads real numbers: {1}", op.getSite(), why);
   }
-  void foldStatistics();
   void convertBack();
   remark::RemarkOpts remark(EncodeOp op, StringRef name) {
     return remark::RemarkOpts::name(name)
@@ -164,21 +162,6 @@ LogicalResult ResidualFolder::fold(EncodeOp op) {
   return success();
 }
 
-/// Sums of rows, and of their squares, from the integers.
-void ResidualFolder::foldStatistics() {
-  SmallVector<RowSum> sums;
-  module.walk([&](linalg::LinalgOp op) {
-    if (auto sum = matchRowSum(op); sum && streams.getMade().count(sum->array))
-      sums.push_back(*sum);
-  });
-  for (RowSum sum : sums) {
-    rewriter.setInsertionPoint(sum.op);
-    Value numbers = streams.getMade().lookup(sum.array);
-    rewriter.replaceOp(sum.op, sumRows(rewriter, sum.op->getLoc(), numbers,
-                                       streams.getUnit(), sum.squares));
-  }
-}
-
 /// Whoever still reads real numbers gets them from the integers.
 void ResidualFolder::convertBack() {
   for (auto [real, fixed] : streams.getMade()) {
@@ -218,7 +201,7 @@ LogicalResult ResidualFolder::run() {
   for (EncodeOp op : encodes)
     if (failed(fold(op)))
       return failure();
-  foldStatistics();
+  streams.foldStatistics(rewriter);
   convertBack();
   for (auto function : module.getOps<func::FuncOp>())
     (void)runRegionDCE(rewriter, function->getRegions());

@@ -18,6 +18,7 @@
 #include "GridSymbols.h"
 #include "ScoreForm.h"
 
+#include "spikequant/Dialect/SpikeQuant/IR/WideIntegers.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
@@ -25,6 +26,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
 
@@ -39,7 +41,7 @@ public:
   SoftmaxFolder(EncodeOp op, ConstantReals &constants, FoldContext context,
                 GridSymbols &symbols)
       : op(op), constants(constants), context(context), symbols(symbols),
-        b(context.rewriter) {}
+        tables(constants, symbols), b(context.rewriter) {}
 
   /// Whether it was folded; a failure has a diagnostic.
   FailureOr<bool> fold();
@@ -48,8 +50,12 @@ private:
   std::optional<int32_t> getLargest();
   bool readOffsets(int32_t largest);
   bool refuse(StringRef why);
-  Value emitScores(const ScoreForm &form);
+  FailureOr<Value> emitScores(const ScoreForm &form);
+  Value emitShift(Value scores, int shift);
+  FailureOr<Value> emitBias(Value scores, const ScoreStep &step, double rate);
   Value emitMaximum(Value scores, const ScoreStep *mask);
+  Value emitElements(Value scores, Value other, AffineMap map,
+                     function_ref<Value(WideIntegers, ValueRange)> body);
   Value emitMask(Value scores, const ScoreStep &mask);
   Value emitCondition(const ScoreStep &mask);
   void remark(const ScoreForm &form, const ::spikequant::ExponentTable &table);
@@ -58,6 +64,7 @@ private:
   ConstantReals &constants;
   FoldContext context;
   GridSymbols &symbols;
+  PositionTables tables;
   IRRewriter &b;
   /// One for each key, in the units of `exponent`; empty: counts are rounded.
   SmallVector<int32_t> offsets;
@@ -116,21 +123,37 @@ Value SoftmaxFolder::emitCondition(const ScoreStep &mask) {
   return replayMovement(b, mask.mask.condition, mask.mask.path);
 }
 
-Value SoftmaxFolder::emitMask(Value scores, const ScoreStep &mask) {
+/// Elementwise over the scores, and over `other` as `map` reads it, if any.
+Value SoftmaxFolder::emitElements(
+    Value scores, Value other, AffineMap map,
+    function_ref<Value(WideIntegers, ValueRange)> body) {
   Location loc = op.getLoc();
   auto type = cast<RankedTensorType>(scores.getType());
   AffineMap all = b.getMultiDimIdentityMap(type.getRank());
+  SmallVector<Value> inputs = {scores};
+  SmallVector<AffineMap> maps = {all};
+  if (other) {
+    inputs.push_back(other);
+    maps.push_back(map);
+  }
+  maps.push_back(all);
   Value empty =
       tensor::EmptyOp::create(b, loc, type.getShape(), type.getElementType());
   SmallVector<utils::IteratorType> loops(type.getRank(),
                                          utils::IteratorType::parallel);
   auto generic = linalg::GenericOp::create(
-      b, loc, type, ValueRange{scores, emitCondition(mask)}, empty,
-      ArrayRef{all, mask.map, all}, loops,
+      b, loc, type, inputs, empty, maps, loops,
       [&](OpBuilder &b, Location loc, ValueRange in) {
-        linalg::YieldOp::create(b, loc, hide(b, loc, in[0], in[1], mask.hides));
+        linalg::YieldOp::create(b, loc, body({b, loc}, in));
       });
   return generic.getResult(0);
+}
+
+Value SoftmaxFolder::emitMask(Value scores, const ScoreStep &mask) {
+  return emitElements(scores, emitCondition(mask), mask.map,
+                      [&](WideIntegers w, ValueRange in) {
+                        return hide(w.b, w.loc, in[0], in[1], mask.hides);
+                      });
 }
 
 /// Of each row, over what `mask` leaves.
@@ -163,15 +186,55 @@ Value SoftmaxFolder::emitMaximum(Value scores, const ScoreStep *mask) {
   return generic.getResult(0);
 }
 
-/// The membranes as the scores are laid out, hidden by all masks but a last
-/// one.
-Value SoftmaxFolder::emitScores(const ScoreForm &form) {
-  Value scores = form.membrane;
+Value SoftmaxFolder::emitShift(Value scores, int shift) {
+  if (shift == 0)
+    return scores;
+  return emitElements(scores, {}, {}, [shift](WideIntegers w, ValueRange in) {
+    return arith::ShLIOp::create(w.b, w.loc, in[0], w.number32(shift));
+  });
+}
+
+/// Exact, up to kMostBiased; a bias of -kMostBiased hides, and what is hidden
+/// stays so.
+FailureOr<Value> SoftmaxFolder::emitBias(Value scores, const ScoreStep &step,
+                                         double rate) {
+  double unit = rate / step.factor;
+  FailureOr<Value> bias = tables.convert(
+      b, step.bias.value, {unit, std::abs(unit) * double(kMostBiased)});
+  if (failed(bias))
+    return failure();
+  auto add = [](WideIntegers w, ValueRange in) -> Value {
+    Value least = w.number32(-kMostBiased);
+    Value sum = arith::AddIOp::create(w.b, w.loc, in[0], in[1]);
+    sum = arith::MaxSIOp::create(w.b, w.loc, sum, least);
+    sum = arith::MinSIOp::create(w.b, w.loc, sum, w.number32(kMostBiased - 1));
+    Value hidden = hiddenScore(w.b, w.loc);
+    auto is = [&](Value value, Value that) -> Value {
+      return arith::CmpIOp::create(w.b, w.loc, arith::CmpIPredicate::eq, value,
+                                   that);
+    };
+    Value hides =
+        arith::OrIOp::create(w.b, w.loc, is(in[0], hidden), is(in[1], least));
+    return arith::SelectOp::create(w.b, w.loc, hides, hidden, sum);
+  };
+  return emitElements(scores, *bias, step.bias.map, add);
+}
+
+/// The membranes as the scores are laid out, with all biases and hidden by all
+/// masks but a last one.
+FailureOr<Value> SoftmaxFolder::emitScores(const ScoreForm &form) {
+  Value scores = emitShift(form.membrane, form.shift);
   for (const ScoreStep &step : form.steps) {
-    if (step.move)
+    if (step.move) {
       scores = replayMovement(b, scores, step.move);
-    else if (&step != &form.steps.back())
+    } else if (step.bias.value) {
+      FailureOr<Value> sum = emitBias(scores, step, form.rates.front());
+      if (failed(sum))
+        return failure();
+      scores = *sum;
+    } else if (&step != &form.steps.back()) {
       scores = emitMask(scores, step);
+    }
   }
   return scores;
 }
@@ -179,13 +242,21 @@ Value SoftmaxFolder::emitScores(const ScoreForm &form) {
 /// How far the integers are from the real functions.
 void SoftmaxFolder::remark(const ScoreForm &form,
                            const ::spikequant::ExponentTable &table) {
-  int64_t masks = llvm::count_if(
-      form.steps, [](const ScoreStep &step) { return !step.move; });
+  int64_t masks = llvm::count_if(form.steps, [](const ScoreStep &step) {
+    return !step.move && !step.bias.value;
+  });
+  std::string biases =
+      form.biased
+          ? llvm::formatv("; biases are rounded to {0:E2} nats, and hide at "
+                          "2^30 of them",
+                          form.rates.front())
+                .str()
+          : "";
   remark::passed(op.getLoc(), context.remark("softmax-folded")) << remark::add(
       "site '{0}': counts from integer scores, {1} masks, {2} scales; "
-      "before it is rounded a count is off by at most {3:F3} of {4}{5}",
+      "before it is rounded a count is off by at most {3:F3} of {4}{5}{6}",
       op.getSite(), masks, table.multipliers.size(),
-      ::spikequant::getExponentError(table), table.form.largest,
+      ::spikequant::getExponentError(table), table.form.largest, biases,
       form.infinite ? "; a row that is hidden entirely is uniform where "
                       "real numbers gave NaN"
                     : "");
@@ -199,7 +270,7 @@ FailureOr<bool> SoftmaxFolder::fold() {
   if (!readOffsets(*largest))
     return refuse("a centre of its counts is beyond half a step");
   std::string refused;
-  auto form = readScores(softmax->scores, *largest, constants, refused);
+  auto form = readScores(softmax->scores, *largest, constants, tables, refused);
   if (!form)
     return !refused.empty() && refuse(refused);
   auto table = ::spikequant::roundExponents(
@@ -215,8 +286,12 @@ FailureOr<bool> SoftmaxFolder::fold() {
     keys = *symbol;
   }
   b.setInsertionPoint(op);
-  Value scores = emitScores(*form);
-  const ScoreStep *mask = form->steps.empty() || form->steps.back().move
+  FailureOr<Value> emitted = emitScores(*form);
+  if (failed(emitted))
+    return failure();
+  Value scores = *emitted;
+  const ScoreStep *mask = form->steps.empty() || form->steps.back().move ||
+                                  form->steps.back().bias.value
                               ? nullptr
                               : &form->steps.back();
   Value maximum = emitMaximum(scores, mask);

@@ -66,6 +66,18 @@ FailureOr<FlatSymbolRefAttr> GridSymbols::getRates(const DecodedLeaf &leaf,
   return getSymbol(module, loc, name + ".grid", content);
 }
 
+FailureOr<Value> GridSymbols::makeGrid(OpBuilder &b, Location loc,
+                                       const DecodedLeaf &leaf, double unit) {
+  FailureOr<FlatSymbolRefAttr> rates = getRates(leaf, unit, loc);
+  if (failed(rates))
+    return failure();
+  Value membrane = replayViews(b, loc, leaf.getDecode().getMembrane(),
+                               leaf.form.views, /*ofRows=*/false);
+  auto type = cast<RankedTensorType>(membrane.getType());
+  return GridOp::create(b, loc, type.clone(b.getI32Type()), membrane, *rates)
+      .getResult();
+}
+
 FailureOr<FlatSymbolRefAttr>
 GridSymbols::getRowRates(WeightsOp weights, double unit, Location loc) {
   Builder b(module.getContext());
@@ -98,15 +110,15 @@ FailureOr<FlatSymbolRefAttr> GridSymbols::getScaledRates(const ScaleForm &form,
   return getSymbol(module, loc, "stream.grid", content);
 }
 
-FailureOr<FlatSymbolRefAttr> GridSymbols::getNumbers(WeightsOp weights,
+FailureOr<FlatSymbolRefAttr> GridSymbols::getNumbers(const Twine &name,
+                                                     RankedTensorType type,
                                                      ArrayRef<int32_t> numbers,
                                                      Location loc) {
-  Builder b(module.getContext());
   WeightsContent content{};
-  content.type = weights.getArrayType().clone(b.getI32Type());
+  content.type = type;
   content.format = RealAttr::get(module.getContext());
-  content.value = DenseElementsAttr::get(content.type, numbers);
-  return getSymbol(module, loc, weights.getSymName() + ".units", content);
+  content.value = DenseElementsAttr::get(type, numbers);
+  return getSymbol(module, loc, name, content);
 }
 
 FailureOr<FlatSymbolRefAttr> GridSymbols::getCountRates(EncodeOp op,
@@ -126,13 +138,10 @@ FailureOr<FlatSymbolRefAttr> GridSymbols::getTable(ArrayRef<int32_t> entries,
   FlatSymbolRefAttr &symbol = tables[entries.vec()];
   if (symbol)
     return symbol;
-  Builder b(module.getContext());
-  WeightsContent content{};
-  content.type = RankedTensorType::get(entries.size(), b.getI32Type());
-  content.format = RealAttr::get(module.getContext());
-  content.value = DenseElementsAttr::get(content.type, entries);
+  auto type = RankedTensorType::get(entries.size(),
+                                    IntegerType::get(module.getContext(), 32));
   auto created =
-      getSymbol(module, loc, "function." + Twine(tables.size() - 1), content);
+      getNumbers("function." + Twine(tables.size() - 1), type, entries, loc);
   if (failed(created))
     return failure();
   return symbol = *created;

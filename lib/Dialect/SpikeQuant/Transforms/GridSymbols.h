@@ -22,6 +22,10 @@ public:
   FailureOr<FlatSymbolRefAttr> getRates(const DecodedLeaf &leaf, double unit,
                                         Location loc);
 
+  /// A decoded array on a grid of `unit`, i32, in the shape of its form.
+  FailureOr<Value> makeGrid(OpBuilder &b, Location loc, const DecodedLeaf &leaf,
+                            double unit);
+
   /// `#spikequant.rates` of the rows of `weights` on a grid of `unit`.
   FailureOr<FlatSymbolRefAttr> getRowRates(WeightsOp weights, double unit,
                                            Location loc);
@@ -31,9 +35,11 @@ public:
   FailureOr<FlatSymbolRefAttr>
   getScaledRates(const ScaleForm &form, double step, double unit, Location loc);
 
-  /// `numbers` in the shape of `weights`.
-  FailureOr<FlatSymbolRefAttr>
-  getNumbers(WeightsOp weights, ArrayRef<int32_t> numbers, Location loc);
+  /// A literal i32 array of `type`, called `name` or nearly so.
+  FailureOr<FlatSymbolRefAttr> getNumbers(const Twine &name,
+                                          RankedTensorType type,
+                                          ArrayRef<int32_t> numbers,
+                                          Location loc);
 
   /// `#spikequant.count_rates` of the encode `op` of numbers of `unit`.
   FailureOr<FlatSymbolRefAttr> getCountRates(EncodeOp op, double unit);

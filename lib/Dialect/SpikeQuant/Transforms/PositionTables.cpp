@@ -7,6 +7,8 @@
 #include "PositionTables.h"
 
 #include "Conditions.h"
+#include "PositionFolder.h"
+
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/WeightSymbols.h"
 
@@ -18,80 +20,86 @@
 using namespace mlir;
 using namespace mlir::spikequant;
 
-/// The array that `op` shows a part or another shape of.
-static Value getSource(Operation *op) {
-  if (auto slice = dyn_cast_or_null<tensor::ExtractSliceOp>(op))
-    return slice.getSource();
-  return op ? getMovedValue(op) : Value();
+/// An argument of the program that is no state, or an integer of a loop; real
+/// numbers only if asked for.
+static bool isInputArgument(Value value, bool reals) {
+  auto argument = cast<BlockArgument>(value);
+  auto function = dyn_cast<func::FuncOp>(argument.getOwner()->getParentOp());
+  if (isa<FloatType>(getElementTypeOrSelf(value.getType())) &&
+      !(reals && function))
+    return false;
+  return !function ||
+         !function.getArgAttr(argument.getArgNumber(), "spikequant.state");
 }
 
-bool PositionTables::isFactor(Value value) {
+bool PositionTables::dependsOnInputs(Value value,
+                                     llvm::DenseMap<Value, bool> &known,
+                                     bool reals) {
   if (auto found = known.find(value); found != known.end())
     return found->second;
-  bool &result = known[value];
-  result = false;
-  bool isInteger = isa<IndexType>(getElementTypeOrSelf(value.getType())) ||
-                   getElementTypeOrSelf(value.getType()).isInteger();
+  known[value] = false;
   Operation *op = value.getDefiningOp();
-  bool answer = isInteger && !op;
-  if (op) {
-    bool foreign = isa<SpikeQuantDialect>(op->getDialect());
-    answer = isa<LoadWeightsOp>(op) ||
-             (!foreign && (!op->getNumRegions() || isa<linalg::LinalgOp>(op)) &&
-              llvm::all_of(op->getOperands(),
-                           [&](Value operand) { return isFactor(operand); }));
-  }
+  bool foreign = op && isa<SpikeQuantDialect>(op->getDialect());
+  bool plain = op && (!op->getNumRegions() || isa<linalg::LinalgOp>(op));
+  bool answer =
+      op ? isa<LoadWeightsOp>(op) ||
+               (!foreign && plain &&
+                llvm::all_of(op->getOperands(),
+                             [&](Value operand) {
+                               return dependsOnInputs(operand, known, reals);
+                             }))
+         : isInputArgument(value, reals);
   known[value] = answer;
   return answer;
 }
 
-ArrayRef<float> PositionTables::getValues(LoadWeightsOp load) {
-  return constants.getValues(load.getWeightsAttr());
-}
-
-double PositionTables::getBound(Value value) {
-  Operation *op = value.getDefiningOp();
-  if (Value source = getSource(op))
-    return getBound(source);
-  auto load = dyn_cast_or_null<LoadWeightsOp>(op);
-  double most = 0;
-  for (float number : load ? getValues(load) : ArrayRef<float>())
-    most = std::max(most, std::abs(double(number)));
-  return most > 0 ? std::min(most, kMostFactor) : kMostFactor;
-}
-
-static int32_t toFixed(double factor) {
-  double clamped = std::clamp(factor, -kMostFactor, kMostFactor);
-  return static_cast<int32_t>(std::nearbyint(std::ldexp(clamped, kFactorBits)));
+double PositionTables::getBound(Value value, double most) {
+  if (Value source = getShownSource(value.getDefiningOp()))
+    return getBound(source, most);
+  const std::vector<double> *values = arrays.get(value);
+  double largest = 0;
+  for (double number : values ? *values : std::vector<double>())
+    largest = std::max(largest, std::abs(number));
+  return values ? largest : most;
 }
 
 /// Null if its values are not known.
-FailureOr<Value> PositionTables::convertWeights(OpBuilder &b,
-                                                LoadWeightsOp load) {
-  ArrayRef<float> values = getValues(load);
-  auto type = cast<RankedTensorType>(load.getType()).clone(b.getI32Type());
-  if (values.empty() ||
-      llvm::any_of(values, [](float value) { return std::isnan(value); }))
+FailureOr<Value> PositionTables::convertKnown(OpBuilder &b, Value value,
+                                              FixedPoint fixed) {
+  const std::vector<double> *values = arrays.get(value);
+  if (!values ||
+      llvm::any_of(*values, [](double value) { return std::isnan(value); }))
     return Value();
   SmallVector<int32_t> integers;
-  for (float value : values)
-    integers.push_back(toFixed(value));
-  WeightsContent content{};
-  content.type = cast<RankedTensorType>(type);
-  content.format = RealAttr::get(b.getContext());
-  content.value =
-      DenseElementsAttr::get(content.type, ArrayRef<int32_t>(integers));
-  FailureOr<WeightsOp> symbol = getOrCreateWeights(
-      module, load.getLoc(), (load.getWeights() + ".fixed").str(), content);
+  for (double number : *values)
+    integers.push_back(static_cast<int32_t>(std::nearbyint(
+        std::clamp(number, -fixed.most, fixed.most) / fixed.unit)));
+  auto load = value.getDefiningOp<LoadWeightsOp>();
+  auto type = cast<RankedTensorType>(value.getType()).clone(b.getI32Type());
+  auto symbol = symbols.getNumbers(
+      (load ? load.getWeights() : StringRef("positions")) + ".fixed",
+      cast<RankedTensorType>(type), integers, value.getLoc());
   if (failed(symbol))
     return failure();
-  Value loaded =
-      LoadWeightsOp::create(b, load.getLoc(), type, symbol->getSymNameAttr());
+  Value loaded = LoadWeightsOp::create(b, value.getLoc(), type, *symbol);
   return loaded;
 }
 
+/// Chosen entries of a known table; null if it is none.
+FailureOr<Value> PositionTables::convertGather(OpBuilder &b,
+                                               linalg::GenericOp op,
+                                               FixedPoint fixed) {
+  tensor::ExtractOp gather = op ? findGather(op) : tensor::ExtractOp();
+  if (!gather)
+    return Value();
+  FailureOr<Value> table = convertKnown(b, gather.getTensor(), fixed);
+  if (failed(table) || !*table)
+    return table;
+  return replayGather(b, op, *table);
+}
+
 /// Rounds to nearest, half up, and NaN to 0.
-static Value convertAtRunTime(OpBuilder &b, Value value) {
+static Value convertAtRunTime(OpBuilder &b, Value value, FixedPoint fixed) {
   Location loc = value.getLoc();
   auto type = cast<RankedTensorType>(value.getType());
   Value empty =
@@ -101,38 +109,40 @@ static Value convertAtRunTime(OpBuilder &b, Value value) {
                                          utils::IteratorType::parallel);
   auto generic = linalg::GenericOp::create(
       b, loc, empty.getType(), value, empty, maps, loops,
-      [](OpBuilder &b, Location loc, ValueRange in) {
+      [fixed](OpBuilder &b, Location loc, ValueRange in) {
         auto number = [&](double x) -> Value {
           return arith::ConstantOp::create(
               b, loc, b.getF32FloatAttr(static_cast<float>(x)));
         };
-        double one = std::ldexp(1.0, kFactorBits);
-        Value x = arith::MulFOp::create(b, loc, in[0], number(one));
+        Value x = arith::MulFOp::create(b, loc, in[0], number(1 / fixed.unit));
         x = arith::AddFOp::create(b, loc, x, number(0.5));
         x = math::FloorOp::create(b, loc, x);
         Value isNumber =
             arith::CmpFOp::create(b, loc, arith::CmpFPredicate::ORD, x, x);
         x = arith::SelectOp::create(b, loc, isNumber, x, number(0));
-        x = arith::MaximumFOp::create(b, loc, x, number(-kMostFactor * one));
-        x = arith::MinimumFOp::create(b, loc, x, number(kMostFactor * one));
+        double most = std::abs(fixed.most / fixed.unit);
+        x = arith::MaximumFOp::create(b, loc, x, number(-most));
+        x = arith::MinimumFOp::create(b, loc, x, number(most));
         Value y = arith::FPToSIOp::create(b, loc, b.getI32Type(), x);
         linalg::YieldOp::create(b, loc, y);
       });
   return generic.getResult(0);
 }
 
-FailureOr<Value> PositionTables::convert(OpBuilder &b, Value value) {
+FailureOr<Value> PositionTables::convert(OpBuilder &b, Value value,
+                                         FixedPoint fixed) {
   Operation *op = value.getDefiningOp();
-  if (Value source = getSource(op)) {
-    FailureOr<Value> converted = convert(b, source);
+  if (Value source = getShownSource(op)) {
+    FailureOr<Value> converted = convert(b, source, fixed);
     if (failed(converted))
       return failure();
     return replayMovement(b, *converted, op);
   }
-  if (auto load = dyn_cast_or_null<LoadWeightsOp>(op)) {
-    FailureOr<Value> converted = convertWeights(b, load);
-    if (failed(converted) || *converted)
-      return converted;
-  }
-  return convertAtRunTime(b, value);
+  FailureOr<Value> converted = convertKnown(b, value, fixed);
+  if (succeeded(converted) && !*converted)
+    converted =
+        convertGather(b, dyn_cast_or_null<linalg::GenericOp>(op), fixed);
+  if (failed(converted) || *converted)
+    return converted;
+  return convertAtRunTime(b, value, fixed);
 }

@@ -4,7 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-//   %m = maximum of %x over the last dimension
+//   %m = maximum of %x over the last dimension, and of -infinity or not
 //   %e = exp(%x - broadcast %m)                   numerators, in [0, 1]
 //   %s = sum of %e over the last dimension
 //   %p = %e / broadcast %s                        probabilities
@@ -12,12 +12,15 @@
 //===----------------------------------------------------------------------===//
 
 #include "BodyInputs.h"
+#include "Conditions.h"
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
+
+#include <limits>
 
 using namespace mlir;
 using namespace mlir::spikequant;
@@ -162,6 +165,21 @@ Value getWhole(linalg::GenericOp op, unsigned number) {
              : Value();
 }
 
+/// What `value` is the elementwise maximum of, beside -infinity, or itself.
+Value skipLowest(Value value) {
+  auto op =
+      value ? getElementwise<arith::MaximumFOp>(value) : linalg::GenericOp();
+  for (unsigned number = 0; op && number < 2; ++number) {
+    OpOperand *other = getScalarOperand(op, 1 - number);
+    Value scalar = op.getBody()->front().getOperand(1 - number);
+    std::optional<double> lowest = getSplat(other ? other->get() : scalar);
+    Value whole = getWhole(op, number);
+    if (whole && lowest && *lowest == -std::numeric_limits<double>::infinity())
+      return whole;
+  }
+  return value;
+}
+
 } // namespace
 
 std::optional<SoftmaxNumerators>
@@ -185,7 +203,7 @@ mlir::spikequant::matchNumerators(Value numerators) {
   Value scores = difference ? getWhole(difference, 0) : Value();
   if (!scores)
     return std::nullopt;
-  Value maximum = getStatistic(difference, 1);
+  Value maximum = skipLowest(getStatistic(difference, 1));
   if (!isReduction<arith::MaximumFOp>(maximum, scores) &&
       !isReduction<arith::MaxNumFOp>(maximum, scores))
     return std::nullopt;

@@ -18,12 +18,6 @@
 using namespace mlir;
 using namespace mlir::spikequant;
 
-static bool isElementwise(linalg::LinalgOp op) {
-  return op && op.getNumReductionLoops() == 0 && op->getNumResults() == 1 &&
-         !op.hasIndexSemantics() &&
-         op.getIndexingMapsArray().back().isIdentity();
-}
-
 /// Something over f32 of an integer.
 static bool isReciprocal(Value rows) {
   auto op = rows.getDefiningOp<linalg::LinalgOp>();

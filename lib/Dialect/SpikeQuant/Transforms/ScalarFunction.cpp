@@ -121,13 +121,14 @@ std::optional<int> ScalarFunctions::readOperand(OpOperand *operand,
   return map.isIdentity() ? read(value) : std::nullopt;
 }
 
-static bool isKnownFunction(Operation *op) {
-  return isa<
-      arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp, arith::NegFOp,
-      arith::MaximumFOp, arith::MinimumFOp, arith::MaxNumFOp, arith::MinNumFOp,
-      arith::SelectOp, arith::CmpFOp, math::AbsFOp, math::ExpOp, math::Exp2Op,
-      math::ExpM1Op, math::LogOp, math::Log1pOp, math::TanhOp, math::ErfOp,
-      math::ErfcOp, math::SqrtOp, math::RsqrtOp, math::FmaOp, math::PowFOp>(op);
+bool mlir::spikequant::isKnownFunction(Operation *op) {
+  return isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::DivFOp,
+             arith::NegFOp, arith::MaximumFOp, arith::MinimumFOp,
+             arith::MaxNumFOp, arith::MinNumFOp, arith::SelectOp, arith::CmpFOp,
+             math::AbsFOp, math::ExpOp, math::Exp2Op, math::ExpM1Op,
+             math::LogOp, math::Log1pOp, math::TanhOp, math::ErfOp,
+             math::ErfcOp, math::SqrtOp, math::RsqrtOp, math::FmaOp,
+             math::PowFOp, math::CosOp, math::SinOp, math::FloorOp>(op);
 }
 
 std::optional<int> ScalarFunctions::readScalar(Value scalar,
@@ -227,7 +228,7 @@ static bool compare(arith::CmpFPredicate predicate, double a, double b) {
   llvm_unreachable("all predicates are listed");
 }
 
-static double apply(Operation *op, ArrayRef<double> x) {
+double mlir::spikequant::evaluateFunction(Operation *op, ArrayRef<double> x) {
   return llvm::TypeSwitch<Operation *, double>(op)
       .Case<arith::AddFOp>([&](auto) { return x[0] + x[1]; })
       .Case<arith::SubFOp>([&](auto) { return x[0] - x[1]; })
@@ -242,6 +243,9 @@ static double apply(Operation *op, ArrayRef<double> x) {
       .Case<arith::CmpFOp>([&](arith::CmpFOp cmp) {
         return double(compare(cmp.getPredicate(), x[0], x[1]));
       })
+      .Case<math::CosOp>([&](auto) { return std::cos(x[0]); })
+      .Case<math::SinOp>([&](auto) { return std::sin(x[0]); })
+      .Case<math::FloorOp>([&](auto) { return std::floor(x[0]); })
       .Case<math::AbsFOp>([&](auto) { return std::abs(x[0]); })
       .Case<math::ExpOp>([&](auto) { return std::exp(x[0]); })
       .Case<math::Exp2Op>([&](auto) { return std::exp2(x[0]); })
@@ -264,7 +268,7 @@ double ScalarFunctions::evaluate(int step, double x) const {
     SmallVector<double, 3> operands;
     for (int operand : top.operands)
       operands.push_back(values[operand]);
-    values.push_back(top.op          ? apply(top.op, operands)
+    values.push_back(top.op          ? evaluateFunction(top.op, operands)
                      : top.leaf >= 0 ? x
                                      : top.constant);
   }

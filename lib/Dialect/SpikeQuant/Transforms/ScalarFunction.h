@@ -33,6 +33,12 @@ struct DecodedLeaf {
 /// The farthest form of `value` on a decode of one matrix without row factors.
 std::optional<ScaleForm> findDecodeForm(Value value, ConstantReals &constants);
 
+/// Whether `op` is a real scalar operation that evaluateFunction knows.
+bool isKnownFunction(Operation *op);
+
+/// The result of the scalar operation `op` on `x` in double precision.
+double evaluateFunction(Operation *op, ArrayRef<double> x);
+
 /// One operation of an expression on earlier steps, a constant or a leaf.
 struct FunctionStep {
   Operation *op = nullptr; ///< null for constants and leaves

@@ -20,16 +20,17 @@ using namespace mlir;
 using namespace mlir::spikequant;
 
 namespace {
-/// A mask's value, added to the score or in its place.
+/// A mask's value, in the score's place or added to it.
 struct HiddenValue {
   double value;
-  bool added;
+  std::optional<size_t> added; ///< the step that may be a bias instead
 };
 
 class ScoreReader {
 public:
-  ScoreReader(ConstantReals &constants, std::string &refused)
-      : constants(constants), refused(refused) {}
+  ScoreReader(ConstantReals &constants, PositionTables &tables,
+              std::string &refused)
+      : constants(constants), tables(tables), refused(refused) {}
 
   std::optional<ScoreForm> read(Value scores, int32_t largest);
 
@@ -50,8 +51,12 @@ private:
     return false;
   }
   bool checkMasks(int32_t largest);
+  void addBiases(ArrayRead read, int depth);
+  bool addBias(linalg::LinalgOp op, OpOperand *operand);
+  bool scaleBiases();
 
   ConstantReals &constants;
+  PositionTables &tables;
   std::string &refused;
   ScoreForm form;
   SmallVector<HiddenValue> hidden;
@@ -140,10 +145,12 @@ bool ScoreReader::addMask(linalg::LinalgOp op, Value condition, bool hides,
   auto array = readConditional(operand->get());
   if (!array || !array->condition || array->onTrue == array->onFalse)
     return false;
-  // A condition that is the negation of another one.
-  bool negated = array->onTrue == 0;
-  form.steps.push_back(
-      {nullptr, *array, op.getMatchingIndexingMap(operand), hides != negated});
+  ScoreStep step;
+  step.mask = *array;
+  step.map = op.getMatchingIndexingMap(operand);
+  // A condition may be the negation of another one.
+  step.hides = hides != (array->onTrue == 0);
+  form.steps.push_back(step);
   hidden.push_back(value);
   return true;
 }
@@ -156,30 +163,82 @@ bool ScoreReader::readSelect(linalg::LinalgOp op, arith::SelectOp choice,
     return false;
   next = onTrue ? choice.getFalseValue() : choice.getTrueValue();
   return addMask(op, choice.getCondition(), onTrue.has_value(),
-                 {onTrue ? *onTrue : *onFalse, false});
+                 {onTrue ? *onTrue : *onFalse, std::nullopt});
 }
 
-/// A sum with 0 or one very negative number.
+/// The two arrays that `read` adds up; nothing for others.
+static std::optional<std::pair<ArrayRead, ArrayRead>> splitSum(ArrayRead read) {
+  auto op = read.value.getDefiningOp<linalg::GenericOp>();
+  if (!isElementwise(op) || !isa<arith::AddFOp>(op.getBody()->front()) ||
+      op.getBody()->getOperations().size() != 2)
+    return std::nullopt;
+  SmallVector<ArrayRead, 2> parts;
+  for (Value scalar : op.getBody()->front().getOperands()) {
+    OpOperand *operand = getBodyInput(op, scalar);
+    if (!operand || !isa<RankedTensorType>(operand->get().getType()))
+      return std::nullopt;
+    AffineMap map = op.getMatchingIndexingMap(operand);
+    parts.push_back(resolveRead({operand->get(), map.compose(read.map)}));
+  }
+  return std::pair(parts[0], parts[1]);
+}
+
+/// Parts of a sum are biases of their own: each has fewer elements than that.
+void ScoreReader::addBiases(ArrayRead read, int depth) {
+  constexpr int most = 4;
+  if (auto parts = depth < most ? splitSum(read) : std::nullopt) {
+    addBiases(parts->first, depth + 1);
+    addBiases(parts->second, depth + 1);
+    return;
+  }
+  ScoreStep step;
+  step.bias = read;
+  // Scales that differ by head have no common unit for it: see scaleBiases.
+  step.factor = form.rates.size() == 1 ? form.rates.front() : NAN;
+  form.steps.push_back(step);
+}
+
+/// A real array that no activation makes.
+bool ScoreReader::addBias(linalg::LinalgOp op, OpOperand *operand) {
+  if (!operand || !isa<RankedTensorType>(operand->get().getType()) ||
+      !tables.isInput(operand->get()))
+    return false;
+  addBiases(resolveRead({operand->get(), op.getMatchingIndexingMap(operand)}),
+            0);
+  return true;
+}
+
+/// A sum with 0 or one very negative number is a mask; another one a bias.
 bool ScoreReader::readSum(linalg::LinalgOp op, Operation *sum, Value &next) {
-  for (unsigned data = 0; data < 2; ++data) {
+  bool negates = isa<arith::SubFOp>(sum);
+  for (unsigned data = 0; data < (negates ? 1u : 2u); ++data) {
     OpOperand *operand = getBodyInput(op, sum->getOperand(1 - data));
-    auto array = operand ? readConditional(operand->get()) : std::nullopt;
-    if (!array)
-      continue;
+    auto number = getScalar(op, sum->getOperand(1 - data));
     next = sum->getOperand(data);
     // The same for all scores of a row: no difference changes.
-    if (!array->condition && std::isfinite(array->onTrue))
+    if (number && std::isfinite(*number))
+      return true;
+    size_t first = form.steps.size();
+    if (!addBias(op, operand))
+      continue;
+    for (ScoreStep &step : llvm::drop_begin(form.steps, first))
+      step.factor *= negates ? -1 : 1;
+    ScoreStep &step = form.steps.back();
+    auto array = readConditional(operand->get());
+    if (!array || !array->condition || negates ||
+        form.steps.size() != first + 1)
       return true;
     bool hides = array->onTrue != 0;
-    double value = hides ? array->onTrue : array->onFalse;
-    if (!array->condition || (hides ? array->onFalse : array->onTrue) != 0)
-      return refuse("a bias has two values and none of them is 0");
-    form.steps.push_back(
-        {nullptr, *array, op.getMatchingIndexingMap(operand), hides});
-    hidden.push_back({value, true});
+    if ((hides ? array->onFalse : array->onTrue) != 0)
+      return true;
+    step.mask = *array;
+    step.map = op.getMatchingIndexingMap(operand);
+    step.hides = hides;
+    hidden.push_back(
+        {hides ? array->onTrue : array->onFalse, form.steps.size() - 1});
     return true;
   }
-  return refuse("a bias is added to its scores that is no mask");
+  return refuse("a bias is added to its scores that depends on activations");
 }
 
 /// f32 of a product's integers.
@@ -215,7 +274,7 @@ bool ScoreReader::readScalar(linalg::LinalgOp op, Value scalar, Value &next) {
     return readMembrane(op, conversion);
   if (auto choice = dyn_cast<arith::SelectOp>(inner))
     return readSelect(op, choice, next);
-  if (isa<arith::AddFOp>(inner))
+  if (isa<arith::AddFOp, arith::SubFOp>(inner))
     return readSum(op, inner, next);
   if (isa<arith::MulFOp, arith::DivFOp>(inner))
     return readProduct(op, inner, next);
@@ -252,9 +311,7 @@ bool ScoreReader::readArray(Value array) {
       continue;
     }
     auto linalgOp = dyn_cast<linalg::LinalgOp>(op);
-    if (!linalgOp || linalgOp.getNumReductionLoops() != 0 ||
-        linalgOp->getNumResults() != 1 || linalgOp.hasIndexSemantics() ||
-        !linalgOp.getIndexingMapsArray().back().isIdentity())
+    if (!isElementwise(linalgOp))
       return false;
     Value next;
     if (!readBody(linalgOp, next))
@@ -265,15 +322,37 @@ bool ScoreReader::readArray(Value array) {
 }
 
 /// Whether hidden scores never count beside visible ones, and all count the
-/// same where a row has no other.
+/// same where a row has no other. What is added and does not hide is a bias.
 bool ScoreReader::checkMasks(int32_t largest) {
   double most = *llvm::max_element(form.rates) * double(form.bound);
   for (auto [value, added] : hidden) {
-    form.infinite |= std::isinf(value);
-    if (!(value < -(2 * most + std::log(2.0 * largest) + 1)))
+    bool far = value < -(2 * most + std::log(2.0 * largest) + 1);
+    if (added && far && -value >= std::ldexp(most, 26))
+      form.steps[*added].bias = {};
+    if (!added && !far)
       return refuse("a mask's value is not far below all scores");
-    if (added && -value < std::ldexp(most, 26))
-      return refuse("a mask's value leaves differences between hidden scores");
+    form.infinite |= std::isinf(value);
+  }
+  form.biased = llvm::any_of(
+      form.steps, [](const ScoreStep &step) { return bool(step.bias.value); });
+  return true;
+}
+
+/// Scores of at most 2^-10 nats, or as little as 2^27 of them hold, so that
+/// rounding a bias to them is no error that shows.
+bool ScoreReader::scaleBiases() {
+  constexpr int64_t mostBound = int64_t{1} << 27;
+  if (form.rates.size() != 1 || form.bound > mostBound)
+    return refuse("it has a bias, and scales for each head or too many "
+                  "channels");
+  while (form.rates.front() > 0x1p-10 && form.bound <= mostBound / 2) {
+    form.rates.front() /= 2;
+    form.bound *= 2;
+    ++form.shift;
+  }
+  for (ScoreStep &step : form.steps) {
+    if (step.bias.value && !std::isfinite(step.factor))
+      return refuse("its scales differ by head where a bias is added");
   }
   return true;
 }
@@ -311,15 +390,16 @@ std::optional<ScoreForm> ScoreReader::read(Value scores, int32_t largest) {
     return std::nullopt;
   }
   form.rates = mergeHeads(form.rates);
-  std::reverse(form.steps.begin(), form.steps.end());
-  if (!checkMasks(largest))
+  if (!checkMasks(largest) || (form.biased && !scaleBiases()))
     return std::nullopt;
+  std::reverse(form.steps.begin(), form.steps.end());
   return form;
 }
 
 std::optional<ScoreForm> mlir::spikequant::readScores(Value scores,
                                                       int32_t largest,
                                                       ConstantReals &constants,
+                                                      PositionTables &tables,
                                                       std::string &refused) {
-  return ScoreReader(constants, refused).read(scores, largest);
+  return ScoreReader(constants, tables, refused).read(scores, largest);
 }

@@ -194,11 +194,20 @@ func.func @added(%seen: tensor<4x8xi1>, %q: tensor<4x16xi8>, %k: tensor<16x8xi8>
 #right = affine_map<(i, j, k) -> (k, j)>
 #out = affine_map<(i, j, k) -> (i, j)>
 
-// Where all of a row has -100000, differences between scores remain in the real program.
+// Where all of a row has -100000, differences between scores remain in the real program: it is a
+// bias, in units of 2^-10 nats, twice as fine as the membranes' (2^-9).
+// 2^12 log2(e) 2^-10 2^16 = 378194.
 // CHECK-LABEL: func.func @finite
-// CHECK: math.exp
-// CHECK-NOT: spikequant.exponent
-// REMARK: [Missed] softmax-refused {{.*}} Function=finite | Remark="site 'v.pv.left' keeps its real exponents: a mask's value leaves differences between hidden scores"
+// CHECK: %[[ACC:.*]] = linalg.generic {{.*}} attrs = {spikequant.product = "v.qk"}
+// CHECK: %[[ONE:.*]] = arith.constant 1 : i32
+// CHECK: arith.shli %{{.*}}, %[[ONE]] : i32
+// CHECK: arith.constant 1.024000e+03 : f32
+// CHECK: arith.fptosi
+// CHECK: arith.constant -1073741824 : i32
+// CHECK: arith.addi
+// CHECK-NOT: math.exp
+// CHECK: spikequant.exponent {{.*}} multipliers = array<i64: 378194>, preshift = 0 : i32, shift = 16 : i32
+// REMARK: [Passed] softmax-folded {{.*}} Function=finite | Remark="site 'v.pv.left': counts from integer scores, 0 masks, 1 scales; {{.*}}; biases are rounded to 9.77E-04 nats, and hide at 2^30 of them"
 func.func @finite(%seen: tensor<4x8xi1>, %q: tensor<4x16xi8>, %k: tensor<16x8xi8>) -> tensor<4x8xi16> {
   %one = arith.constant 1.0 : f32
   %far = arith.constant -1.0e5 : f32
@@ -278,11 +287,12 @@ func.func @finite(%seen: tensor<4x8xi1>, %q: tensor<4x16xi8>, %k: tensor<16x8xi8
 #right = affine_map<(i, j, k) -> (k, j)>
 #out = affine_map<(i, j, k) -> (i, j)>
 
+// A bias from a state of the program may be an activation.
 // CHECK-LABEL: func.func @biased
 // CHECK: math.exp
 // CHECK-NOT: spikequant.exponent
-// REMARK: [Missed] softmax-refused {{.*}} Function=biased | Remark="site 'v.pv.left' keeps its real exponents: a bias is added to its scores that is no mask"
-func.func @biased(%bias: tensor<4x8xf32>, %seen: tensor<4x8xi1>, %q: tensor<4x16xi8>, %k: tensor<16x8xi8>) -> tensor<4x8xi16> {
+// REMARK: [Missed] softmax-refused {{.*}} Function=biased | Remark="site 'v.pv.left' keeps its real exponents: a bias is added to its scores that depends on activations"
+func.func @biased(%bias: tensor<4x8xf32> {spikequant.state = 0 : i64}, %seen: tensor<4x8xi1>, %q: tensor<4x16xi8> {spikequant.state = 1 : i64}, %k: tensor<16x8xi8>) -> tensor<4x8xi16> {
   %zero = arith.constant 0 : i32
   %step = arith.constant 0.015625 : f32
   %scale = arith.constant dense<0.125> : tensor<4x8xf32>

@@ -21,6 +21,9 @@ struct WideIntegers {
   Value number(int64_t value) {
     return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(value));
   }
+  Value number32(int32_t value) {
+    return arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(value));
+  }
   /// A signed integer of at most 64 bits as i64.
   Value extend(Value value) {
     return value.getType().isInteger(64)
