@@ -37,12 +37,12 @@ static std::string withoutUnchecked(const Triple &triple,
                                     std::string features) {
   ArrayRef<const char *> unchecked;
   static const char *const x86[] = {
-      "avxvnniint8", "avxvnniint16", "avxifma",   "avxneconvert",
-      "avx10.2",     "egpr",         "ndd",       "ppx",
-      "push2pop2",   "cf",           "ccmp",      "nf",
-      "zu",          "xop",          "fma4",      "tbm"};
-  static const char *const arm[] = {"mops", "cssc", "sve2p1", "sme",
-                                    "faminmax", "lut", "fp8"};
+      "avxvnniint8", "avxvnniint16", "avxifma", "avxneconvert",
+      "avx10.2",     "egpr",         "ndd",     "ppx",
+      "push2pop2",   "cf",           "ccmp",    "nf",
+      "zu",          "xop",          "fma4",    "tbm"};
+  static const char *const arm[] = {"mops",     "cssc", "sve2p1", "sme",
+                                    "faminmax", "lut",  "fp8"};
   if (triple.isX86())
     unchecked = x86;
   else if (triple.isAArch64())
