@@ -36,12 +36,19 @@ static std::string getHostFeatures() {
 /// with such instructions would not be refused, but stopped by a signal.
 static std::string withoutUnchecked(const Triple &triple,
                                     std::string features) {
-  if (!triple.isX86())
-    return features;
-  for (const char *feature :
-       {"avxvnniint8", "avxvnniint16", "avxifma", "avxneconvert", "avx10.2",
-        "egpr", "ndd", "ppx", "push2pop2", "cf", "ccmp", "nf", "zu", "xop",
-        "fma4", "tbm"})
+  ArrayRef<const char *> unchecked;
+  static const char *const x86[] = {
+      "avxvnniint8", "avxvnniint16", "avxifma", "avxneconvert",
+      "avx10.2",     "egpr",         "ndd",     "ppx",
+      "push2pop2",   "cf",           "ccmp",    "nf",
+      "zu",          "xop",          "fma4",    "tbm"};
+  static const char *const arm[] = {"mops",     "cssc", "sve2p1", "sme",
+                                    "faminmax", "lut",  "fp8"};
+  if (triple.isX86())
+    unchecked = x86;
+  else if (triple.isAArch64())
+    unchecked = arm;
+  for (const char *feature : unchecked)
     features += (features.empty() ? "-" : ",-") + std::string(feature);
   return features;
 }
@@ -123,13 +130,22 @@ StringRef getName(DotInstructions instructions) {
 
 std::string getCheckedFeatures(const TargetMachine &machine) {
   std::string result;
-  if (!isX86(machine))
-    return result;
-  for (const char *feature : {
+  static const char *const x86[] = {
 #define SQ_CPU_FEATURE(name) name,
 #include "spikequant/Runtime/CpuFeatures.def"
 #undef SQ_CPU_FEATURE
-       })
+  };
+  static const char *const arm[] = {
+#define SQ_ARM_FEATURE(name, word, bit) name,
+#include "spikequant/Runtime/CpuFeatures.def"
+#undef SQ_ARM_FEATURE
+  };
+  ArrayRef<const char *> checked;
+  if (isX86(machine))
+    checked = x86;
+  else if (machine.getTargetTriple().isAArch64())
+    checked = arm;
+  for (const char *feature : checked)
     if (hasFeature(machine, feature))
       result += (result.empty() ? "" : ",") + std::string(feature);
   return result;

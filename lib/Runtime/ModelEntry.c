@@ -15,6 +15,8 @@
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 #define SQ_EXPORT __attribute__((visibility("default")))
@@ -42,6 +44,12 @@ static int has_feature(const char *name, size_t length) {
     return __builtin_cpu_supports(feature) != 0;
 #include "spikequant/Runtime/CpuFeatures.def"
 #undef SQ_CPU_FEATURE
+#elif defined(__aarch64__) && defined(__linux__)
+#define SQ_ARM_FEATURE(feature, word, bit)                                     \
+  if (length == sizeof(feature) - 1 && memcmp(name, feature, length) == 0)     \
+    return getauxval((word) == 1 ? AT_HWCAP : AT_HWCAP2) >> (bit) & 1;
+#include "spikequant/Runtime/CpuFeatures.def"
+#undef SQ_ARM_FEATURE
 #endif
   (void)name;
   (void)length;

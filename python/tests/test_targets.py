@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -71,15 +72,20 @@ def test_older_processors_compute_the_same_bits(graph, tmp_path, cpu, feature, p
 
 
 @pytest.mark.parametrize(
-    ("cpu", "instruction"), [("neoverse-n1", "\tsdot\t"), ("neoverse-v1", "\tusdot\t")]
+    ("cpu", "instruction", "feature"),
+    [("neoverse-n1", "\tsdot\t", "dotprod"), ("neoverse-v1", "\tusdot\t", "i8mm")],
 )
-def test_code_for_arm_has_its_dot_products(graph, tmp_path, cpu, instruction):
+def test_code_for_arm_has_its_dot_products(graph, tmp_path, cpu, instruction, feature):
     target = ("--mtriple=aarch64-linux-gnu", f"--mcpu={cpu}", "--emit=obj")
     folder = compile_graph(graph, tmp_path / "out", *target)
     assert not (folder / "model.so").exists()
     command = [tool("llvm-objdump"), "-d", "--no-show-raw-insn", folder / "model.o"]
     code = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert code.count(instruction) > 16
+    # What the library would ask Linux for before anything runs.
+    checked = json.loads((folder / "compile.json").read_text())["cpu_features"].split(",")
+    assert feature in checked
+    assert ("i8mm" in checked) == (cpu == "neoverse-v1")
 
 
 def test_a_processor_without_what_the_code_needs_is_refused(graph, tmp_path):
