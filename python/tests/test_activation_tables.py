@@ -79,6 +79,17 @@ class Site:
         return rates, re.search(r"weights = @([^ ,]+)", declared)[1], unit
 
 
+def behind_tables(text: str) -> list[str]:
+    """The fires whose input a table made, since the fire before."""
+    lines, found = [], False
+    for row in text.splitlines():
+        found = found or "spikequant.table %" in row
+        if "spikequant.step = " in row:
+            lines += [row] * found
+            found = False
+    return lines
+
+
 def check_site(site: Site, packed: PackedFile, taps, function, gated: bool) -> None:
     rows = site.grids[-2:] if gated else site.grids[-1:]
     (rates, weights, unit), *up = [site.rates_of(row) for row in rows]
@@ -142,7 +153,7 @@ def test_every_count(name, tmp_path):
     inputs = {f"arg{i}": a for i, a in enumerate(GRAPHS[name].arrays())}
     assert assert_equal_runs(program, "main", inputs, tmp_path) > 0
     text = (program / "quantized.mlir").read_text()
-    lines = [row for row in text.splitlines() if "spikequant.step = " in row]
+    lines = behind_tables(text)
     assert lines
     packed = PackedFile(program / "weights.sqw")
     with np.load(tmp_path / "taps.npz") as taps:
