@@ -351,6 +351,7 @@ def _programs() -> list[Method]:
     """SpikeQuant as users get it."""
     label = "SpikeQuant"
     kinds = [(bits, "", "", {}) for bits in (4.125, 4.25, 5.0)]
+    kinds += [(4.25, "-fine", ", fine centres", {"fine_centres": True})]
     kinds += [(4.25, f"-g{g}", f", W4 g{g}", {"group": g}) for g in (64, 128)]
     kinds += [(4.25, "-w3", ", W3 g32", {"weight_bits": 3})]
     kinds += [(4.25, f"-head{b}", f", head {b} bits", {"head_bits": b}) for b in (4, 6)]
@@ -361,7 +362,7 @@ def _programs() -> list[Method]:
             bits,
             program(**options),
             together="programs",
-            share=0.125 if options else 1.0,
+            share=0.125 if options and suffix != "-fine" else 1.0,
         )
         for bits, suffix, text, options in kinds
     ]
