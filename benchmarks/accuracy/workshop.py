@@ -41,7 +41,7 @@ class Settings:
     leave free, because other texts have more salient values than the calibration text."""
 
     calibration_text: Path
-    tokens: int = 8192
+    tokens: int = 16384
     context: int = 1024
     tuning_windows: int = 16
     margin: float = 0.04
