@@ -135,7 +135,8 @@ def evaluation(program: Path, windows: int) -> dict:
 def selected(figures: dict) -> dict:
     keys = ("perplexity", "float_perplexity", "ratio", "ratio_standard_error", "windows")
     keys += ("context", "activation_bits", "weight_bits", "kl")
-    return {key: figures[key] for key in keys if key in figures}
+    # One window has no standard error.
+    return {key: figures[key] for key in keys if figures.get(key) is not None}
 
 
 class Rounds:
