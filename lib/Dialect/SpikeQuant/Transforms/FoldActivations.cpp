@@ -17,6 +17,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Elementwise.h"
 #include "FixedPointFire.h"
 #include "FoldScales.h"
 #include "FunctionTable.h"
@@ -227,22 +228,13 @@ FailureOr<Value> ActivationFolder::emitFactor(const Factor &factor) {
 
 Value ActivationFolder::emitProduct(Value x, Value y) {
   OpBuilder &b = context.rewriter;
-  Location loc = op.getLoc();
-  auto type = cast<RankedTensorType>(x.getType());
-  Value empty =
-      tensor::EmptyOp::create(b, loc, type.getShape(), b.getI64Type());
-  SmallVector<AffineMap> maps(3, b.getMultiDimIdentityMap(type.getRank()));
-  SmallVector<utils::IteratorType> loops(type.getRank(),
-                                         utils::IteratorType::parallel);
-  auto generic = linalg::GenericOp::create(
-      b, loc, empty.getType(), ValueRange{x, y}, empty, maps, loops,
-      [](OpBuilder &b, Location loc, ValueRange values) {
+  return createElementwise(
+      b, op.getLoc(), {x, y}, b.getI64Type(),
+      [](OpBuilder &b, Location loc, ValueRange values) -> Value {
         Value wideX = arith::ExtSIOp::create(b, loc, b.getI64Type(), values[0]);
         Value wideY = arith::ExtSIOp::create(b, loc, b.getI64Type(), values[1]);
-        Value product = arith::MulIOp::create(b, loc, wideX, wideY);
-        linalg::YieldOp::create(b, loc, product);
+        return arith::MulIOp::create(b, loc, wideX, wideY);
       });
-  return generic.getResult(0);
 }
 
 void ActivationFolder::emitFire(Value membrane,

@@ -17,6 +17,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Elementwise.h"
 #include "spikequant/Dialect/SpikeQuant/Transforms/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -83,23 +84,14 @@ Value Prober::round(OpBuilder &builder, Location loc, Value value,
       arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(0.0f));
   Value isOn = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OGT,
                                      step, zero);
-  auto type = cast<RankedTensorType>(value.getType());
-  Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
-                                        type.getElementType());
-  SmallVector<AffineMap> maps(
-      2, builder.getMultiDimIdentityMap(static_cast<unsigned>(type.getRank())));
-  SmallVector<utils::IteratorType> loops(type.getRank(),
-                                         utils::IteratorType::parallel);
-  auto generic = linalg::GenericOp::create(
-      builder, loc, type, value, empty, maps, loops,
-      [&](OpBuilder &b, Location l, ValueRange in) {
+  return createElementwise(
+      builder, loc, value, getElementTypeOrSelf(value),
+      [&](OpBuilder &b, Location l, ValueRange in) -> Value {
         Value count = arith::DivFOp::create(b, l, in[0], step);
         count = math::RoundEvenOp::create(b, l, count);
         Value rounded = arith::MulFOp::create(b, l, count, step);
-        Value result = arith::SelectOp::create(b, l, isOn, rounded, in[0]);
-        linalg::YieldOp::create(b, l, result);
+        return arith::SelectOp::create(b, l, isOn, rounded, in[0]);
       });
-  return generic.getResult(0);
 }
 
 void Observers::observe(Site site) {

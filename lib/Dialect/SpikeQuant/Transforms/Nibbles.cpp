@@ -6,6 +6,8 @@
 
 #include "Nibbles.h"
 
+#include "Elementwise.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -15,24 +17,6 @@ using namespace mlir::spikequant;
 
 static RankedTensorType typeOf(Value value) {
   return cast<RankedTensorType>(value.getType());
-}
-
-/// Elementwise on i8 arrays of one shape.
-static Value
-createBytes(OpBuilder &b, Location loc, ValueRange inputs,
-            function_ref<Value(OpBuilder &, Location, ValueRange)> body) {
-  RankedTensorType type = typeOf(inputs.front());
-  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
-  SmallVector<AffineMap> maps(inputs.size() + 1,
-                              b.getMultiDimIdentityMap(type.getRank()));
-  SmallVector<utils::IteratorType> loops(type.getRank(),
-                                         utils::IteratorType::parallel);
-  auto op = linalg::GenericOp::create(
-      b, loc, empty.getType(), inputs, empty, maps, loops,
-      [&](OpBuilder &inner, Location at, ValueRange arguments) {
-        linalg::YieldOp::create(inner, at, body(inner, at, arguments));
-      });
-  return op.getResult(0);
 }
 
 static Value number(OpBuilder &b, Location loc, int8_t value) {
@@ -57,8 +41,8 @@ Value mlir::spikequant::packNibbles(OpBuilder &b, Value counts,
                                     int64_t dimension) {
   Value low = takeHalf(b, counts, dimension, /*second=*/false);
   Value high = takeHalf(b, counts, dimension, /*second=*/true);
-  return createBytes(
-      b, counts.getLoc(), {low, high},
+  return createElementwise(
+      b, counts.getLoc(), {low, high}, b.getI8Type(),
       [](OpBuilder &b, Location loc, ValueRange in) -> Value {
         Value first = arith::AndIOp::create(b, loc, in[0], number(b, loc, 15));
         Value second = arith::ShLIOp::create(b, loc, in[1], number(b, loc, 4));
@@ -68,14 +52,14 @@ Value mlir::spikequant::packNibbles(OpBuilder &b, Value counts,
 
 /// The count in the low or in the high bits of each byte.
 static Value takeNibbles(OpBuilder &b, Value bytes, bool high) {
-  return createBytes(b, bytes.getLoc(), bytes,
-                     [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
-                       Value places = number(b, loc, 4);
-                       Value bits =
-                           high ? in[0]
-                                : arith::ShLIOp::create(b, loc, in[0], places);
-                       return arith::ShRSIOp::create(b, loc, bits, places);
-                     });
+  return createElementwise(
+      b, bytes.getLoc(), bytes, b.getI8Type(),
+      [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
+        Value places = number(b, loc, 4);
+        Value bits =
+            high ? in[0] : arith::ShLIOp::create(b, loc, in[0], places);
+        return arith::ShRSIOp::create(b, loc, bits, places);
+      });
 }
 
 Value mlir::spikequant::unpackNibbles(OpBuilder &b, Value bytes,

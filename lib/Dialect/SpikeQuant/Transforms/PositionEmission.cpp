@@ -6,6 +6,7 @@
 
 #include "PositionFolder.h"
 
+#include "Elementwise.h"
 #include "RowFactors.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -50,22 +51,16 @@ Value PositionFolder::align(Value value, int from, int to) {
   if (from == to && type.getElementType() == i64)
     return value;
   Location loc = op.getLoc();
-  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), i64);
-  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(type.getRank()));
-  SmallVector<utils::IteratorType> loops(type.getRank(),
-                                         utils::IteratorType::parallel);
-  auto generic = linalg::GenericOp::create(
-      b, loc, empty.getType(), value, empty, maps, loops,
-      [&](OpBuilder &b, Location loc, ValueRange in) {
+  return createElementwise(
+      b, loc, value, i64,
+      [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
         Value wide = in[0];
         if (wide.getType() != i64)
           wide = arith::ExtSIOp::create(b, loc, i64, wide);
         Value places =
             arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(to - from));
-        wide = arith::ShLIOp::create(b, loc, wide, places);
-        linalg::YieldOp::create(b, loc, wide);
+        return arith::ShLIOp::create(b, loc, wide, places);
       });
-  return generic.getResult(0);
 }
 
 FailureOr<Value>

@@ -7,6 +7,7 @@
 #include "PositionTables.h"
 
 #include "Conditions.h"
+#include "Elementwise.h"
 #include "PositionFolder.h"
 
 #include "spikequant/Dialect/SpikeQuant/Transforms/Products.h"
@@ -101,15 +102,9 @@ FailureOr<Value> PositionTables::convertGather(OpBuilder &b,
 /// Rounds to nearest, half up, and NaN to 0.
 static Value convertAtRunTime(OpBuilder &b, Value value, FixedPoint fixed) {
   Location loc = value.getLoc();
-  auto type = cast<RankedTensorType>(value.getType());
-  Value empty =
-      tensor::EmptyOp::create(b, loc, type.getShape(), b.getI32Type());
-  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(type.getRank()));
-  SmallVector<utils::IteratorType> loops(type.getRank(),
-                                         utils::IteratorType::parallel);
-  auto generic = linalg::GenericOp::create(
-      b, loc, empty.getType(), value, empty, maps, loops,
-      [fixed](OpBuilder &b, Location loc, ValueRange in) {
+  return createElementwise(
+      b, loc, value, b.getI32Type(),
+      [fixed](OpBuilder &b, Location loc, ValueRange in) -> Value {
         auto number = [&](double x) -> Value {
           return arith::ConstantOp::create(
               b, loc, b.getF32FloatAttr(static_cast<float>(x)));
@@ -123,10 +118,8 @@ static Value convertAtRunTime(OpBuilder &b, Value value, FixedPoint fixed) {
         double most = std::abs(fixed.most / fixed.unit);
         x = arith::MaximumFOp::create(b, loc, x, number(-most));
         x = arith::MinimumFOp::create(b, loc, x, number(most));
-        Value y = arith::FPToSIOp::create(b, loc, b.getI32Type(), x);
-        linalg::YieldOp::create(b, loc, y);
+        return arith::FPToSIOp::create(b, loc, b.getI32Type(), x);
       });
-  return generic.getResult(0);
 }
 
 FailureOr<Value> PositionTables::convert(OpBuilder &b, Value value,

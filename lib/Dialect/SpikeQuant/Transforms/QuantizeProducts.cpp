@@ -18,6 +18,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Elementwise.h"
 #include "FoldScales.h"
 #include "Nibbles.h"
 #include "ProductSteps.h"
@@ -161,13 +162,8 @@ ProductQuantizer::getSpread(Location loc, float step, int64_t keys) {
 
 /// i16 to i8: exact for windows of 8 bits; numerators end at 255.
 Value ProductQuantizer::narrow(Value counts, bool isUnsigned) {
-  Location loc = counts.getLoc();
-  RankedTensorType type = typeOf(counts);
-  auto identity =
-      AffineMap::getMultiDimIdentityMap(type.getRank(), b.getContext());
-  Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), b.getI8Type());
-  return createGeneric(
-      loc, counts, empty, {identity, identity}, parallel(type.getRank()),
+  return createElementwise(
+      b, counts.getLoc(), counts, b.getI8Type(),
       [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
         Value n = in[0];
         if (isUnsigned) {
@@ -414,14 +410,9 @@ Value ProductQuantizer::decode(linalg::LinalgOp op, Value membrane,
   for (unsigned i = 0; i < 2; ++i)
     if (factors[i].isUnsigned) {
       Value sums = sumRows(loc, factors[i]);
-      RankedTensorType rows = typeOf(sums);
-      auto all =
-          AffineMap::getMultiDimIdentityMap(rows.getRank(), b.getContext());
-      Value empty =
-          tensor::EmptyOp::create(b, loc, rows.getShape(), b.getF32Type());
       float step = factors[1 - i].step;
-      inputs.push_back(createGeneric(
-          loc, sums, empty, {all, all}, parallel(rows.getRank()),
+      inputs.push_back(createElementwise(
+          b, loc, sums, b.getF32Type(),
           [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
             Value sum = arith::SIToFPOp::create(b, loc, b.getF32Type(), in[0]);
             return arith::DivFOp::create(b, loc, real(b, loc, step), sum);
@@ -489,19 +480,12 @@ LogicalResult ProductQuantizer::quantize(const Product &product) {
                                     b.getStringAttr(product.name));
   Value result = decode(op, membrane, factors);
   Value init = op.getDpsInits()[0];
-  if (!startsFromZero(init)) {
-    RankedTensorType type = typeOf(result);
-    auto all =
-        AffineMap::getMultiDimIdentityMap(type.getRank(), b.getContext());
-    Value empty = tensor::EmptyOp::create(b, op.getLoc(), type.getShape(),
-                                          b.getF32Type());
-    result =
-        createGeneric(op.getLoc(), {result, init}, empty, {all, all, all},
-                      parallel(type.getRank()),
-                      [](OpBuilder &b, Location loc, ValueRange in) -> Value {
-                        return arith::AddFOp::create(b, loc, in[0], in[1]);
-                      });
-  }
+  if (!startsFromZero(init))
+    result = createElementwise(
+        b, op.getLoc(), {result, init}, b.getF32Type(),
+        [](OpBuilder &b, Location loc, ValueRange in) -> Value {
+          return arith::AddFOp::create(b, loc, in[0], in[1]);
+        });
   remarkQuantized(product, factors);
   LogicalResult scaled = scaleChannels(product);
   b.replaceAllUsesWith(op->getResult(0), result);

@@ -4,6 +4,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Elementwise.h"
 #include "RemarkLocation.h"
 #include "RowShape.h"
 #include "SiteBiases.h"
@@ -138,30 +139,6 @@ private:
   SmallVector<Attribute> names;
 };
 
-/// A linalg.generic on [rows, columns] with operands indexed by all dimensions
-/// or by the first `rank` ones.
-Value createElementwise(
-    OpBuilder &builder, Location loc, ValueRange inputs, RankedTensorType type,
-    function_ref<Value(OpBuilder &, Location, ValueRange)> body) {
-  int64_t rank = type.getRank();
-  SmallVector<AffineMap> maps;
-  auto identity = AffineMap::getMultiDimIdentityMap(rank, builder.getContext());
-  for (Value input : inputs)
-    maps.push_back(identity.getMajorSubMap(
-        cast<RankedTensorType>(input.getType()).getRank()));
-  maps.push_back(identity);
-  Value empty = tensor::EmptyOp::create(builder, loc, type.getShape(),
-                                        type.getElementType());
-  SmallVector<utils::IteratorType> iterators(rank,
-                                             utils::IteratorType::parallel);
-  auto op = linalg::GenericOp::create(
-      builder, loc, type, inputs, empty, maps, iterators,
-      [&](OpBuilder &b, Location l, ValueRange arguments) {
-        linalg::YieldOp::create(b, l, body(b, l, arguments.drop_back()));
-      });
-  return op.getResult(0);
-}
-
 Value createConstant(OpBuilder &builder, Location loc, float value) {
   return arith::ConstantOp::create(builder, loc,
                                    builder.getF32FloatAttr(value));
@@ -258,12 +235,11 @@ Encoded SiteQuantizer::encodeRows(Site site, Value rows) {
   std::string name = getEncodeSiteName(site.op);
   Location loc = site.op.getLoc();
   Value maximum = createRowMaximum(rewriter, loc, rows);
-  auto vector = cast<RankedTensorType>(maximum.getType());
   Value seven = createConstant(rewriter, loc, 7.0f);
   Value one = createConstant(rewriter, loc, 1.0f);
   Value tiny = createConstant(rewriter, loc, 1e-30f);
   Value scale = createElementwise(
-      rewriter, loc, maximum, vector,
+      rewriter, loc, maximum, rewriter.getF32Type(),
       [&](OpBuilder &b, Location l, ValueRange in) -> Value {
         Value isTiny =
             arith::CmpFOp::create(b, l, arith::CmpFPredicate::OLT, in[0], tiny);
@@ -271,7 +247,7 @@ Encoded SiteQuantizer::encodeRows(Site site, Value rows) {
         return arith::SelectOp::create(b, l, isTiny, one, reciprocal);
       });
   Value factor =
-      createElementwise(rewriter, loc, maximum, vector,
+      createElementwise(rewriter, loc, maximum, rewriter.getF32Type(),
                         [&](OpBuilder &b, Location l, ValueRange in) -> Value {
                           return arith::DivFOp::create(b, l, in[0], seven);
                         });
@@ -373,7 +349,7 @@ FailureOr<Value> SiteQuantizer::integrate(Site site, const Encoded &input) {
   if (!input.rowFactor)
     return addBias(site, input.offsets, result);
   return createElementwise(
-      rewriter, loc, {result, input.rowFactor}, realType,
+      rewriter, loc, {result, input.rowFactor}, realType.getElementType(),
       [](OpBuilder &b, Location l, ValueRange in) -> Value {
         return arith::MulFOp::create(b, l, in[0], in[1]);
       });
@@ -389,11 +365,10 @@ LogicalResult SiteQuantizer::quantize(Site site) {
   if (failed(results))
     return failure();
   Value result = buildResult(rewriter, loc, site, *results);
-  auto type = cast<RankedTensorType>(site.op->getResult(0).getType());
   Value init = site.op.getDpsInits()[0];
   if (!startsFromZero(init))
     result =
-        createElementwise(rewriter, loc, {result, init}, type,
+        createElementwise(rewriter, loc, {result, init}, rewriter.getF32Type(),
                           [](OpBuilder &b, Location l, ValueRange in) -> Value {
                             return arith::AddFOp::create(b, l, in[0], in[1]);
                           });

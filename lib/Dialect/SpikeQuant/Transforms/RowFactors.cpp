@@ -7,6 +7,7 @@
 #include "RowFactors.h"
 
 #include "BodyInputs.h"
+#include "Elementwise.h"
 
 #include "spikequant/Dialect/SpikeQuant/IR/WideIntegers.h"
 
@@ -58,33 +59,24 @@ std::optional<DividedRows> mlir::spikequant::matchDividedRows(Operation *op) {
 /// the product is shifted to the right.
 static Value emitPart(OpBuilder &b, Location loc, Value rows, double unit,
                       bool mantissa) {
-  auto type = cast<RankedTensorType>(rows.getType());
-  Value empty =
-      tensor::EmptyOp::create(b, loc, type.getShape(), b.getI64Type());
-  SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(type.getRank()));
-  SmallVector<utils::IteratorType> loops(type.getRank(),
-                                         utils::IteratorType::parallel);
-  auto generic = linalg::GenericOp::create(
-      b, loc, empty.getType(), rows, empty, maps, loops,
-      [&](OpBuilder &b, Location loc, ValueRange in) {
+  return createElementwise(
+      b, loc, rows, b.getI64Type(),
+      [&](OpBuilder &b, Location loc, ValueRange in) -> Value {
         WideIntegers w{b, loc};
         Value bits = arith::BitcastOp::create(b, loc, b.getI32Type(), in[0]);
         bits = arith::ExtUIOp::create(b, loc, b.getI64Type(), bits);
         constexpr int64_t hidden = int64_t{1} << 23;
-        Value part;
         if (mantissa) {
-          part = arith::AndIOp::create(b, loc, bits, w.number(hidden - 1));
-          part = w.add(part, w.number(hidden));
-        } else {
-          // 2^(e - 150) mantissas in units of 2^(log2 unit).
-          Value exponent = arith::ShRUIOp::create(b, loc, bits, w.number(23));
-          exponent = arith::AndIOp::create(b, loc, exponent, w.number(255));
-          part = w.sub(w.number(150 + std::ilogb(unit)), exponent);
-          part = w.clamp(part, 1, 62);
+          Value part =
+              arith::AndIOp::create(b, loc, bits, w.number(hidden - 1));
+          return w.add(part, w.number(hidden));
         }
-        linalg::YieldOp::create(b, loc, part);
+        // 2^(e - 150) mantissas in units of 2^(log2 unit).
+        Value exponent = arith::ShRUIOp::create(b, loc, bits, w.number(23));
+        exponent = arith::AndIOp::create(b, loc, exponent, w.number(255));
+        Value places = w.sub(w.number(150 + std::ilogb(unit)), exponent);
+        return w.clamp(places, 1, 62);
       });
-  return generic.getResult(0);
 }
 
 Value mlir::spikequant::emitDividedRows(OpBuilder &b, const DividedRows &rows,
