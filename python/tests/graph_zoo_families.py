@@ -16,6 +16,7 @@ from graph_zoo import (
     rotate,
     split_heads,
 )
+from graph_zoo_text import gemma
 
 
 def vit(p, image):
@@ -108,21 +109,8 @@ def phi(p, tokens, positions):
 
 
 def gemma3(p, tokens):
-    """Scaled embedding, norms of q and k, four norms, a sliding window, shared keys."""
-    size, hidden = tokens.shape[-1], 72
-    x = embed(p, tokens, 257, hidden) * jnp.sqrt(jnp.asarray(hidden, p.dtype))
-    place = jnp.arange(size)
-    mask = causal(size) & (place[:, None] - place < 4)
-    for i in range(2):
-        y = rms_norm(p, x, f"{i}.n1")
-        q = rms_norm(p, split_heads(linear(p, y, f"{i}.q", 64), 4), f"{i}.qn")
-        k, v = (split_heads(linear(p, y, f"{i}.{n}", 16), 1) for n in "kv")
-        q, k = rotate(q, place), rotate(rms_norm(p, k, f"{i}.kn"), place)
-        x = x + rms_norm(p, linear(p, attend(q, k, v, mask), f"{i}.o", hidden), f"{i}.n2")
-        y = rms_norm(p, x, f"{i}.n3")
-        y = jax.nn.gelu(linear(p, y, f"{i}.gate", 160)) * linear(p, y, f"{i}.up", 160)
-        x = x + rms_norm(p, linear(p, y, f"{i}.down", hidden), f"{i}.n4")
-    return rms_norm(p, x, "n") @ p("embedding", 257, hidden).T
+    """Norms of q and k where gemma has soft caps."""
+    return gemma(p, tokens, capped=False, normed=True)
 
 
 def alibi(p, tokens):

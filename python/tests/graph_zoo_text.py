@@ -61,7 +61,7 @@ def neox(p, tokens):
     return linear(p, layer_norm(p, x, "ln"), "head", 257)
 
 
-def gemma(p, tokens):
+def gemma(p, tokens, capped=True, normed=False):
     """Scaled embedding, four norms, soft caps, grouped heads, gated gelu, sliding window."""
     size, hidden = tokens.shape[-1], 72
     x = embed(p, tokens, 257, hidden) * jnp.sqrt(jnp.asarray(hidden, p.dtype))
@@ -71,14 +71,16 @@ def gemma(p, tokens):
         y = rms_norm(p, x, f"{i}.n1")
         q = split_heads(linear(p, y, f"{i}.q", 64), 4)
         k, v = (split_heads(linear(p, y, f"{i}.{n}", 16), 1) for n in "kv")
+        if normed:
+            q, k = rms_norm(p, q, f"{i}.qn"), rms_norm(p, k, f"{i}.kn")
         q, k = rotate(q, place), rotate(k, place)
-        y = linear(p, attend(q, k, v, mask, cap=50.0), f"{i}.o", hidden)
+        y = linear(p, attend(q, k, v, mask, cap=50.0 if capped else None), f"{i}.o", hidden)
         x = x + rms_norm(p, y, f"{i}.n2")
         y = rms_norm(p, x, f"{i}.n3")
         y = jax.nn.gelu(linear(p, y, f"{i}.gate", 160)) * linear(p, y, f"{i}.up", 160)
         x = x + rms_norm(p, linear(p, y, f"{i}.down", hidden), f"{i}.n4")
     logits = rms_norm(p, x, "n") @ p("embedding", 257, hidden).T
-    return 30.0 * jnp.tanh(logits / 30.0)
+    return 30.0 * jnp.tanh(logits / 30.0) if capped else logits
 
 
 def qwen(p, tokens):
