@@ -18,6 +18,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from .settings import Settings
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ROOT / "data" / "wikitext-2"
 
@@ -40,13 +42,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--bundle", type=Path, default=out / "demo" / "bundle", metavar="BUNDLE")
     parser.add_argument("--output", type=Path, default=out / "accuracy", metavar="FOLDER")
     parser.add_argument("--windows", type=int, default=32, help="at most (default: 32)")
-    parser.add_argument("--context", type=int, default=1024, help="tokens of a window")
+    parser.add_argument("--context", type=int, default=Settings.context, help="tokens of a window")
     parser.add_argument("--questions", type=int, default=40, help="0: none")
     parser.add_argument("--methods", default="*", help="names or patterns, with commas")
     parser.add_argument("--grid", choices=("on", "off", "both"), default="both")
-    parser.add_argument("--calibration-tokens", type=int, default=16384)
-    parser.add_argument("--tuning-windows", type=int, default=16, help="of calibration text")
-    parser.add_argument("--margin", type=float, default=0.04, help="bits that budgets leave free")
+    parser.add_argument("--calibration-tokens", type=int, default=Settings.tokens)
+    parser.add_argument(
+        "--tuning-windows", type=int, default=Settings.tuning_windows, help="of calibration text"
+    )
+    parser.add_argument(
+        "--margin", type=float, default=Settings.margin, help="bits that budgets leave free"
+    )
     parser.add_argument("--report", action="store_true", help="compute nothing, write the table")
     parser.add_argument("--docs", action="store_true", help="also write docs/Accuracy.md")
     parser.add_argument("--list", action="store_true", help="name the methods and stop")
@@ -91,7 +97,7 @@ def run(options: argparse.Namespace) -> None:
     from .methods import all_methods
     from .results import Results, write_report
     from .texts import write_topics
-    from .workshop import Settings, Workshop
+    from .workshop import Workshop
 
     methods = choose_methods(options.methods)
     folder = options.output.resolve()

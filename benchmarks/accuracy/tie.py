@@ -26,7 +26,8 @@ from .metrics import compare as compare_logits
 from .metrics import expect, head, summarise
 from .packed import CompiledModel
 from .quantisers import Encode
-from .workshop import Settings, Workshop
+from .settings import Settings
+from .workshop import Workshop
 
 
 def compiled_model(workshop: Workshop, folder: Path) -> Model:

@@ -29,22 +29,10 @@ from . import histograms, observed, quantisers, transforms
 from .cache import cached, digest, source_digest
 from .graph import SITES, Evaluator, Model
 from .metrics import evaluator
+from .settings import Settings
 
 # The residual stream is rotated in the weights, or the inputs of all layers when they are there.
 FOLDED, ONLINE = "folded", "online"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """`tokens` of calibration text; then come the windows of `context` tokens on which budgets
-    are corrected. Other constants are tuned on the first of these. `margin`: bits that budgets
-    leave free, because other texts have more salient values than the calibration text."""
-
-    calibration_text: Path
-    tokens: int = 16384
-    context: int = 1024
-    tuning_windows: int = 16
-    margin: float = 0.04
 
 
 @dataclass(frozen=True)

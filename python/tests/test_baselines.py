@@ -19,7 +19,8 @@ from benchmarks.accuracy.graph import Evaluator, Model
 from benchmarks.accuracy.quantisers import Attention, Rotated
 from benchmarks.accuracy.texts import make_questions
 from benchmarks.accuracy.tie import compare, compiled_model
-from benchmarks.accuracy.workshop import FOLDED, ONLINE, Settings, Variant, Workshop
+from benchmarks.accuracy.settings import Settings
+from benchmarks.accuracy.workshop import FOLDED, ONLINE, Variant, Workshop
 from spikequant.compiler import CompileOptions, compile_model
 from spikequant.session import Session
 from spikequant.text import load_tokenizer
