@@ -17,9 +17,9 @@ from benchmarks.accuracy import __main__ as command
 from benchmarks.accuracy import evaluate, graph, observed, plots, results, transforms
 from benchmarks.accuracy.graph import Evaluator, Model
 from benchmarks.accuracy.quantisers import Attention, Rotated
+from benchmarks.accuracy.settings import Settings
 from benchmarks.accuracy.texts import make_questions
 from benchmarks.accuracy.tie import compare, compiled_model
-from benchmarks.accuracy.settings import Settings
 from benchmarks.accuracy.workshop import FOLDED, ONLINE, Variant, Workshop
 from spikequant.compiler import CompileOptions, compile_model
 from spikequant.session import Session
